@@ -1,0 +1,521 @@
+//! What a node is told at its start. [`Config`] is what a program writes, [`Settings`] is what has been
+//! checked: the engine takes nothing else.
+
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+use core::fmt;
+use core::str::FromStr;
+use core::time::Duration;
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use crate::error::ConfigError;
+use crate::id::NodeId;
+
+/// The most members that a cluster can have.
+pub const MAX_MEMBERS: usize = 7;
+
+/// The longest name of a cluster, in bytes.
+pub const MAX_CLUSTER_NAME: usize = 63;
+
+/// What a program tells a node at its start. Serde reads it under the names of the npm package
+/// (`nodeId`, `electionTimeoutMs`, …) and refuses options that it does not know.
+///
+/// ```
+/// use diskeyval_core::Config;
+///
+/// let config = Config::new("node-1")?
+///     .listen("127.0.0.1", 8050)
+///     .peer("node-2", "127.0.0.1", 8051)?
+///     .peer("node-3", "127.0.0.1", 8052)?;
+/// assert!(config.validate().is_ok());
+/// # Ok::<(), diskeyval_core::ConfigError>(())
+/// ```
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[non_exhaustive]
+pub struct Config {
+    /// The name of this node. Its certificate must carry the same.
+    pub node_id: NodeId,
+    /// The address to listen on: a host name, an IPv4 or an IPv6 address. Default: `127.0.0.1`.
+    #[serde(default = "default::host")]
+    pub host: String,
+    /// The port to listen on; 0 takes any that is free. Default: 0.
+    #[serde(default)]
+    pub port: u16,
+    /// The other initial members. Every member must be started with the same set of ids; once the
+    /// cluster is founded, this is only a list of addresses to dial.
+    #[serde(default)]
+    pub peers: Vec<Peer>,
+    /// Certificate, key and CA bundle. An adapter cannot start without.
+    #[serde(default)]
+    pub tls: Option<Tls>,
+    /// The name of the cluster: nodes of differently named clusters refuse each other. Default: `diskeyval`.
+    #[serde(default = "default::cluster")]
+    pub cluster: String,
+    /// A follower that hears no leader for this long, up to twice this (drawn anew each time), asks for
+    /// an election. Default: 300 ms.
+    #[serde(rename = "electionTimeoutMs", with = "millis", default = "default::election_timeout")]
+    pub election_timeout: Duration,
+    /// How often a leader reassures its followers. At most a third of the election timeout. Default: 50 ms.
+    #[serde(rename = "heartbeatMs", with = "millis", default = "default::heartbeat")]
+    pub heartbeat: Duration,
+    /// How long a read or a write may take before it ends as an error. Default: 2 s.
+    #[serde(rename = "proposalTimeoutMs", with = "millis", default = "default::proposal_timeout")]
+    pub proposal_timeout: Duration,
+    /// How long a dial may take, and how long a link may be silent before it is given up. Default: 3 s.
+    #[serde(rename = "rpcTimeoutMs", with = "millis", default = "default::rpc_timeout")]
+    pub rpc_timeout: Duration,
+    /// How long a node that can reach no founded member, and not all of the initial ones, tries before it
+    /// takes part in founding the cluster without the missing; ten times that where an address is silent
+    /// instead of refusing. Default: 1 s.
+    #[serde(rename = "foundingGraceMs", with = "millis", default = "default::founding_grace")]
+    pub founding_grace: Duration,
+    /// What may be used at the most.
+    #[serde(default)]
+    pub limits: Limits,
+}
+
+/// A member and where it listens.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Peer {
+    /// Its name.
+    pub node_id: NodeId,
+    /// Its host: a name, an IPv4 or an IPv6 address.
+    pub host: String,
+    /// Its port.
+    pub port: u16,
+}
+
+/// Certificate chain, private key and CA bundle, each as PEM text.
+#[derive(Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Tls {
+    /// The certificate of this node, followed by intermediates if there are any.
+    pub cert: String,
+    /// Its private key (PKCS#8, SEC1 or PKCS#1).
+    pub key: String,
+    /// The CA certificates that members are signed by.
+    pub ca: String,
+}
+
+impl fmt::Debug for Tls {
+    /// Never shows the key.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Tls")
+            .field("cert", &self.cert.len())
+            .field("ca", &self.ca.len())
+            .finish_non_exhaustive()
+    }
+}
+
+/// What may be used at the most. Whatever would go beyond is refused, never dropped in silence.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default, deny_unknown_fields)]
+#[non_exhaustive]
+pub struct Limits {
+    /// The longest key, in bytes. Default: 4 KiB.
+    pub max_key: usize,
+    /// The longest value, in bytes. Default: 1 MiB.
+    pub max_value: usize,
+    /// Writes of this node that wait for their answer. Default: 4096.
+    pub max_writes: usize,
+    /// Bytes of keys and values in those writes. Default: 64 MiB.
+    pub max_write_bytes: usize,
+    /// Reads of this node that wait for their answer. Default: 65,536.
+    pub max_reads: usize,
+    /// Bytes of the log that a leader has appended and not yet committed. Default: 64 MiB.
+    pub max_uncommitted: usize,
+    /// Bytes of the whole log. At this limit writes are refused and reads go on. Default: 1 GiB.
+    pub log_bytes: usize,
+    /// Bytes of appended entries on their way to one follower. Default: 4 MiB.
+    pub append_window: usize,
+    /// Bytes handed to the driver for one connection and not yet drained. Default: 16 MiB.
+    pub send_buffer: usize,
+    /// Connections that are not, or not yet, the link to a member. Default: 64.
+    pub max_strangers: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Limits {
+        Limits {
+            max_key: 4 << 10,
+            max_value: 1 << 20,
+            max_writes: 4096,
+            max_write_bytes: 64 << 20,
+            max_reads: 1 << 16,
+            max_uncommitted: 64 << 20,
+            log_bytes: 1 << 30,
+            append_window: 4 << 20,
+            send_buffer: 16 << 20,
+            max_strangers: 64,
+        }
+    }
+}
+
+mod default {
+    use super::{Duration, String};
+
+    pub(super) fn host() -> String {
+        "127.0.0.1".into()
+    }
+    pub(super) fn cluster() -> String {
+        "diskeyval".into()
+    }
+    pub(super) const fn election_timeout() -> Duration {
+        Duration::from_millis(300)
+    }
+    pub(super) const fn heartbeat() -> Duration {
+        Duration::from_millis(50)
+    }
+    pub(super) const fn proposal_timeout() -> Duration {
+        Duration::from_secs(2)
+    }
+    pub(super) const fn rpc_timeout() -> Duration {
+        Duration::from_secs(3)
+    }
+    pub(super) const fn founding_grace() -> Duration {
+        Duration::from_secs(1)
+    }
+}
+
+/// Durations as whole milliseconds, as the npm package writes them.
+mod millis {
+    use super::{Deserialize, Deserializer, Duration, Serializer};
+
+    pub(super) fn serialize<S: Serializer>(span: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_u64(u64::try_from(span.as_millis()).unwrap_or(u64::MAX))
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
+        Ok(Duration::from_millis(u64::deserialize(deserializer)?))
+    }
+}
+
+impl Config {
+    /// A configuration with all defaults and no peers.
+    ///
+    /// # Errors
+    /// [`ConfigError::BadNodeId`] if the name is none.
+    pub fn new(node_id: &str) -> Result<Config, ConfigError> {
+        Ok(Config {
+            node_id: NodeId::new(node_id)?,
+            host: default::host(),
+            port: 0,
+            peers: Vec::new(),
+            tls: None,
+            cluster: default::cluster(),
+            election_timeout: default::election_timeout(),
+            heartbeat: default::heartbeat(),
+            proposal_timeout: default::proposal_timeout(),
+            rpc_timeout: default::rpc_timeout(),
+            founding_grace: default::founding_grace(),
+            limits: Limits::default(),
+        })
+    }
+
+    /// Sets where to listen.
+    #[must_use]
+    pub fn listen(mut self, host: &str, port: u16) -> Config {
+        self.host = host.to_string();
+        self.port = port;
+        self
+    }
+
+    /// Adds one of the other initial members.
+    ///
+    /// # Errors
+    /// [`ConfigError::BadNodeId`] if the name is none.
+    pub fn peer(mut self, node_id: &str, host: &str, port: u16) -> Result<Config, ConfigError> {
+        self.peers.push(Peer { node_id: NodeId::new(node_id)?, host: host.to_string(), port });
+        Ok(self)
+    }
+
+    /// Sets certificate, key and CA, each as PEM text.
+    #[must_use]
+    pub fn tls(mut self, cert: &str, key: &str, ca: &str) -> Config {
+        self.tls = Some(Tls { cert: cert.to_string(), key: key.to_string(), ca: ca.to_string() });
+        self
+    }
+
+    /// Checks everything that can be checked without asking the network.
+    ///
+    /// # Errors
+    /// The first thing that is wrong; each says which option it is about and what it has to be.
+    pub fn validate(&self) -> Result<Settings, ConfigError> {
+        let own_address = Address::new(&self.host, self.port)?;
+        let mut peers = Vec::with_capacity(self.peers.len());
+        for peer in &self.peers {
+            if peer.node_id == self.node_id {
+                return Err(ConfigError::PeerIsSelf { id: self.node_id.clone() });
+            }
+            if peers.iter().any(|(id, _)| *id == peer.node_id) {
+                return Err(ConfigError::DuplicatePeer { id: peer.node_id.clone() });
+            }
+            if peer.port == 0 {
+                return Err(ConfigError::BadAddress {
+                    given: alloc::format!("{}:0", peer.host),
+                    why: "a peer cannot be dialled at port 0",
+                });
+            }
+            peers.push((peer.node_id.clone(), Address::new(&peer.host, peer.port)?));
+        }
+        if peers.len() + 1 > MAX_MEMBERS {
+            return Err(ConfigError::TooManyMembers { given: peers.len() + 1, limit: MAX_MEMBERS });
+        }
+        peers.sort();
+        self.check_times()?;
+        self.limits.check()?;
+        if self.cluster.is_empty() || self.cluster.len() > MAX_CLUSTER_NAME {
+            return Err(ConfigError::BadClusterName { limit: MAX_CLUSTER_NAME });
+        }
+        Ok(Settings {
+            node_id: self.node_id.clone(),
+            own_address,
+            peers,
+            cluster: self.cluster.clone(),
+            election_timeout: self.election_timeout,
+            heartbeat: self.heartbeat,
+            rpc_timeout: self.rpc_timeout,
+            founding_grace: self.founding_grace,
+            limits: self.limits.clone(),
+        })
+    }
+
+    fn check_times(&self) -> Result<(), ConfigError> {
+        const HOUR: Duration = Duration::from_secs(3600);
+        let bad = |option, given, must| Err(ConfigError::BadTiming { option, given, must });
+        for (option, given) in [
+            ("electionTimeoutMs", self.election_timeout),
+            ("heartbeatMs", self.heartbeat),
+            ("proposalTimeoutMs", self.proposal_timeout),
+            ("rpcTimeoutMs", self.rpc_timeout),
+            ("foundingGraceMs", self.founding_grace),
+        ] {
+            if given < Duration::from_millis(1) || given > HOUR {
+                return bad(option, given, "1 ms to 1 hour");
+            }
+        }
+        if self.heartbeat * 3 > self.election_timeout {
+            return bad("heartbeatMs", self.heartbeat, "at most a third of electionTimeoutMs");
+        }
+        if self.rpc_timeout < self.election_timeout {
+            return bad("rpcTimeoutMs", self.rpc_timeout, "at least electionTimeoutMs");
+        }
+        Ok(())
+    }
+}
+
+impl Limits {
+    fn check(&self) -> Result<(), ConfigError> {
+        const GIB: usize = 1 << 30;
+        let ranges = [
+            ("maxKey", self.max_key, 1, 1 << 16, "1 to 65,536 bytes"),
+            ("maxValue", self.max_value, 1, 64 << 20, "1 byte to 64 MiB"),
+            ("maxWrites", self.max_writes, 1, 1 << 20, "1 to 1,048,576"),
+            ("maxReads", self.max_reads, 1, 1 << 24, "1 to 16,777,216"),
+            ("maxStrangers", self.max_strangers, 1, 1 << 16, "1 to 65,536"),
+            ("logBytes", self.log_bytes, 1 << 16, usize::MAX, "at least 64 KiB"),
+            ("sendBuffer", self.send_buffer, 1 << 16, GIB, "64 KiB to 1 GiB"),
+        ];
+        for (limit, given, from, to, must) in ranges {
+            if given < from || given > to {
+                return Err(ConfigError::BadLimit { limit, given, must });
+            }
+        }
+        // One write of the largest size must fit everywhere, or it would be refused for ever.
+        let largest = self.max_key + self.max_value;
+        for (limit, given) in [
+            ("maxWriteBytes", self.max_write_bytes),
+            ("maxUncommitted", self.max_uncommitted),
+            ("appendWindow", self.append_window),
+        ] {
+            if given < largest || given > GIB {
+                return Err(ConfigError::BadLimit {
+                    limit,
+                    given,
+                    must: "at least maxKey + maxValue, at most 1 GiB",
+                });
+            }
+        }
+        Ok(())
+    }
+
+    /// The largest frame that a peer may send, in bytes: one entry of the largest size, or a batch of
+    /// small ones, with room for headers.
+    pub(crate) fn max_frame(&self) -> usize {
+        (self.max_key + self.max_value).max(MAX_BATCH) + 4096
+    }
+}
+
+/// How many bytes of entries are cut into one frame, unless a single entry has more.
+pub(crate) const MAX_BATCH: usize = 256 << 10;
+
+/// A configuration that has been checked ([`Config::validate`]).
+#[derive(Clone, Debug)]
+pub struct Settings {
+    pub(crate) node_id: NodeId,
+    pub(crate) own_address: Address,
+    /// Sorted by name, without this node.
+    pub(crate) peers: Vec<(NodeId, Address)>,
+    pub(crate) cluster: String,
+    pub(crate) election_timeout: Duration,
+    pub(crate) heartbeat: Duration,
+    pub(crate) rpc_timeout: Duration,
+    pub(crate) founding_grace: Duration,
+    pub(crate) limits: Limits,
+}
+
+impl Settings {
+    /// The name of this node.
+    pub fn node_id(&self) -> &NodeId {
+        &self.node_id
+    }
+
+    /// Where this node is to listen.
+    pub fn own_address(&self) -> &Address {
+        &self.own_address
+    }
+
+    /// How long a dial may take, and how long a link may be silent.
+    pub fn rpc_timeout(&self) -> Duration {
+        self.rpc_timeout
+    }
+
+    /// The limits.
+    pub fn limits(&self) -> &Limits {
+        &self.limits
+    }
+}
+
+/// `HOST:PORT`, where the host is a name, an IPv4 address, or an IPv6 address in brackets.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Address {
+    host: String,
+    port: u16,
+}
+
+impl Address {
+    /// Takes a host (an IPv6 address without its brackets) and a port.
+    ///
+    /// # Errors
+    /// [`ConfigError::BadAddress`] if the host is empty, too long, or holds what no host name holds.
+    pub fn new(host: &str, port: u16) -> Result<Address, ConfigError> {
+        let bad = |why| Err(ConfigError::BadAddress { given: host.chars().take(80).collect(), why });
+        let host_chars = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_' | b':' | b'%');
+        if host.is_empty() {
+            return bad("the host is empty");
+        }
+        if host.len() > 253 {
+            return bad("the host is longer than 253 bytes");
+        }
+        if !host.bytes().all(host_chars) {
+            return bad("the host holds a character that no host name holds");
+        }
+        Ok(Address { host: host.to_string(), port })
+    }
+
+    /// The host, without brackets.
+    pub fn host(&self) -> &str {
+        &self.host
+    }
+
+    /// The port.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+}
+
+impl FromStr for Address {
+    type Err = ConfigError;
+
+    fn from_str(given: &str) -> Result<Address, ConfigError> {
+        let bad = |why| ConfigError::BadAddress { given: given.chars().take(80).collect(), why };
+        let (host, port) = given.rsplit_once(':').ok_or_else(|| bad("there is no port"))?;
+        let port = port.parse().map_err(|_| bad("the port is no number from 0 to 65535"))?;
+        let host = match host.strip_prefix('[') {
+            Some(rest) => rest.strip_suffix(']').ok_or_else(|| bad("the bracket is not closed"))?,
+            None if host.contains(':') => return Err(bad("an IPv6 address stands in brackets")),
+            None => host,
+        };
+        Address::new(host, port)
+    }
+}
+
+impl fmt::Display for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.host.contains(':') {
+            write!(f, "[{}]:{}", self.host, self.port)
+        } else {
+            write!(f, "{}:{}", self.host, self.port)
+        }
+    }
+}
+
+impl fmt::Debug for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use alloc::format;
+
+    fn three() -> Config {
+        let config =
+            Config::new("n1").and_then(|c| c.peer("n2", "localhost", 2)).and_then(|c| c.peer("n3", "::1", 3));
+        config.expect("all names are good")
+    }
+
+    #[test]
+    fn defaults_are_valid() {
+        assert!(three().validate().is_ok());
+    }
+
+    #[test]
+    fn a_peer_list_that_names_this_node_or_one_id_twice_is_refused() {
+        let own = three().peer("n1", "localhost", 9).expect("a good name");
+        assert!(matches!(own.validate(), Err(ConfigError::PeerIsSelf { .. })));
+        let twice = three().peer("n2", "localhost", 9).expect("a good name");
+        assert!(matches!(twice.validate(), Err(ConfigError::DuplicatePeer { .. })));
+    }
+
+    #[test]
+    fn times_and_limits_that_do_not_fit_each_other_are_refused() {
+        let mut slow_heartbeat = three();
+        slow_heartbeat.heartbeat = Duration::from_millis(101);
+        assert!(matches!(
+            slow_heartbeat.validate(),
+            Err(ConfigError::BadTiming { option: "heartbeatMs", .. })
+        ));
+        let mut never = three();
+        never.election_timeout = Duration::ZERO;
+        assert!(matches!(never.validate(), Err(ConfigError::BadTiming { option: "electionTimeoutMs", .. })));
+        let mut narrow = three();
+        narrow.limits.append_window = narrow.limits.max_value;
+        assert!(matches!(narrow.validate(), Err(ConfigError::BadLimit { limit: "appendWindow", .. })));
+    }
+
+    #[test]
+    fn more_than_seven_members_are_refused() {
+        let mut config = Config::new("n0").expect("a good name");
+        for n in 1..=7 {
+            config = config.peer(&format!("n{n}"), "localhost", n).expect("a good name");
+        }
+        assert!(matches!(config.validate(), Err(ConfigError::TooManyMembers { given: 8, .. })));
+    }
+
+    #[test]
+    fn addresses_are_read_and_written_in_the_same_form() {
+        for good in ["localhost:1", "10.0.0.1:8050", "[::1]:8050", "a.b-c_d:0"] {
+            let address: Address = good.parse().expect(good);
+            assert_eq!(format!("{address}"), good);
+        }
+        for bad in ["", "localhost", ":1", "::1:8050", "[::1:8050", "host:65536", "a b:1", "host:"] {
+            assert!(bad.parse::<Address>().is_err(), "{bad:?} was taken");
+        }
+    }
+}

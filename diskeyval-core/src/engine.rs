@@ -1,0 +1,641 @@
+//! The one type that a driver, a simulator or a fuzzer drives. It wires the parts together and decides
+//! nothing itself.
+
+use alloc::boxed::Box;
+use alloc::collections::VecDeque;
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+use core::time::Duration;
+
+use bytes::Bytes;
+
+use crate::config::{Limits, Settings};
+use crate::desk::{Desk, Route, check_part, check_size, in_the_way};
+use crate::entry::{Entry, OVERHEAD, Payload, Write};
+use crate::error::{CloseReason, Fault, Refusal};
+use crate::founding::{Founding, Verdict};
+use crate::id::{Incarnation, NodeId, Term, Ticket};
+use crate::io::{Answer, Effect, Event, Input, Read, Request};
+use crate::kv::{Applied, Machine, Owner};
+use crate::mesh::{Delivery, Mesh, Service, Turned};
+use crate::prng::{Prng, Seed};
+use crate::raft::{Asker, Configuration, Raft};
+use crate::status::{MemberStatus, Metrics, Standing, Status};
+use crate::time::{Deadline, Instant, Timer};
+
+/// One node: consensus, state, links and pending requests, without any IO.
+///
+/// It is driven in turns. Two turns at once, or a new one while effects of the last are still being
+/// performed, do not compile:
+///
+/// ```compile_fail,E0499
+/// # use diskeyval_core::{Config, Engine, Instant, Seed};
+/// # let settings = Config::new("node-1").unwrap().validate().unwrap();
+/// # let mut engine = Engine::open(settings, Seed::from_u64(1), Instant::ZERO);
+/// let one = engine.turn(Instant::ZERO);
+/// let two = engine.turn(Instant::ZERO);
+/// let effects = one.end();
+/// ```
+///
+/// ```compile_fail,E0499
+/// # use diskeyval_core::{Config, Engine, Instant, Seed};
+/// # let settings = Config::new("node-1").unwrap().validate().unwrap();
+/// # let mut engine = Engine::open(settings, Seed::from_u64(1), Instant::ZERO);
+/// for effect in engine.turn(Instant::ZERO).end() {
+///     engine.turn(Instant::ZERO);
+/// }
+/// ```
+///
+/// A cluster of one, driven by hand:
+///
+/// ```
+/// use core::time::Duration;
+/// use diskeyval_core::*;
+///
+/// let settings = Config::new("node-1")?.validate()?;
+/// let mut engine = Engine::open(settings, Seed::from_u64(1), Instant::ZERO);
+/// let mut turn = engine.turn(Instant::ZERO);
+/// let command = Command::Set { key: "k".into(), value: "v".into() };
+/// turn.input(Input::Ask { ticket: Ticket(1), request: Request::Write(command), budget: Duration::from_secs(1) });
+/// let answered = turn.end().any(|effect| matches!(effect, Effect::Answer { answer: Answer::Written(Ok(_)), .. }));
+/// assert!(answered);
+/// # Ok::<(), ConfigError>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct Engine {
+    id: NodeId,
+    incarnation: Incarnation,
+    boot: u128,
+    own_address: String,
+    limits: Limits,
+    now: Instant,
+    raft: Raft,
+    mesh: Mesh,
+    kv: Machine,
+    desk: Desk,
+    founding: Founding,
+    admitted: bool,
+    listening: bool,
+    told_leader: (Option<NodeId>, Term),
+    phase: Phase,
+    effects: VecDeque<Effect>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Phase {
+    Running,
+    /// Leadership is being handed over; then the node stops, and these are told.
+    Stopping(Vec<Ticket>),
+    Stopped,
+    Halted(Fault),
+}
+
+/// A turn: open at a time, given everything that has arrived, then ended.
+#[must_use = "a turn does nothing before it is ended"]
+pub struct Turn<'e> {
+    engine: &'e mut Engine,
+}
+
+/// What a turn came to, to be performed in this order. What is not taken out comes out of the next turn.
+#[must_use = "effects must be performed"]
+pub struct Effects<'e> {
+    engine: &'e mut Engine,
+}
+
+impl Engine {
+    /// Opens a node. All its chance is drawn from `seed`, which must not be the same at two starts of a
+    /// real node: its incarnation comes from it.
+    pub fn open(settings: Settings, seed: Seed, now: Instant) -> Engine {
+        let mut prng = Prng::new(seed);
+        let incarnation = Incarnation(prng.next_u128());
+        let boot = prng.next_u128();
+        let mut fork = || {
+            let mut seed = [0; 32];
+            seed.chunks_exact_mut(8).for_each(|chunk| chunk.copy_from_slice(&prng.next_u64().to_le_bytes()));
+            Prng::new(Seed(seed))
+        };
+        Engine {
+            id: settings.node_id.clone(),
+            incarnation,
+            boot,
+            own_address: settings.own_address.to_string(),
+            limits: settings.limits.clone(),
+            now,
+            raft: Raft::new(&settings, incarnation, fork(), now),
+            mesh: Mesh::new(&settings, incarnation, boot, fork(), now),
+            kv: Machine::default(),
+            desk: Desk::new(&settings, now),
+            founding: Founding::new(now, settings.founding_grace),
+            admitted: false,
+            listening: false,
+            told_leader: (None, Term(0)),
+            phase: Phase::Running,
+            effects: VecDeque::new(),
+        }
+    }
+
+    /// Opens a turn. `now` must have been read after the last input of the turn arrived: an answer that
+    /// is given in it holds at that time.
+    pub fn turn(&mut self, now: Instant) -> Turn<'_> {
+        self.now = self.now.max(now);
+        self.mesh.wake(self.now);
+        self.desk.wake(self.now);
+        // Before anything that arrived while this node may have been frozen.
+        self.raft.wake(self.now);
+        Turn { engine: self }
+    }
+
+    /// When the next turn is wanted although nothing arrives, and why. `None`: never.
+    pub fn deadline(&self) -> Option<Deadline> {
+        if matches!(self.phase, Phase::Stopped | Phase::Halted(_)) {
+            return None;
+        }
+        let request = self.desk.deadline().map(|at| Deadline { at, why: Timer::Request });
+        [Some(self.raft.deadline()), self.mesh.deadline(), request].into_iter().flatten().min()
+    }
+
+    /// The leader, if this node knows one.
+    pub fn leader(&self) -> Option<&NodeId> {
+        self.raft.leader()
+    }
+
+    /// Whether this node leads. It may have been replaced already, and not know it yet.
+    pub fn is_leader(&self) -> bool {
+        self.raft.is_leader()
+    }
+
+    /// Whether this node's incarnation is in its seat by a committed entry: from then on it serves.
+    pub fn is_member(&self) -> bool {
+        self.admitted
+    }
+
+    /// The counters.
+    pub fn metrics(&self) -> Metrics {
+        self.raft.metrics().plus(self.mesh.metrics).plus(self.desk.metrics)
+    }
+
+    /// What this node knows of itself and its peers.
+    pub fn status(&self) -> Status {
+        let last = self.raft.log().last();
+        let configuration = self.raft.configuration();
+        let seat = |id: &NodeId| match configuration {
+            Configuration::Seats(_, members) => members.seat(id).and_then(|seat| seat.bound),
+            Configuration::ByName(_) => None,
+        };
+        let own = MemberStatus {
+            node_id: self.id.clone(),
+            address: self.own_address.clone(),
+            seat: seat(&self.id),
+            linked: true,
+            trouble: None,
+            matched: self.raft.is_leader().then_some(last.index),
+            heard: None,
+        };
+        let peers = self.mesh.peers().map(|peer| {
+            let progress = self.raft.progress(peer.id);
+            MemberStatus {
+                node_id: peer.id.clone(),
+                address: peer.address.to_string(),
+                seat: seat(peer.id),
+                linked: peer.linked,
+                trouble: peer.trouble.filter(|_| !peer.linked).map(ToString::to_string),
+                matched: progress.map(|progress| progress.matched),
+                heard: progress.and_then(|progress| progress.heard).map(|at| self.now.since(at)),
+            }
+        });
+        let mut members: Vec<MemberStatus> = core::iter::once(own).chain(peers).collect();
+        members.sort_by(|left, right| left.node_id.cmp(&right.node_id));
+        Status {
+            node_id: self.id.clone(),
+            incarnation: self.incarnation,
+            cluster_id: self
+                .raft
+                .log()
+                .genesis()
+                .filter(|_| self.raft.is_founded())
+                .map(|genesis| genesis.cluster),
+            standing: self.standing(),
+            role: self.raft.role(),
+            term: self.raft.term(),
+            leader: self.raft.leader().cloned(),
+            last_index: last.index,
+            last_term: last.term,
+            commit_index: self.raft.commit(),
+            last_applied: self.kv.applied(),
+            keys: self.kv.keys(),
+            log_bytes: self.raft.log().bytes(),
+            state_hash: self.kv.hash(),
+            members,
+        }
+    }
+
+    fn standing(&self) -> Standing {
+        match &self.phase {
+            Phase::Running => {}
+            Phase::Stopping(_) | Phase::Stopped => return Standing::Stopping,
+            Phase::Halted(fault) => return Standing::Halted(fault.to_string()),
+        }
+        if self.admitted {
+            return Standing::Member;
+        }
+        if let Configuration::Seats(_, members) = self.raft.configuration()
+            && self.raft.is_founded()
+        {
+            let text = match members.seat(&self.id).and_then(|seat| seat.bound) {
+                Some(bound) if bound == self.incarnation => {
+                    "its seat is filled, and the entry not committed yet"
+                }
+                Some(_) => AMNESIA,
+                None => "its seat is empty; the leader fills it once this node has caught up",
+            };
+            return Standing::Waiting(text.into());
+        }
+        match self.founding.judge(self.now, self.mesh.peers()) {
+            Verdict::Allowed => {
+                Standing::Founding("ready to found the cluster; waiting for a majority".into())
+            }
+            Verdict::Wait(why) | Verdict::Disagreement(why) => Standing::Founding(why),
+            Verdict::Founded(by) => {
+                Standing::Waiting(alloc::format!("{by} belongs to a founded cluster: {AMNESIA}"))
+            }
+        }
+    }
+
+    // One turn.
+
+    fn take(&mut self, input: Input) {
+        if matches!(self.phase, Phase::Stopped | Phase::Halted(_)) {
+            return self.turn_away(input);
+        }
+        match input {
+            Input::Opened { conn, who, origin } => self.mesh.opened(conn, who, origin),
+            Input::DialFailed { dial, why } => self.mesh.dial_failed(dial, why),
+            Input::Received { conn, bytes } => self.mesh.received(conn, bytes),
+            Input::Drained { conn, bytes } => self.mesh.drained(conn, bytes),
+            Input::Closed { conn, why } => self.mesh.closed(conn, why),
+            Input::Ask { ticket, request, budget } => self.ask(ticket, request, budget),
+            Input::Listen { changes } => self.listening = changes,
+        }
+        while let Some(delivery) = self.mesh.next_delivery() {
+            self.deliver(delivery);
+        }
+    }
+
+    fn ask(&mut self, ticket: Ticket, request: Request, budget: Duration) {
+        let stopping = matches!(self.phase, Phase::Stopping(_));
+        match request {
+            Request::Write(_) if stopping => self.desk.refuse(ticket, Refusal::Stopped),
+            Request::Write(command) => self.desk.write(ticket, command, self.now + budget),
+            Request::Get { key, read } => {
+                let refused = check_part("key", key.len(), self.limits.max_key).err();
+                match (refused.or(stopping.then_some(Refusal::Stopped)), read) {
+                    (Some(refusal), _) => self.desk.answer(ticket, Answer::Read(Err(refusal.into()))),
+                    (None, Read::Linearizable) => self.desk.read(ticket, key, self.now + budget),
+                    (None, Read::Local) => {
+                        let found = self.kv.get(&key).cloned();
+                        self.desk.answer(ticket, Answer::Read(Ok(found)));
+                    }
+                }
+            }
+            Request::View => self.desk.answer(ticket, Answer::View(self.kv.view())),
+            Request::Status => self.desk.answer(ticket, Answer::Status(Box::new(self.status()))),
+            Request::Stop => match &mut self.phase {
+                Phase::Stopping(tickets) => tickets.push(ticket),
+                Phase::Running | Phase::Stopped | Phase::Halted(_) => {
+                    self.raft.hand_over();
+                    self.phase = Phase::Stopping(alloc::vec![ticket]);
+                }
+            },
+        }
+    }
+
+    /// A node that has stopped answers, and does nothing else.
+    fn turn_away(&mut self, input: Input) {
+        let Input::Ask { ticket, request, .. } = input else { return };
+        let refusal = match &self.phase {
+            Phase::Halted(fault) => Refusal::Halted(fault.clone()),
+            Phase::Running | Phase::Stopping(_) | Phase::Stopped => Refusal::Stopped,
+        };
+        let answer = match request {
+            Request::Write(_) => Answer::Written(Err(refusal.into())),
+            Request::Get { .. } => Answer::Read(Err(refusal.into())),
+            Request::View => Answer::View(self.kv.view()),
+            Request::Status => Answer::Status(Box::new(self.status())),
+            Request::Stop => Answer::Stopped,
+        };
+        self.desk.answer(ticket, answer);
+    }
+
+    fn deliver(&mut self, delivery: Delivery) {
+        match delivery {
+            Delivery::Up(peer, incarnation) => {
+                self.check_founding();
+                self.raft.link_up(&peer, incarnation);
+            }
+            Delivery::Down(peer) => {
+                self.raft.link_down(&peer);
+                if matches!(self.desk.route(), Some(Route::There(leader, _)) if *leader == peer) {
+                    // What was handed over on that link is of unknown fate, even if it comes up again.
+                    self.desk.set_route(None);
+                }
+            }
+            Delivery::Raft(from, message) => {
+                if let Err(why) = self.raft.receive(&from, message) {
+                    self.mesh.cut(&from, why);
+                }
+            }
+            Delivery::Service(from, service, payload) => self.serve(&from, service, payload),
+        }
+    }
+
+    fn serve(&mut self, from: &NodeId, service: Service, payload: Bytes) {
+        match service {
+            Service::OpenSession { boot } => {
+                if !self.open_session(from.clone(), boot) {
+                    let refused = Service::Refused { seq: 0, attempt: 0, why: Turned::NotLeader };
+                    self.mesh.send_service(from, refused, &[]);
+                }
+            }
+            Service::Write { seq, attempt } => {
+                let turned = match Entry::parse(payload).map(|entry| entry.payload) {
+                    Ok(Payload::Write(write)) if write.seq == seq => self.append_write(from, write).err(),
+                    Ok(_) | Err(_) => return self.mesh.cut(from, CloseReason::Malformed),
+                };
+                if let Some(why) = turned {
+                    self.mesh.send_service(from, Service::Refused { seq, attempt, why }, &[]);
+                }
+            }
+            Service::Refused { seq: 0, .. } => self.desk.session_turned_away(),
+            Service::Refused { seq, attempt, why } => self.desk.refused(seq, attempt, why),
+            Service::Read { question } => {
+                if self.raft.ask_read(Asker::Peer(from.clone(), question)).is_err() {
+                    self.mesh.send_service(from, Service::ReadRefused { question }, &[]);
+                }
+            }
+            Service::ReadAt { question, index } => self.desk.question_answered(question, Some(index)),
+            Service::ReadRefused { question } => self.desk.question_answered(question, None),
+        }
+    }
+
+    /// Asks the log for a session of a member that is linked, or of this node.
+    fn open_session(&mut self, node: NodeId, boot: u128) -> bool {
+        let incarnation =
+            if node == self.id { Some(self.incarnation) } else { self.raft.linked_incarnation(&node) };
+        let Some(incarnation) = incarnation else { return false };
+        self.raft.propose(Payload::OpenSession(Owner { node, incarnation, boot })).is_ok()
+    }
+
+    /// The leader's door: what does not pass it is in no log, now or later.
+    fn append_write(&mut self, from: &NodeId, write: Write) -> Result<(), Turned> {
+        if !self.raft.takes_proposals() {
+            return Err(Turned::NotLeader);
+        }
+        let foreign = self.kv.sessions().owner(write.session).is_some_and(|owner| owner.node != *from);
+        if foreign || check_size(&write.command, &self.limits).is_err() {
+            return Err(Turned::Invalid);
+        }
+        let size = write.command.payload() + OVERHEAD;
+        if self.raft.log().untaken_bytes() + size > self.limits.max_uncommitted {
+            return Err(Turned::Overloaded);
+        }
+        if self.raft.log().bytes() + size > self.limits.log_bytes {
+            return Err(Turned::LogFull);
+        }
+        self.raft.propose(Payload::Write(write)).map(drop).map_err(|_| Turned::NotLeader)
+    }
+
+    fn finish_turn(&mut self) {
+        if !matches!(self.phase, Phase::Stopped | Phase::Halted(_)) {
+            self.check_founding();
+            self.raft.tick();
+            self.mesh.tick();
+            loop {
+                self.send_requests();
+                let moved = self.raft.settle();
+                self.apply_committed();
+                self.pass_on();
+                if !moved {
+                    break;
+                }
+            }
+            self.answer_reads();
+            if self.desk.is_anything_late() {
+                let refusal = self.refusal();
+                self.desk.expire(&refusal);
+            }
+            self.tell_leader();
+            self.finish_stop();
+            self.check_fault();
+        }
+        while let Some((ticket, answer)) = self.desk.next_answer() {
+            self.effects.push_back(Effect::Answer { ticket, answer });
+        }
+        self.mesh.flush(&mut self.effects);
+    }
+
+    fn check_founding(&mut self) {
+        if self.raft.is_founded() {
+            return;
+        }
+        let verdict = self.founding.judge(self.now, self.mesh.peers());
+        if matches!(verdict, Verdict::Founded(_)) {
+            self.raft.drop_founding();
+        }
+        self.raft.allow_founding(verdict == Verdict::Allowed);
+    }
+
+    /// Hands what waits at the desk to the leader: into our own log, or over the link.
+    fn send_requests(&mut self) {
+        let route = match self.raft.leader() {
+            Some(leader) if *leader == self.id => {
+                self.raft.takes_proposals().then(|| Route::Here(self.raft.term()))
+            }
+            Some(leader) if self.mesh.is_linked(leader) => {
+                Some(Route::There(leader.clone(), self.raft.term()))
+            }
+            Some(_) | None => None,
+        };
+        self.desk.set_route(route);
+        let Some(route) = self.desk.route().cloned() else { return };
+        if self.desk.take_session_wish() {
+            let asked = match &route {
+                Route::Here(_) => self.open_session(self.id.clone(), self.boot),
+                Route::There(leader, _) => {
+                    self.mesh.send_service(leader, Service::OpenSession { boot: self.boot }, &[])
+                }
+            };
+            if !asked {
+                self.desk.session_turned_away();
+            }
+        }
+        while let Some((write, attempt)) = self.desk.next_to_send() {
+            match &route {
+                Route::Here(_) => {
+                    let own = self.id.clone();
+                    match self.append_write(&own, write) {
+                        Ok(()) => self.desk.was_sent(),
+                        Err(why) => self.desk.was_turned_away(why),
+                    }
+                }
+                Route::There(leader, _) => {
+                    if !self.mesh.has_credit(leader) {
+                        break;
+                    }
+                    let service = Service::Write { seq: write.seq, attempt };
+                    let payload = Entry::new(Term(0), Payload::Write(write)).bytes;
+                    self.mesh.send_service(leader, service, &payload);
+                    self.desk.was_sent();
+                }
+            }
+        }
+        if let Some(question) = self.desk.take_question() {
+            let asked = match &route {
+                Route::Here(_) => self.raft.ask_read(Asker::Own(question)).is_ok(),
+                Route::There(leader, _) => self.mesh.send_service(leader, Service::Read { question }, &[]),
+            };
+            if !asked {
+                self.desk.question_answered(question, None);
+            }
+        }
+    }
+
+    fn apply_committed(&mut self) {
+        while let Some((index, payload)) = self.raft.take_committed() {
+            match self.kv.apply(index, payload) {
+                Applied::Nothing => {}
+                Applied::Members => self.members_applied(),
+                Applied::Session { owner, id } => {
+                    if owner.node == self.id && owner.boot == self.boot {
+                        self.desk.session_opened(id);
+                    }
+                }
+                Applied::Write { session, seq, decision, change } => {
+                    if let Some(change) = change.filter(|_| self.listening) {
+                        self.effects.push_back(Effect::Event(Event::Change(change)));
+                    }
+                    self.desk.decided(session, seq, decision);
+                }
+            }
+            self.raft.note_applied(self.kv.checkpoint());
+        }
+        if let Some(genesis) = self.raft.log().genesis().filter(|_| self.raft.is_founded()) {
+            self.mesh.set_cluster(genesis.cluster);
+        }
+    }
+
+    fn members_applied(&mut self) {
+        let named = self.kv.members().is_some_and(|members| members.names(&self.id, self.incarnation));
+        if named {
+            self.desk.want_session();
+            if !self.admitted {
+                self.admitted = true;
+                self.effects.push_back(Effect::Event(Event::Admitted));
+            }
+        }
+    }
+
+    /// Passes on what consensus has to say, and which reads it allows.
+    fn pass_on(&mut self) {
+        for (to, message) in self.raft.take_outgoing() {
+            self.mesh.send_raft(&to, message);
+        }
+        for (asker, index) in self.raft.take_reads() {
+            match asker {
+                Asker::Own(question) => self.desk.question_answered(question, index),
+                Asker::Peer(peer, question) => {
+                    let answer = match index {
+                        Some(index) => Service::ReadAt { question, index },
+                        None => Service::ReadRefused { question },
+                    };
+                    self.mesh.send_service(&peer, answer, &[]);
+                }
+            }
+        }
+    }
+
+    fn answer_reads(&mut self) {
+        for (ticket, key) in self.desk.take_granted(self.kv.applied()) {
+            let found = self.kv.get(&key).cloned();
+            self.desk.answer(ticket, Answer::Read(Ok(found)));
+        }
+    }
+
+    /// Why what has used up its time could not be served.
+    fn refusal(&self) -> Refusal {
+        match self.standing() {
+            Standing::Founding(why) => Refusal::NoQuorum { why },
+            Standing::Waiting(why) => Refusal::NotAdmitted { why },
+            Standing::Member | Standing::Stopping | Standing::Halted(_) => {
+                let troubles: Vec<String> = self
+                    .mesh
+                    .peers()
+                    .filter(|peer| !peer.linked)
+                    .map(|peer| alloc::format!("{}: {}", peer.id, peer.trouble.unwrap_or("not reached yet")))
+                    .collect();
+                let members = self.mesh.peers().count() + 1;
+                let linked = members - troubles.len();
+                Refusal::NoQuorum { why: in_the_way(self.raft.leader(), linked, members, &troubles) }
+            }
+        }
+    }
+
+    /// W8: every transition is told once, on followers too.
+    fn tell_leader(&mut self) {
+        let (told, told_term) = &self.told_leader;
+        let leader = self.raft.leader();
+        let same_reign = *told_term == self.raft.term() || leader.is_none();
+        if told.as_ref() == leader && same_reign {
+            return;
+        }
+        self.told_leader = (leader.cloned(), self.raft.term());
+        let (leader, term) = self.told_leader.clone();
+        self.effects.push_back(Effect::Event(Event::Leader { leader, term }));
+    }
+
+    fn finish_stop(&mut self) {
+        let Phase::Stopping(tickets) = &mut self.phase else { return };
+        if self.raft.is_handing_over() {
+            return;
+        }
+        let tickets = core::mem::take(tickets);
+        self.desk.close(None);
+        self.mesh.stop();
+        for ticket in tickets {
+            self.desk.answer(ticket, Answer::Stopped);
+        }
+        self.phase = Phase::Stopped;
+    }
+
+    fn check_fault(&mut self) {
+        let Some(fault) = self.raft.fault().cloned() else { return };
+        self.desk.close(Some(&fault));
+        self.mesh.stop();
+        self.effects.push_back(Effect::Halt { fault: fault.clone() });
+        self.phase = Phase::Halted(fault);
+    }
+}
+
+/// What a node is told that has lost its memory.
+const AMNESIA: &str = "its seat is bound to an earlier life of this node; a memory-only node that restarts \
+    has lost what it promised, and stays out";
+
+impl<'e> Turn<'e> {
+    /// Gives the engine something that has arrived. Never fails: guilt becomes an effect.
+    pub fn input(&mut self, input: Input) {
+        self.engine.take(input);
+    }
+
+    /// Ends the turn.
+    pub fn end(self) -> Effects<'e> {
+        self.engine.finish_turn();
+        Effects { engine: self.engine }
+    }
+}
+
+impl Iterator for Effects<'_> {
+    type Item = Effect;
+
+    fn next(&mut self) -> Option<Effect> {
+        self.engine.effects.pop_front()
+    }
+}

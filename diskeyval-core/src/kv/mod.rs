@@ -1,0 +1,12 @@
+//! The key/value state machine. It knows neither peers nor disks nor time.
+
+mod command;
+mod machine;
+mod map;
+mod sessions;
+mod view;
+
+pub use command::{Command, Expect, Outcome, Versioned};
+pub(crate) use machine::{Applied, Checkpoint, Decision, Machine};
+pub(crate) use sessions::{Owner, SessionId};
+pub use view::View;

@@ -1,0 +1,39 @@
+#![doc = include_str!("../README.md")]
+#![no_std]
+#![forbid(unsafe_code)]
+
+extern crate alloc;
+#[cfg(test)]
+extern crate std;
+
+mod config;
+mod desk;
+mod engine;
+mod entry;
+mod error;
+mod founding;
+mod id;
+pub mod identity;
+mod io;
+mod kv;
+mod mesh;
+mod prng;
+mod raft;
+#[cfg(test)]
+mod script;
+mod status;
+mod store;
+mod time;
+#[cfg(feature = "tls")]
+pub mod tls;
+
+pub use config::{Address, Config, Limits, MAX_CLUSTER_NAME, MAX_MEMBERS, Peer, Settings, Tls};
+pub use engine::{Effects, Engine, Turn};
+pub use error::{CloseReason, ConfigError, DialError, Doubt, Error, Fault, Refusal};
+pub use id::{ClusterId, ConnId, DialId, EntryId, Incarnation, Index, NodeId, Term, Ticket};
+pub use io::{Answer, Change, Effect, Event, Input, Origin, Read, Request};
+pub use kv::{Command, Expect, Outcome, Versioned, View};
+pub use prng::Seed;
+pub use status::{MemberStatus, Metrics, RoleName, Standing, Status};
+pub use store::gate;
+pub use time::{Deadline, Instant, Timer};

@@ -1,0 +1,106 @@
+//! One connection: which part of the hello has crossed it, and what waits to leave.
+
+use bytes::{Bytes, BytesMut};
+
+use crate::error::CloseReason;
+use crate::id::{Incarnation, NodeId};
+use crate::mesh::frame::{Cutter, TooLarge};
+use crate::mesh::wire::{Frame, Hello, VERSIONS};
+use crate::time::Instant;
+
+/// The largest frame before a link is up: a hello has a few hundred bytes.
+const MAX_HELLO: usize = 4096;
+
+#[derive(Clone, Debug)]
+pub(super) struct Link {
+    /// Who is at the other end, by its certificate.
+    pub(super) who: NodeId,
+    pub(super) dialled_by_us: bool,
+    pub(super) phase: Phase,
+    cutter: Cutter,
+    pub(super) out: BytesMut,
+    /// Bytes that were handed to the driver and have not left yet.
+    pub(super) unsent: usize,
+    pub(super) heard: Instant,
+    pub(super) spoke: Instant,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Phase {
+    /// The other end dialled, and has to say hello.
+    AwaitHello,
+    /// We dialled and said hello.
+    AwaitWelcome,
+    /// We welcomed the other end, which may still refuse us.
+    AwaitConfirm(Partner),
+    /// Hello and its answer have crossed, and both ends were content.
+    Up(Partner),
+}
+
+/// What counts of the other end's hello.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Partner {
+    pub(super) incarnation: Incarnation,
+    pub(super) boot: u128,
+}
+
+impl Link {
+    pub(super) fn new(who: NodeId, dialled_by_us: bool, now: Instant) -> Link {
+        Link {
+            who,
+            dialled_by_us,
+            phase: if dialled_by_us { Phase::AwaitWelcome } else { Phase::AwaitHello },
+            cutter: Cutter::new(MAX_HELLO),
+            out: BytesMut::new(),
+            unsent: 0,
+            heard: now,
+            spoke: now,
+        }
+    }
+
+    pub(super) fn partner(&self) -> Option<Partner> {
+        match self.phase {
+            Phase::Up(partner) => Some(partner),
+            Phase::AwaitHello | Phase::AwaitWelcome | Phase::AwaitConfirm(_) => None,
+        }
+    }
+
+    /// From now on frames of the full size are taken.
+    pub(super) fn raise(&mut self, partner: Partner, max_frame: usize) {
+        self.phase = Phase::Up(partner);
+        self.cutter.set_max_frame(max_frame);
+    }
+
+    pub(super) fn push(&mut self, bytes: Bytes, now: Instant) {
+        // While the hello is awaited, only what completes it counts as a sign of life.
+        if self.partner().is_some() {
+            self.heard = now;
+        }
+        self.cutter.push(bytes);
+    }
+
+    /// The next frame, if all of it is there.
+    pub(super) fn next_frame(&mut self) -> Result<Option<Frame>, CloseReason> {
+        match self.cutter.next() {
+            Ok(None) => Ok(None),
+            Ok(Some(body)) => Frame::parse(&body).map(Some).map_err(|_| CloseReason::Malformed),
+            Err(TooLarge { size, limit }) => Err(CloseReason::FrameTooLarge { size, limit }),
+        }
+    }
+}
+
+/// Whether the other end of a connection can be a peer of ours, by its hello. Both ends ask this of each
+/// other with the same result.
+pub(super) fn check_hello(ours: &Hello, theirs: &Hello) -> Result<(), CloseReason> {
+    if theirs.versions.0 > VERSIONS.1 || theirs.versions.1 < VERSIONS.0 {
+        return Err(CloseReason::Version { theirs: theirs.versions });
+    }
+    if theirs.cluster_name != ours.cluster_name {
+        return Err(CloseReason::ClusterName { theirs: theirs.cluster_name.chars().take(63).collect() });
+    }
+    match (ours.cluster, theirs.cluster) {
+        (Some(ours), Some(theirs)) if ours != theirs => Err(CloseReason::OtherCluster { theirs, ours }),
+        (None, None) if ours.initial_members != theirs.initial_members => Err(CloseReason::MembersDisagree),
+        _ => Ok(()),
+    }
+}

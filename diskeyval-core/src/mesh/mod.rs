@@ -1,0 +1,575 @@
+//! Who is connected to whom: dialling, hello, one link for each pair, liveness, credit, limits.
+//!
+//! It knows nothing of consensus. Whatever it hands on came over a link that is up, from the member whose
+//! certificate stands at its other end; nothing from a link that was replaced is handed on afterwards.
+
+mod frame;
+mod link;
+mod wire;
+
+use alloc::collections::{BTreeMap, VecDeque};
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+use core::time::Duration;
+
+use bytes::Bytes;
+use xxhash_rust::xxh3::Xxh3;
+
+use crate::config::{Address, Limits, Settings};
+use crate::error::{CloseReason, DialError};
+use crate::id::{ClusterId, ConnId, DialId, Incarnation, NodeId};
+use crate::identity::Identity;
+use crate::io::{Effect, Event, Origin};
+use crate::prng::Prng;
+use crate::raft::{Outgoing, Received, StorageKind};
+use crate::status::Metrics;
+use crate::time::{Deadline, Instant, Timer};
+
+#[cfg(test)]
+pub(crate) use frame::Cutter;
+use link::{Link, Partner, Phase, check_hello};
+pub(crate) use wire::{Frame, Service, Turned};
+use wire::{Hello, VERSIONS};
+
+/// The first pause between two dials to the same peer; it doubles up to [`MAX_BACK_OFF`].
+const MIN_BACK_OFF: Duration = Duration::from_millis(25);
+const MAX_BACK_OFF: Duration = Duration::from_millis(500);
+
+#[derive(Clone, Debug)]
+pub(crate) struct Mesh {
+    hello: Hello,
+    peers: BTreeMap<NodeId, Peer>,
+    links: BTreeMap<ConnId, Link>,
+    delivered: VecDeque<Delivery>,
+    effects: VecDeque<Effect>,
+    next_dial: u64,
+    now: Instant,
+    prng: Prng,
+    rpc_timeout: Duration,
+    election_timeout: Duration,
+    limits: Limits,
+    pub(crate) metrics: Metrics,
+}
+
+/// A member other than this node.
+#[derive(Clone, Debug)]
+struct Peer {
+    address: Address,
+    dial: Dial,
+    back_off: Duration,
+    link: Option<ConnId>,
+    heard: Heard,
+    trouble: Option<String>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Dial {
+    /// To be made at this time, if no link is up by then.
+    At(Instant),
+    Asked(DialId),
+    Open(ConnId),
+}
+
+/// What was last heard of a member, as far as founding goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Heard {
+    /// No answer at all: its machine is silent, or the answer is of no use.
+    Silence,
+    /// Its machine says that nobody listens.
+    Refusal,
+    /// It belongs to no cluster yet.
+    Unfounded,
+    /// It belongs to this cluster.
+    Founded(ClusterId),
+    /// It was started with other initial members.
+    Disagrees,
+}
+
+/// What the mesh hands on.
+#[derive(Clone, Debug)]
+pub(crate) enum Delivery {
+    Up(NodeId, Incarnation),
+    Down(NodeId),
+    Raft(NodeId, Received),
+    Service(NodeId, Service, Bytes),
+}
+
+impl Mesh {
+    pub(crate) fn new(
+        settings: &Settings,
+        incarnation: Incarnation,
+        boot: u128,
+        prng: Prng,
+        now: Instant,
+    ) -> Mesh {
+        let hello = Hello {
+            versions: VERSIONS,
+            cluster_name: settings.cluster.clone(),
+            cluster: None,
+            node: settings.node_id.clone(),
+            incarnation,
+            boot,
+            storage: StorageKind::Memory,
+            initial_members: hash_of_ids(settings),
+        };
+        let peer = |(id, address): &(NodeId, Address)| {
+            let peer = Peer {
+                address: address.clone(),
+                dial: Dial::At(now),
+                back_off: MIN_BACK_OFF,
+                link: None,
+                heard: Heard::Silence,
+                trouble: None,
+            };
+            (id.clone(), peer)
+        };
+        Mesh {
+            hello,
+            peers: settings.peers.iter().map(peer).collect(),
+            links: BTreeMap::new(),
+            delivered: VecDeque::new(),
+            effects: VecDeque::new(),
+            next_dial: 0,
+            now,
+            prng,
+            rpc_timeout: settings.rpc_timeout,
+            election_timeout: settings.election_timeout,
+            limits: settings.limits.clone(),
+            metrics: Metrics::default(),
+        }
+    }
+
+    pub(crate) fn wake(&mut self, now: Instant) {
+        self.now = now;
+    }
+
+    /// The node belongs to this cluster from now on, and says so in every hello.
+    pub(crate) fn set_cluster(&mut self, cluster: ClusterId) {
+        self.hello.cluster = Some(cluster);
+    }
+
+    // What the driver reports.
+
+    pub(crate) fn opened(&mut self, conn: ConnId, who: Identity, origin: Origin) {
+        let id = match self.check_identity(&who, origin) {
+            Ok(id) => id,
+            Err(why) => {
+                self.metrics.links_refused += 1;
+                if let Identity::Node(id) = &who {
+                    self.set_trouble(id, &why);
+                }
+                return self.refuse(conn, who, why);
+            }
+        };
+        let dialled = matches!(origin, Origin::Dialled(_));
+        if dialled {
+            let Some(peer) = self.peers.get_mut(&id) else { return };
+            if peer.link.is_some() {
+                // The peer's own dial was faster.
+                peer.dial = Dial::At(self.now);
+                self.effects.push_back(Effect::Close { conn, why: CloseReason::Replaced });
+                return;
+            }
+            peer.dial = Dial::Open(conn);
+        } else if self.links.values().filter(|link| link.partner().is_none()).count()
+            >= self.limits.max_strangers
+        {
+            self.metrics.links_refused += 1;
+            self.effects.push_back(Effect::Close { conn, why: CloseReason::OutOfPlace });
+            return;
+        }
+        let mut link = Link::new(id, dialled, self.now);
+        if dialled {
+            wire::write_hello(&mut link.out, self.hello.clone());
+        }
+        self.links.insert(conn, link);
+    }
+
+    /// Whether whoever is at the other end may say hello at all.
+    fn check_identity(&mut self, who: &Identity, origin: Origin) -> Result<NodeId, CloseReason> {
+        if let Origin::Dialled(dial) = origin {
+            let dialled = self.peers.iter_mut().find(|(_, peer)| peer.dial == Dial::Asked(dial));
+            let Some((wanted, peer)) = dialled else { return Err(CloseReason::Replaced) };
+            if !matches!(who, Identity::Node(id) if id == wanted) {
+                let why = CloseReason::WrongPeer { wanted: wanted.clone(), found: who.to_string() };
+                peer.dial = Dial::At(self.now + self.prng.once_to_twice(peer.back_off));
+                peer.back_off = (peer.back_off * 2).min(MAX_BACK_OFF);
+                peer.trouble = Some(why.to_string());
+                peer.heard = Heard::Silence;
+                return Err(why);
+            }
+        }
+        match who {
+            Identity::Client(_) => Err(CloseReason::NotANode),
+            Identity::Node(id) if *id == self.hello.node => Err(CloseReason::OwnName),
+            Identity::Node(id) if !self.peers.contains_key(id) => Err(CloseReason::NotAMember),
+            Identity::Node(id) => Ok(id.clone()),
+        }
+    }
+
+    pub(crate) fn dial_failed(&mut self, dial: DialId, why: DialError) {
+        let found = self.peers.iter_mut().find(|(_, peer)| peer.dial == Dial::Asked(dial));
+        let Some((id, peer)) = found else { return };
+        self.metrics.dials_failed += 1;
+        peer.dial = Dial::At(self.now + self.prng.once_to_twice(peer.back_off));
+        peer.back_off = (peer.back_off * 2).min(MAX_BACK_OFF);
+        if peer.link.is_none() {
+            peer.trouble = Some(why.to_string());
+            peer.heard = match (peer.heard, &why) {
+                // An answer that was given stays given: the node behind it may just be starting anew.
+                (heard @ (Heard::Unfounded | Heard::Founded(_) | Heard::Disagrees), _) => heard,
+                (_, DialError::Refused) => Heard::Refusal,
+                (_, _) => Heard::Silence,
+            };
+        }
+        let id = id.clone();
+        self.event(Event::Unreachable { peer: id, why });
+    }
+
+    pub(crate) fn received(&mut self, conn: ConnId, bytes: Bytes) {
+        let Some(link) = self.links.get_mut(&conn) else { return };
+        link.push(bytes, self.now);
+        // A frame may close the link, or have it replaced: look it up anew for each.
+        while let Some(link) = self.links.get_mut(&conn) {
+            let result = match link.next_frame() {
+                Ok(None) => return,
+                Ok(Some(frame)) => self.hear(conn, frame),
+                Err(why) => Err(why),
+            };
+            if let Err(why) = result {
+                self.metrics.links_refused += 1;
+                self.shut(conn, why, true);
+            }
+        }
+    }
+
+    pub(crate) fn drained(&mut self, conn: ConnId, bytes: usize) {
+        if let Some(link) = self.links.get_mut(&conn) {
+            link.unsent = link.unsent.saturating_sub(bytes);
+        }
+    }
+
+    pub(crate) fn closed(&mut self, conn: ConnId, why: CloseReason) {
+        self.forget(conn, why);
+    }
+
+    // Hello.
+
+    fn hear(&mut self, conn: ConnId, frame: Frame) -> Result<(), CloseReason> {
+        let Some(link) = self.links.get_mut(&conn) else { return Ok(()) };
+        match (&link.phase, frame) {
+            (Phase::Up(_), Frame::Raft(message)) => {
+                self.delivered.push_back(Delivery::Raft(link.who.clone(), message));
+            }
+            (Phase::Up(_), Frame::Service(service, payload)) => {
+                self.delivered.push_back(Delivery::Service(link.who.clone(), service, payload));
+            }
+            (Phase::Up(_), Frame::Ping) => {}
+            (Phase::AwaitHello, Frame::Hello(hello)) => {
+                // It is welcomed even if it is refused at once: so it can judge for itself, and say why.
+                wire::write_welcome(&mut link.out, VERSIONS.1.min(hello.versions.1), self.hello.clone());
+                let partner = self.meet(conn, &hello)?;
+                if let Some(link) = self.links.get_mut(&conn) {
+                    link.phase = Phase::AwaitConfirm(partner);
+                }
+            }
+            (Phase::AwaitWelcome, Frame::Welcome { version, hello }) => {
+                let partner = self.meet(conn, &hello)?;
+                if !(VERSIONS.0..=VERSIONS.1).contains(&version) {
+                    return Err(CloseReason::Version { theirs: hello.versions });
+                }
+                if let Some(link) = self.links.get_mut(&conn) {
+                    wire::write_confirm(&mut link.out);
+                }
+                self.raise(conn, partner)?;
+            }
+            (Phase::AwaitConfirm(partner), Frame::Confirm) => {
+                let partner = *partner;
+                self.raise(conn, partner)?;
+            }
+            (_, Frame::Goodbye { reason }) => self.shut(conn, CloseReason::Goodbye(reason), false),
+            _ => return Err(CloseReason::OutOfPlace),
+        }
+        Ok(())
+    }
+
+    /// Judges a hello, and keeps what it says of founding.
+    fn meet(&mut self, conn: ConnId, hello: &Hello) -> Result<Partner, CloseReason> {
+        let Some(link) = self.links.get(&conn) else { return Err(CloseReason::OutOfPlace) };
+        if hello.node != link.who {
+            return Err(CloseReason::HelloMismatch { claimed: hello.node.clone() });
+        }
+        let checked = check_hello(&self.hello, hello);
+        if let Some(peer) = self.peers.get_mut(&link.who) {
+            peer.heard = match (&checked, hello.cluster) {
+                (Err(CloseReason::MembersDisagree), _) => Heard::Disagrees,
+                (_, Some(cluster)) => Heard::Founded(cluster),
+                (Ok(()), None) => Heard::Unfounded,
+                (Err(_), None) => Heard::Silence,
+            };
+        }
+        checked.map(|()| Partner { incarnation: hello.incarnation, boot: hello.boot })
+    }
+
+    /// Both ends are content. One link for each pair is kept: of two dialled by the same end the newer, of
+    /// two dialled by both ends the smaller id's. A process that was replaced by its next run gives way.
+    fn raise(&mut self, conn: ConnId, partner: Partner) -> Result<(), CloseReason> {
+        let Some(link) = self.links.get(&conn) else { return Ok(()) };
+        let (who, dialled_by_us) = (link.who.clone(), link.dialled_by_us);
+        let former = self.peers.get(&who).and_then(|peer| peer.link);
+        if let Some((former, old)) = former.and_then(|former| Some((former, self.links.get(&former)?))) {
+            let holder = old.partner().unwrap_or(partner);
+            if holder.incarnation != partner.incarnation && self.now.since(old.heard) < self.election_timeout
+            {
+                return Err(CloseReason::NameInUse { holder: holder.incarnation });
+            }
+            let dialled_by_smaller = dialled_by_us == (self.hello.node < who);
+            if holder.boot == partner.boot && old.dialled_by_us != dialled_by_us && !dialled_by_smaller {
+                self.shut(conn, CloseReason::Replaced, true);
+                return Ok(());
+            }
+            self.shut(former, CloseReason::Replaced, true);
+        }
+        let max_frame = self.limits.max_frame();
+        let (Some(link), Some(peer)) = (self.links.get_mut(&conn), self.peers.get_mut(&who)) else {
+            return Ok(());
+        };
+        link.raise(partner, max_frame);
+        link.heard = self.now;
+        peer.link = Some(conn);
+        peer.trouble = None;
+        peer.back_off = MIN_BACK_OFF;
+        if peer.dial == Dial::Open(conn) {
+            peer.dial = Dial::At(self.now);
+        }
+        self.metrics.links_up += 1;
+        self.delivered.push_back(Delivery::Up(who.clone(), partner.incarnation));
+        self.event(Event::LinkUp { peer: who });
+        Ok(())
+    }
+
+    // Closing.
+
+    /// Closes a connection, with a last word if that makes sense.
+    fn shut(&mut self, conn: ConnId, why: CloseReason, say_goodbye: bool) {
+        if let Some(link) = self.links.get_mut(&conn) {
+            if say_goodbye {
+                wire::write_goodbye(&mut link.out, &why.to_string());
+            }
+            let bytes = link.out.split().freeze();
+            if !bytes.is_empty() {
+                self.effects.push_back(Effect::Send { conn, bytes });
+            }
+            self.effects.push_back(Effect::Close { conn, why: why.clone() });
+        }
+        self.forget(conn, why);
+    }
+
+    /// Turns a connection away that never became a link.
+    fn refuse(&mut self, conn: ConnId, who: Identity, why: CloseReason) {
+        let mut out = bytes::BytesMut::new();
+        wire::write_goodbye(&mut out, &why.to_string());
+        self.effects.push_back(Effect::Send { conn, bytes: out.freeze() });
+        self.effects.push_back(Effect::Close { conn, why: why.clone() });
+        self.event(Event::LinkDown { peer: who, why });
+    }
+
+    fn forget(&mut self, conn: ConnId, why: CloseReason) {
+        let Some(link) = self.links.remove(&conn) else { return };
+        let Some(peer) = self.peers.get_mut(&link.who) else { return };
+        if peer.dial == Dial::Open(conn) || peer.link == Some(conn) {
+            let pause = self.prng.once_to_twice(peer.back_off);
+            peer.back_off = (peer.back_off * 2).min(MAX_BACK_OFF);
+            if !matches!(peer.dial, Dial::Asked(_)) {
+                peer.dial = Dial::At(self.now + pause);
+            }
+        }
+        let was_up = peer.link == Some(conn);
+        if was_up {
+            peer.link = None;
+        }
+        if why != CloseReason::Replaced {
+            if peer.link.is_none() {
+                peer.trouble = Some(why.to_string());
+            }
+            self.event(Event::LinkDown { peer: Identity::Node(link.who.clone()), why });
+        }
+        if was_up {
+            self.metrics.links_down += 1;
+            self.delivered.push_back(Delivery::Down(link.who));
+        }
+    }
+
+    /// Cuts the link to a member because of what it said.
+    pub(crate) fn cut(&mut self, peer: &NodeId, why: CloseReason) {
+        if let Some(conn) = self.peers.get(peer).and_then(|peer| peer.link) {
+            self.metrics.links_refused += 1;
+            self.shut(conn, why, true);
+        }
+    }
+
+    /// Says goodbye to everybody, and dials no more.
+    pub(crate) fn stop(&mut self) {
+        let conns: Vec<ConnId> = self.links.keys().copied().collect();
+        for conn in conns {
+            self.shut(conn, CloseReason::Stopping, true);
+        }
+        self.peers.clear();
+    }
+
+    // Time.
+
+    /// Dials who is to be dialled, keeps links awake, gives up those that are silent.
+    pub(crate) fn tick(&mut self) {
+        for (id, peer) in &mut self.peers {
+            if let (Dial::At(at), None) = (peer.dial, peer.link)
+                && at <= self.now
+            {
+                let dial = DialId(self.next_dial);
+                self.next_dial += 1;
+                peer.dial = Dial::Asked(dial);
+                let (peer, address) = (id.clone(), peer.address.clone());
+                self.effects.push_back(Effect::Dial { dial, peer, address, within: self.rpc_timeout });
+            }
+        }
+        let silent: Vec<ConnId> = self
+            .links
+            .iter()
+            .filter(|(_, link)| self.now.since(link.heard) >= self.rpc_timeout)
+            .map(|(conn, _)| *conn)
+            .collect();
+        for conn in silent {
+            let full = self.links.get(&conn).is_some_and(|link| link.unsent > 0);
+            self.shut(conn, if full { CloseReason::NotReading } else { CloseReason::Silent }, true);
+        }
+        for link in self.links.values_mut() {
+            if link.partner().is_some() && self.now.since(link.spoke) >= self.rpc_timeout / 3 {
+                link.spoke = self.now;
+                wire::write_ping(&mut link.out);
+            }
+        }
+    }
+
+    pub(crate) fn deadline(&self) -> Option<Deadline> {
+        let dials = self.peers.values().filter_map(|peer| match (peer.dial, peer.link) {
+            (Dial::At(at), None) => Some(Deadline { at, why: Timer::Dial }),
+            _ => None,
+        });
+        let links = self.links.values().map(|link| {
+            let silent = link.heard + self.rpc_timeout;
+            let ping = link.spoke + self.rpc_timeout / 3;
+            let at = if link.partner().is_some() { silent.min(ping) } else { silent };
+            Deadline { at, why: Timer::Link }
+        });
+        dials.chain(links).min()
+    }
+
+    // Sending.
+
+    /// Queues a message for a member; without a link it is lost, which consensus is made for.
+    pub(crate) fn send_raft(&mut self, to: &NodeId, message: Outgoing) {
+        if let Some(link) = self.link_to(to) {
+            wire::write_raft(&mut link.out, message);
+        }
+    }
+
+    /// Queues a question or an answer for a member. Tells whether there is a link.
+    pub(crate) fn send_service(&mut self, to: &NodeId, service: Service, payload: &[u8]) -> bool {
+        match self.link_to(to) {
+            Some(link) => {
+                wire::write_service(&mut link.out, service, payload);
+                true
+            }
+            None => false,
+        }
+    }
+
+    fn link_to(&mut self, to: &NodeId) -> Option<&mut Link> {
+        let conn = self.peers.get(to)?.link?;
+        self.links.get_mut(&conn)
+    }
+
+    /// Whether more may be queued for a member now.
+    pub(crate) fn has_credit(&self, to: &NodeId) -> bool {
+        let link = self.peers.get(to).and_then(|peer| peer.link).and_then(|conn| self.links.get(&conn));
+        link.is_some_and(|link| link.unsent + link.out.len() < self.limits.send_buffer / 2)
+    }
+
+    /// Moves what is queued into effects, as one piece for each connection.
+    pub(crate) fn flush(&mut self, effects: &mut VecDeque<Effect>) {
+        let mut stuck = Vec::new();
+        for (conn, link) in &mut self.links {
+            if link.out.is_empty() {
+                continue;
+            }
+            link.unsent += link.out.len();
+            link.spoke = self.now;
+            if link.unsent > self.limits.send_buffer {
+                stuck.push(*conn);
+            } else {
+                self.effects.push_back(Effect::Send { conn: *conn, bytes: link.out.split().freeze() });
+            }
+        }
+        for conn in stuck {
+            if let Some(link) = self.links.get_mut(&conn) {
+                link.out.clear();
+            }
+            self.shut(conn, CloseReason::NotReading, false);
+        }
+        effects.append(&mut self.effects);
+    }
+
+    pub(crate) fn next_delivery(&mut self) -> Option<Delivery> {
+        self.delivered.pop_front()
+    }
+
+    fn event(&mut self, event: Event) {
+        self.effects.push_back(Effect::Event(event));
+    }
+
+    fn set_trouble(&mut self, id: &NodeId, why: &CloseReason) {
+        if let Some(peer) = self.peers.get_mut(id).filter(|peer| peer.link.is_none()) {
+            peer.trouble = Some(why.to_string());
+        }
+    }
+
+    // What others ask.
+
+    pub(crate) fn is_linked(&self, peer: &NodeId) -> bool {
+        self.peers.get(peer).is_some_and(|peer| peer.link.is_some())
+    }
+
+    /// Members other than this node: name, address, whether linked, what is wrong, what was heard.
+    pub(crate) fn peers(&self) -> impl Iterator<Item = PeerView<'_>> + Clone {
+        self.peers.iter().map(|(id, peer)| PeerView {
+            id,
+            address: &peer.address,
+            linked: peer.link.is_some(),
+            trouble: peer.trouble.as_deref(),
+            heard: peer.heard,
+        })
+    }
+}
+
+/// A member as the mesh sees it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct PeerView<'m> {
+    pub(crate) id: &'m NodeId,
+    pub(crate) address: &'m Address,
+    pub(crate) linked: bool,
+    pub(crate) trouble: Option<&'m str>,
+    pub(crate) heard: Heard,
+}
+
+/// A hash of the ids of the initial members, without their addresses.
+fn hash_of_ids(settings: &Settings) -> u64 {
+    let mut ids: Vec<&str> = settings.peers.iter().map(|(id, _)| id.as_str()).collect();
+    ids.push(settings.node_id.as_str());
+    ids.sort_unstable();
+    let mut hash = Xxh3::new();
+    for id in ids {
+        hash.update(id.as_bytes());
+        hash.update(&[0]);
+    }
+    hash.digest()
+}

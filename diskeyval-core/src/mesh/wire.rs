@@ -1,0 +1,229 @@
+//! What stands in a frame: a postcard head, and behind it raw bytes where there are any.
+//!
+//! Kinds are only ever added, at the end; the pair of versions that two nodes agree on in their hello
+//! says which of them both understand.
+
+use alloc::string::String;
+
+use bytes::{Buf, BufMut, Bytes, BytesMut};
+use serde::{Deserialize, Serialize};
+
+use crate::entry::{read_batch, write_batch, write_head};
+use crate::id::{ClusterId, Incarnation, Index, NodeId};
+use crate::mesh::frame;
+use crate::raft::{Directive, Outgoing, Pledge, Received, StorageKind};
+
+/// The versions of the protocol that this code speaks, from and to.
+pub(crate) const VERSIONS: (u16, u16) = (1, 1);
+
+/// The longest reason in a goodbye, in bytes.
+const MAX_REASON: usize = 512;
+
+/// The head of a frame.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+enum Head {
+    Hello(Hello),
+    Welcome { version: u16, hello: Hello },
+    Confirm,
+    Goodbye { reason: String },
+    Ping,
+    Directive(Directive),
+    Pledge(Pledge),
+    Service(Service),
+}
+
+/// What an end of a connection says of itself before anything else.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Hello {
+    /// The versions of the protocol that it speaks, from and to.
+    pub(crate) versions: (u16, u16),
+    /// The name of its cluster.
+    pub(crate) cluster_name: String,
+    /// The id of its cluster, once that is founded.
+    pub(crate) cluster: Option<ClusterId>,
+    /// Its name, which its certificate must carry too.
+    pub(crate) node: NodeId,
+    pub(crate) incarnation: Incarnation,
+    /// Drawn at each start.
+    pub(crate) boot: u128,
+    pub(crate) storage: StorageKind,
+    /// A hash of the ids of the initial members; compared only between two unfounded nodes.
+    pub(crate) initial_members: u64,
+}
+
+/// What a node asks of a leader, and is answered.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Service {
+    /// Open a session for me. Answered by the log.
+    OpenSession { boot: u128 },
+    /// Put the write that stands behind into the log. Answered by the log, or by `Refused`.
+    Write { seq: u64, attempt: u32 },
+    /// That attempt was not put into the log.
+    Refused { seq: u64, attempt: u32, why: Turned },
+    /// Tell me an index that reflects everything acknowledged before now.
+    Read { question: u64 },
+    /// Read there, once you have applied it.
+    ReadAt { question: u64, index: Index },
+    /// I do not lead.
+    ReadRefused { question: u64 },
+}
+
+/// Why a leader turned a write away.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Turned {
+    /// It does not lead, or hands over.
+    NotLeader,
+    /// Too much is uncommitted.
+    Overloaded,
+    /// The log is full.
+    LogFull,
+    /// The write is not what an honest node sends.
+    Invalid,
+}
+
+/// A frame that was understood.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Frame {
+    Hello(Hello),
+    Welcome { version: u16, hello: Hello },
+    Confirm,
+    Goodbye { reason: String },
+    Ping,
+    Raft(Received),
+    Service(Service, Bytes),
+}
+
+/// This is no frame.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Malformed;
+
+impl Frame {
+    /// Reads the body of a frame. The bytes may come from anywhere.
+    pub(crate) fn parse(body: &Bytes) -> Result<Frame, Malformed> {
+        let (head, rest): (Head, &[u8]) = postcard::take_from_bytes(body).map_err(|_| Malformed)?;
+        let frame = match head {
+            Head::Directive(directive @ Directive::Append(_)) => {
+                let entries = read_batch(rest).map_err(|_| Malformed)?;
+                return Ok(Frame::Raft(Received::Directive(directive, entries)));
+            }
+            Head::Service(service @ Service::Write { .. }) => {
+                let mut payload = body.clone();
+                payload.advance(body.len() - rest.len());
+                return Ok(Frame::Service(service, payload));
+            }
+            Head::Directive(directive) => Frame::Raft(Received::Directive(directive, alloc::vec::Vec::new())),
+            Head::Pledge(pledge) => Frame::Raft(Received::Pledge(pledge)),
+            Head::Service(service) => Frame::Service(service, Bytes::new()),
+            Head::Hello(hello) => Frame::Hello(hello),
+            Head::Welcome { version, hello } => Frame::Welcome { version, hello },
+            Head::Confirm => Frame::Confirm,
+            Head::Goodbye { reason } if reason.len() > MAX_REASON => return Err(Malformed),
+            Head::Goodbye { reason } => Frame::Goodbye { reason },
+            Head::Ping => Frame::Ping,
+        };
+        if rest.is_empty() { Ok(frame) } else { Err(Malformed) }
+    }
+}
+
+pub(crate) fn write_hello(out: &mut BytesMut, hello: Hello) {
+    write_frame(out, &Head::Hello(hello), &[]);
+}
+
+pub(crate) fn write_welcome(out: &mut BytesMut, version: u16, hello: Hello) {
+    write_frame(out, &Head::Welcome { version, hello }, &[]);
+}
+
+pub(crate) fn write_confirm(out: &mut BytesMut) {
+    write_frame(out, &Head::Confirm, &[]);
+}
+
+pub(crate) fn write_ping(out: &mut BytesMut) {
+    write_frame(out, &Head::Ping, &[]);
+}
+
+pub(crate) fn write_goodbye(out: &mut BytesMut, reason: &str) {
+    let mut end = reason.len().min(MAX_REASON);
+    while !reason.is_char_boundary(end) {
+        end -= 1;
+    }
+    write_frame(out, &Head::Goodbye { reason: reason[..end].into() }, &[]);
+}
+
+pub(crate) fn write_raft(out: &mut BytesMut, message: Outgoing) {
+    match message {
+        Outgoing::Directive(directive, entries) => frame::write(out, |out| {
+            write_head(out, &Head::Directive(directive));
+            write_batch(out, &entries);
+        }),
+        Outgoing::Pledge(pledge) => write_frame(out, &Head::Pledge(pledge), &[]),
+    }
+}
+
+pub(crate) fn write_service(out: &mut BytesMut, service: Service, payload: &[u8]) {
+    write_frame(out, &Head::Service(service), payload);
+}
+
+fn write_frame(out: &mut BytesMut, head: &Head, payload: &[u8]) {
+    frame::write(out, |out| {
+        write_head(out, head);
+        out.put_slice(payload);
+    });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::entry::{Entry, Payload};
+    use crate::id::{EntryId, Term};
+    use crate::raft::Append;
+    use proptest::prelude::*;
+
+    fn body(write: impl FnOnce(&mut BytesMut)) -> Bytes {
+        let mut out = BytesMut::new();
+        write(&mut out);
+        out.freeze().slice(frame::LENGTH..)
+    }
+
+    #[test]
+    fn an_append_carries_its_entries() {
+        let append = Append {
+            term: Term(3),
+            log: ClusterId(9),
+            configuration: EntryId::new(1, 1),
+            prev: EntryId::new(4, 2),
+            commit: Index(4),
+        };
+        let entry = Entry::new(Term(3), Payload::Noop);
+        let directive = Directive::Append(append);
+        let out =
+            Outgoing::Directive(directive.clone(), alloc::vec![entry.bytes.clone(), entry.bytes.clone()]);
+        let parsed = Frame::parse(&body(|b| write_raft(b, out)));
+        assert_eq!(
+            parsed,
+            Ok(Frame::Raft(Received::Directive(directive, alloc::vec![entry.clone(), entry])))
+        );
+    }
+
+    #[test]
+    fn bytes_behind_a_frame_that_has_none_are_refused() {
+        let mut longer = BytesMut::from(&body(write_ping)[..]);
+        longer.put_u8(0);
+        assert_eq!(Frame::parse(&longer.freeze()), Err(Malformed));
+    }
+
+    #[test]
+    fn a_reason_is_cut_at_a_character() {
+        let long = "é".repeat(400);
+        let Ok(Frame::Goodbye { reason }) = Frame::parse(&body(|b| write_goodbye(b, &long))) else {
+            panic!()
+        };
+        assert_eq!(reason, "é".repeat(256));
+    }
+
+    proptest! {
+        #[test]
+        fn arbitrary_bytes_never_panic(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
+            let _ = Frame::parse(&Bytes::from(bytes));
+        }
+    }
+}

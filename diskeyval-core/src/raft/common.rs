@@ -1,0 +1,284 @@
+//! What is common to all roles: ballot, log, configuration, and the two doors through which words leave.
+
+use alloc::collections::BTreeMap;
+use alloc::vec::Vec;
+use core::time::Duration;
+
+use crate::config::Settings;
+use crate::entry::{Entry, Payload};
+use crate::error::Fault;
+use crate::id::{EntryId, Incarnation, Index, NodeId, Term};
+use crate::prng::Prng;
+use crate::raft::agree::Checkpoints;
+use crate::raft::log::Log;
+use crate::raft::members::{Configuration, Membership};
+use crate::raft::message::{Directive, Outgoing, Pledge};
+use crate::raft::read::Asker;
+use crate::status::Metrics;
+use crate::store::Store;
+use crate::store::gate::{Gate, Promised, Receipt};
+use crate::time::Instant;
+
+#[derive(Clone, Debug)]
+pub(super) struct Common {
+    pub(super) id: NodeId,
+    pub(super) own: Incarnation,
+    pub(super) election_timeout: Duration,
+    pub(super) heartbeat: Duration,
+    pub(super) append_window: usize,
+    pub(super) now: Instant,
+    pub(super) prng: Prng,
+
+    /// Term and vote, and the receipt for the two.
+    pub(super) term: Term,
+    vote: Option<NodeId>,
+    ballot_receipt: Receipt,
+
+    pub(super) log: Log,
+    /// The receipt for the last change of the log.
+    log_receipt: Receipt,
+    /// Every configuration in the log. The last is in force, committed or not.
+    memberships: Vec<(EntryId, Membership)>,
+    /// The initial members, this node included, for as long as the log is empty.
+    initial: Vec<NodeId>,
+    pub(super) may_found: bool,
+
+    pub(super) commit: Index,
+    pub(super) leader: Option<NodeId>,
+    pub(super) heard_leader: Option<Instant>,
+    /// When a follower or a candidate has waited long enough.
+    pub(super) election_at: Instant,
+    /// Links that are up, and the incarnation at the other end.
+    pub(super) links: BTreeMap<NodeId, Incarnation>,
+    /// Up to where our log equals the leader's, to be said at the end of the turn.
+    acknowledge: Option<Index>,
+    /// The number of the last round of any reign of this node.
+    pub(super) last_round: u64,
+    pub(super) reads: Vec<(Asker, Option<Index>)>,
+    pub(super) checkpoints: Checkpoints,
+
+    store: Store,
+    gate: Gate<Claim>,
+    pub(super) outgoing: Vec<(NodeId, Outgoing)>,
+    pub(super) metrics: Metrics,
+    pub(super) fault: Option<Fault>,
+}
+
+/// What is promised, and to whom.
+#[derive(Clone, Debug)]
+pub(super) enum Claim {
+    ToPeer(NodeId, Pledge),
+    /// To oneself: the vote of a candidate for itself.
+    OwnVote(Term),
+    /// To oneself: a leader's own log holds its entries of this term up to here.
+    OwnEntries(Term, Index),
+}
+
+impl Common {
+    pub(super) fn new(settings: &Settings, own: Incarnation, prng: Prng, now: Instant) -> Common {
+        let mut initial: Vec<NodeId> = settings.peers.iter().map(|(id, _)| id.clone()).collect();
+        initial.push(settings.node_id.clone());
+        initial.sort();
+        let mut store = Store::default();
+        let mut common = Common {
+            id: settings.node_id.clone(),
+            own,
+            election_timeout: settings.election_timeout,
+            heartbeat: settings.heartbeat,
+            append_window: settings.limits.append_window,
+            now,
+            prng,
+            term: Term(0),
+            vote: None,
+            ballot_receipt: store.save_ballot(),
+            log: Log::default(),
+            log_receipt: store.append(),
+            memberships: Vec::new(),
+            initial,
+            may_found: false,
+            commit: Index(0),
+            leader: None,
+            heard_leader: None,
+            election_at: now,
+            links: BTreeMap::new(),
+            acknowledge: None,
+            last_round: 0,
+            reads: Vec::new(),
+            checkpoints: Checkpoints::default(),
+            store,
+            gate: Gate::default(),
+            outgoing: Vec::new(),
+            metrics: Metrics::default(),
+            fault: None,
+        };
+        common.rearm_election();
+        common
+    }
+
+    // The ballot.
+
+    /// Goes on as a follower of `leader`, in a term that is not below the present one.
+    pub(super) fn enter(&mut self, term: Term, leader: Option<NodeId>) {
+        assert!(term >= self.term, "terms never go back");
+        if term > self.term {
+            self.term = term;
+            self.vote = None;
+            self.ballot_receipt = self.store.save_ballot();
+            // What was to be acknowledged was the word of an older leader.
+            self.acknowledge = None;
+        }
+        if leader.is_none() {
+            self.heard_leader = None;
+        }
+        self.leader = leader;
+        self.rearm_election();
+    }
+
+    /// Votes in the present term. A vote that was given is never changed.
+    pub(super) fn cast_vote(&mut self, candidate: &NodeId) {
+        assert!(self.may_vote_for(candidate), "one vote in each term");
+        if self.vote.is_none() {
+            self.vote = Some(candidate.clone());
+            self.ballot_receipt = self.store.save_ballot();
+        }
+    }
+
+    pub(super) fn may_vote_for(&self, candidate: &NodeId) -> bool {
+        self.vote.as_ref().is_none_or(|vote| vote == candidate)
+    }
+
+    /// Begins the next term with a vote for oneself.
+    pub(super) fn enter_next_term_as_candidate(&mut self) {
+        let id = self.id.clone();
+        self.enter(self.term.next(), None);
+        self.cast_vote(&id);
+        self.gate.hold(self.ballot_receipt.promise(Claim::OwnVote(self.term)));
+    }
+
+    /// A draw between one and two election timeouts from now.
+    pub(super) fn rearm_election(&mut self) {
+        let alone = self.configuration().quorum() == 1;
+        self.election_at =
+            if alone { self.now } else { self.now + self.prng.once_to_twice(self.election_timeout) };
+    }
+
+    /// Whether a leader was heard so lately that nobody else should be elected (leader stickiness).
+    pub(super) fn follows_a_living_leader(&self) -> bool {
+        self.leader.is_some()
+            && self.heard_leader.is_some_and(|at| self.now.since(at) < self.election_timeout)
+    }
+
+    // The log.
+
+    /// Puts an entry at the end; a configuration counts from here on.
+    pub(super) fn push(&mut self, entry: Entry) -> Index {
+        let term = entry.term;
+        let members = match &entry.payload {
+            Payload::Genesis(genesis) => Some(genesis.members.clone()),
+            Payload::Members(members) => Some(members.clone()),
+            Payload::Noop | Payload::OpenSession(_) | Payload::Write(_) => None,
+        };
+        let index = self.log.push(entry);
+        self.log_receipt = self.store.append();
+        if let Some(members) = members {
+            self.memberships.push((EntryId { index, term }, members));
+        }
+        index
+    }
+
+    /// Gives up the entries behind an index; a configuration among them counts no more.
+    pub(super) fn truncate_behind(&mut self, index: Index) {
+        assert!(index >= self.commit, "what is committed is never given up");
+        self.log.truncate_behind(index);
+        self.log_receipt = self.store.truncate();
+        self.memberships.retain(|(entry, _)| entry.index <= index);
+        // An acknowledgement that is still to be said may speak of what is gone.
+        self.acknowledge = self.acknowledge.map(|acknowledge| acknowledge.min(index));
+    }
+
+    /// Raises the commit index, never beyond the log and never back.
+    pub(super) fn raise_commit(&mut self, to: Index) {
+        self.commit = self.commit.max(to.min(self.log.last().index));
+    }
+
+    /// Whether this node belongs to a cluster for good: it holds an entry behind the genesis, or knows
+    /// that the genesis is committed.
+    pub(super) fn is_founded(&self) -> bool {
+        self.log.is_founded() || self.commit > Index(0)
+    }
+
+    // The configuration.
+
+    pub(super) fn configuration(&self) -> Configuration<'_> {
+        match self.memberships.last() {
+            Some((entry, members)) => Configuration::Seats(*entry, members),
+            None => Configuration::ByName(&self.initial),
+        }
+    }
+
+    /// Whether the words of this node are heard: our configuration names it, or its own is newer than ours
+    /// and we follow no living leader (it may have replaced those whom we know).
+    pub(super) fn hears(&self, from: &NodeId, incarnation: Incarnation, its_configuration: EntryId) -> bool {
+        let ours = self.configuration();
+        ours.counts(from, incarnation)
+            || ((its_configuration.term, its_configuration.index) > (ours.entry().term, ours.entry().index)
+                && !self.follows_a_living_leader())
+    }
+
+    /// Whether this node may stand for election: its incarnation counts in its own configuration, and
+    /// before there are seats, founding is allowed.
+    pub(super) fn may_campaign(&self) -> bool {
+        self.configuration().counts(&self.id, self.own) && self.may_vote_by_name()
+    }
+
+    /// A vote before there are seats is a vote by name, and only allowed while founding is.
+    pub(super) fn may_vote_by_name(&self) -> bool {
+        !self.memberships.is_empty() || self.may_found
+    }
+
+    // The two doors.
+
+    /// A leader's word leaves at once.
+    pub(super) fn direct(&mut self, to: &NodeId, directive: Directive, entries: Vec<bytes::Bytes>) {
+        self.send(to.clone(), Outgoing::Directive(directive, entries));
+    }
+
+    /// A claim on the ballot waits until the ballot is durable.
+    pub(super) fn pledge_by_ballot(&mut self, to: &NodeId, pledge: Pledge) {
+        self.hold(self.ballot_receipt.promise(Claim::ToPeer(to.clone(), pledge)));
+    }
+
+    /// A leader's claim on its own entries waits until they are durable, as anybody's.
+    pub(super) fn pledge_own_entries(&mut self, last: Index) {
+        self.hold(self.log_receipt.promise(Claim::OwnEntries(self.term, last)));
+    }
+
+    /// Notes that our log equals the leader's up to here; it is said once, at the end of the turn.
+    pub(super) fn acknowledge(&mut self, matched: Index) {
+        self.acknowledge = self.acknowledge.max(Some(matched));
+    }
+
+    pub(super) fn pledge_acknowledgement(&mut self) {
+        if let (Some(matched), Some(leader)) = (self.acknowledge.take(), self.leader.clone()) {
+            let pledge = Pledge::Appended { term: self.term, matched };
+            self.hold(self.log_receipt.promise(Claim::ToPeer(leader, pledge)));
+        }
+    }
+
+    fn hold(&mut self, promised: Promised<Claim>) {
+        self.gate.hold(promised);
+    }
+
+    /// Makes all writes durable, and lets out what waited for them.
+    pub(super) fn release(&mut self) -> Vec<Claim> {
+        if self.gate.is_empty() {
+            return Vec::new();
+        }
+        let durable = self.store.sync();
+        self.gate.release(&durable)
+    }
+
+    pub(super) fn send(&mut self, to: NodeId, message: Outgoing) {
+        self.outgoing.push((to, message));
+    }
+}

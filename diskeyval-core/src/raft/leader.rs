@@ -1,0 +1,464 @@
+//! What a leader does: put entries into its log, send them, count who has them, confirm that it leads,
+//! fill empty seats, hand over.
+
+use alloc::collections::BTreeMap;
+use alloc::vec::Vec;
+
+use crate::config::MAX_BATCH;
+use crate::entry::{Entry, Genesis, Payload};
+use crate::id::{ClusterId, EntryId, Incarnation, Index, NodeId, Term};
+use crate::raft::agree::Comparison;
+use crate::raft::common::Common;
+use crate::raft::members::{Configuration, Membership, Seat, StorageKind};
+use crate::raft::message::{Append, Directive, Heartbeat, Pledge};
+use crate::raft::progress::{InFlight, Progress, Replication};
+use crate::raft::quorum::reached_by;
+use crate::raft::read::Rounds;
+use crate::time::{Deadline, Instant, Timer};
+
+#[derive(Clone, Debug)]
+pub(super) struct Leader {
+    /// Members with whom there is, or was, a link in this reign.
+    followers: BTreeMap<NodeId, Follower>,
+    /// Up to where the own log is durable.
+    own_matched: Index,
+    /// Up to where that was promised already.
+    own_pledged: Index,
+    /// The first entry of this reign. Nothing is read, and no seat is filled, before it is committed.
+    first: Index,
+    heartbeat_at: Instant,
+    pub(super) rounds: Rounds,
+    comparison: Comparison,
+    transfer: Option<Transfer>,
+}
+
+#[derive(Clone, Debug)]
+struct Follower {
+    linked: bool,
+    progress: Progress,
+}
+
+#[derive(Clone, Debug)]
+struct Transfer {
+    to: NodeId,
+    told: bool,
+    give_up_at: Instant,
+}
+
+impl Leader {
+    /// Begins a reign, with an entry of its own term.
+    pub(super) fn new(common: &mut Common) -> Leader {
+        common.metrics.leaderships_won += 1;
+        common.leader = Some(common.id.clone());
+        let mut leader = Leader {
+            followers: BTreeMap::new(),
+            own_matched: Index(0),
+            own_pledged: Index(0),
+            first: common.log.last().index.next(),
+            heartbeat_at: common.now + common.heartbeat,
+            rounds: Rounds::default(),
+            comparison: Comparison::default(),
+            transfer: None,
+        };
+        let opening = if common.log.is_founded() {
+            Payload::Noop
+        } else {
+            let known = common.log.genesis().cloned();
+            Payload::Genesis(known.unwrap_or_else(|| found(common)))
+        };
+        leader.append(common, opening);
+        let links: Vec<_> = common.links.iter().map(|(id, incarnation)| (id.clone(), *incarnation)).collect();
+        for (peer, incarnation) in links {
+            leader.link_up(common, &peer, incarnation);
+        }
+        for follower in leader.followers.values_mut() {
+            // They have just voted, or will say soon that they follow another.
+            follower.progress.heard = Some(common.now);
+        }
+        leader.beat(common);
+        leader
+    }
+
+    /// Ends the reign.
+    pub(super) fn leave(&mut self, common: &mut Common) {
+        common.reads.extend(self.rounds.give_up());
+    }
+
+    // Links.
+
+    /// Followers most likely hold all that stands before this reign.
+    pub(super) fn link_up(&mut self, common: &Common, peer: &NodeId, incarnation: Incarnation) {
+        let configuration = common.configuration();
+        if !configuration.counts(peer, incarnation) && !configuration.has_empty_seat(peer) {
+            // Another incarnation than the one in the seat: it stays out.
+            self.followers.remove(peer);
+            return;
+        }
+        let former = self.followers.remove(peer).filter(|former| former.progress.incarnation == incarnation);
+        let matched = former.as_ref().map_or(Index(0), |former| former.progress.matched);
+        let mut progress = Progress::new(incarnation, matched, self.first);
+        // A new link alone is no sign that it still follows us.
+        progress.heard = former.and_then(|former| former.progress.heard);
+        self.followers.insert(peer.clone(), Follower { linked: true, progress });
+    }
+
+    pub(super) fn link_down(&mut self, peer: &NodeId) {
+        if let Some(follower) = self.followers.get_mut(peer) {
+            follower.linked = false;
+        }
+        // Who cannot be told cannot take over.
+        self.transfer.take_if(|transfer| transfer.to == *peer);
+    }
+
+    pub(super) fn progress(&self, peer: &NodeId) -> Option<&Progress> {
+        self.followers.get(peer).map(|follower| &follower.progress)
+    }
+
+    // Time.
+
+    pub(super) fn deadline(&self, common: &Common) -> Deadline {
+        let heartbeat = Deadline { at: self.heartbeat_at, why: Timer::Heartbeat };
+        let quorum = self
+            .quorum_heard(common)
+            .map(|heard| Deadline { at: heard + common.election_timeout, why: Timer::CheckQuorum });
+        let transfer = self.transfer.as_ref().map(|t| Deadline { at: t.give_up_at, why: Timer::Transfer });
+        [quorum, transfer].into_iter().flatten().fold(heartbeat, Ord::min)
+    }
+
+    pub(super) fn tick(&mut self, common: &mut Common) {
+        self.transfer.take_if(|transfer| common.now >= transfer.give_up_at);
+        if common.now >= self.heartbeat_at {
+            self.beat(common);
+        }
+    }
+
+    /// Whether no majority was heard for an election timeout.
+    pub(super) fn has_lost_its_quorum(&self, common: &Common) -> bool {
+        match self.quorum_heard(common) {
+            Some(heard) => common.now.since(heard) >= common.election_timeout,
+            None => common.configuration().quorum() > 1,
+        }
+    }
+
+    /// The latest moment since when a majority was heard; `None` if none needs to be, or none was.
+    fn quorum_heard(&self, common: &Common) -> Option<Instant> {
+        let configuration = common.configuration();
+        let heard = self.voters(configuration).filter_map(|(_, progress)| progress.heard).collect();
+        // The leader hears itself.
+        reached_by(heard, configuration.quorum() - 1)
+    }
+
+    fn voters<'l>(
+        &'l self,
+        configuration: Configuration<'l>,
+    ) -> impl Iterator<Item = (&'l NodeId, &'l Progress)> {
+        self.followers
+            .iter()
+            .map(|(id, follower)| (id, &follower.progress))
+            .filter(move |(id, progress)| configuration.counts(id, progress.incarnation))
+    }
+
+    fn beat(&mut self, common: &mut Common) {
+        self.heartbeat_at = common.now + common.heartbeat;
+        self.comparison.beat(common.checkpoints.latest(), &common.id);
+        let round = self.rounds.current().unwrap_or(common.last_round);
+        self.ask_round(common, round);
+    }
+
+    fn ask_round(&mut self, common: &mut Common, round: u64) {
+        let configuration = common.configuration().entry();
+        for (peer, follower) in &mut self.followers {
+            if !follower.linked {
+                common.metrics.append_entries_failed += 1;
+                continue;
+            }
+            let progress = &mut follower.progress;
+            progress.asked_round = progress.asked_round.max(round);
+            let commit = common.commit.min(progress.matched);
+            progress.told_commit = progress.told_commit.max(commit);
+            common.metrics.append_entries_sent += 1;
+            let heartbeat = Heartbeat {
+                term: common.term,
+                configuration,
+                commit,
+                round,
+                compare_at: self.comparison.index(),
+                verdict: self.comparison.verdict,
+            };
+            common.outgoing.push((
+                peer.clone(),
+                super::Outgoing::Directive(Directive::Heartbeat(heartbeat), Vec::new()),
+            ));
+        }
+    }
+
+    // The own log.
+
+    /// Whether it takes what a program or a peer wants to write.
+    pub(super) fn is_open(&self, common: &Common) -> bool {
+        // Nothing stands behind a genesis before that is committed.
+        common.log.is_founded() && self.transfer.is_none()
+    }
+
+    pub(super) fn append(&mut self, common: &mut Common, payload: Payload) -> Index {
+        let entry = Entry::new(common.term, payload);
+        let changes_members = matches!(entry.payload, Payload::Genesis(_) | Payload::Members(_));
+        let index = common.push(entry);
+        if changes_members {
+            let links: Vec<_> =
+                common.links.iter().map(|(id, incarnation)| (id.clone(), *incarnation)).collect();
+            for (peer, incarnation) in links {
+                if !self.followers.contains_key(&peer) {
+                    self.link_up(common, &peer, incarnation);
+                }
+            }
+        }
+        index
+    }
+
+    /// The leader counts itself like anybody else: when its entries are durable.
+    pub(super) fn pledge_own(&mut self, common: &mut Common) {
+        let last = common.log.last().index;
+        if last > self.own_pledged {
+            self.own_pledged = last;
+            common.pledge_own_entries(last);
+        }
+    }
+
+    pub(super) fn own_entries_are_durable(&mut self, last: Index) {
+        self.own_matched = self.own_matched.max(last);
+    }
+
+    // What followers say.
+
+    pub(super) fn hear(
+        &mut self,
+        common: &mut Common,
+        from: &NodeId,
+        incarnation: Incarnation,
+        pledge: &Pledge,
+    ) {
+        let Some(follower) = self.followers.get_mut(from) else { return };
+        let progress = &mut follower.progress;
+        if !follower.linked || progress.incarnation != incarnation {
+            return;
+        }
+        progress.heard = Some(common.now);
+        match *pledge {
+            Pledge::Appended { matched, .. } => {
+                // Nobody can hold more of our log than there is.
+                if matched <= common.log.last().index {
+                    progress.appended(matched);
+                }
+            }
+            Pledge::Conflict { probed, hint, .. } => {
+                let meeting = common.log.last_not_above(hint).index;
+                if progress.conflicted(probed, meeting) {
+                    common.metrics.append_entries_failed += 1;
+                    common.metrics.append_entries_retries += 1;
+                }
+            }
+            Pledge::Confirmed { round, compared, .. } => {
+                if round <= progress.asked_round {
+                    progress.confirmed_round = progress.confirmed_round.max(round);
+                }
+                if let Some((at, hash)) = compared {
+                    self.compare(common, from, incarnation, at, hash);
+                }
+            }
+            Pledge::VoteRequest(_) | Pledge::VoteReply { .. } => {}
+        }
+    }
+
+    fn compare(
+        &mut self,
+        common: &mut Common,
+        from: &NodeId,
+        incarnation: Incarnation,
+        at: Index,
+        hash: u128,
+    ) {
+        let configuration = common.configuration();
+        if !configuration.counts(from, incarnation) {
+            return;
+        }
+        common.metrics.hashes_compared += 1;
+        let members = common.configuration().len();
+        if let Some(verdict) = self.comparison.report(from, at, hash, members)
+            && let Some(fault) = common.checkpoints.judge(verdict)
+        {
+            common.fault.get_or_insert(fault);
+        }
+    }
+
+    // What a turn has made possible.
+
+    pub(super) fn settle(&mut self, common: &mut Common) {
+        self.commit(common);
+        self.found_or_fill(common);
+        self.confirm_reads(common);
+        self.replicate(common);
+        self.finish_transfer(common);
+    }
+
+    /// An entry is committed when a majority of all seats holds it durably, and it is of our own term;
+    /// what stands before it is then committed with it (Raft, 5.4.2).
+    fn commit(&mut self, common: &mut Common) {
+        let configuration = common.configuration();
+        let mut matched: Vec<Index> =
+            self.voters(configuration).map(|(_, progress)| progress.matched).collect();
+        if configuration.counts(&common.id, common.own) {
+            matched.push(self.own_matched);
+        }
+        let Some(index) = reached_by(matched, configuration.quorum()) else { return };
+        if index > common.commit && common.log.term(index) == Some(common.term) {
+            common.raise_commit(index);
+        }
+    }
+
+    /// Once the genesis is committed an ordinary entry follows at once, which founds the cluster for good.
+    /// Then empty seats are filled, one at a time, by whoever has caught up.
+    fn found_or_fill(&mut self, common: &mut Common) {
+        if common.commit < self.first {
+            return;
+        }
+        if !common.log.is_founded() {
+            self.append(common, Payload::Noop);
+            return;
+        }
+        let Configuration::Seats(entry, members) = common.configuration() else { return };
+        if entry.index > common.commit {
+            return;
+        }
+        let ready = self.followers.iter().find(|(id, follower)| {
+            let empty = members.seat(id).is_some_and(|seat| seat.bound.is_none());
+            empty && follower.linked && follower.progress.matched >= common.commit
+        });
+        if let Some((id, follower)) = ready {
+            let filled = members.with_seat_filled(id, follower.progress.incarnation);
+            self.append(common, Payload::Members(filled));
+        }
+    }
+
+    fn confirm_reads(&mut self, common: &mut Common) {
+        if common.commit < self.first {
+            return;
+        }
+        if self.rounds.is_due() {
+            common.last_round += 1;
+            common.metrics.read_rounds += 1;
+            self.rounds.begin(common.last_round, common.commit);
+            self.ask_round(common, common.last_round);
+        }
+        let configuration = common.configuration();
+        let mut confirmed: Vec<u64> = self.voters(configuration).map(|(_, p)| p.confirmed_round).collect();
+        confirmed.push(common.last_round);
+        if let Some(round) = reached_by(confirmed, configuration.quorum()) {
+            let answers = self.rounds.confirmed(round);
+            common.reads.extend(answers);
+        }
+    }
+
+    fn replicate(&mut self, common: &mut Common) {
+        let configuration = common.configuration().entry();
+        let log = common.log.genesis().map_or(ClusterId(0), |genesis| genesis.cluster);
+        let words = Words { term: common.term, log, configuration, commit: common.commit };
+        for (peer, follower) in self.followers.iter_mut().filter(|(_, follower)| follower.linked) {
+            while let Some((append, entries)) = next_append(&mut follower.progress, common, &words) {
+                common.metrics.append_entries_sent += 1;
+                common.direct(peer, Directive::Append(append), entries);
+            }
+            let progress = &mut follower.progress;
+            let commit = common.commit.min(progress.matched);
+            if commit > progress.told_commit {
+                progress.told_commit = commit;
+                common.direct(peer, Directive::Commit { term: common.term, commit }, Vec::new());
+            }
+        }
+    }
+
+    // Handing over.
+
+    pub(super) fn is_handing_over(&self) -> bool {
+        self.transfer.is_some()
+    }
+
+    /// Chooses the most advanced voter that is linked.
+    pub(super) fn hand_over(&mut self, common: &mut Common) -> bool {
+        let configuration = common.configuration();
+        let successor = self
+            .voters(configuration)
+            .filter(|(id, _)| self.followers.get(*id).is_some_and(|follower| follower.linked))
+            .max_by_key(|(_, progress)| progress.matched)
+            .map(|(id, _)| id.clone());
+        let Some(to) = successor else { return false };
+        common.metrics.transfers_started += 1;
+        let give_up_at = common.now + common.election_timeout;
+        self.transfer = Some(Transfer { to, told: false, give_up_at });
+        true
+    }
+
+    fn finish_transfer(&mut self, common: &mut Common) {
+        let Some(transfer) = &mut self.transfer else { return };
+        let caught_up = self
+            .followers
+            .get(&transfer.to)
+            .is_some_and(|follower| follower.progress.matched == common.log.last().index);
+        if caught_up && !transfer.told {
+            transfer.told = true;
+            let to = transfer.to.clone();
+            common.direct(&to, Directive::TimeoutNow { term: common.term }, Vec::new());
+        }
+    }
+}
+
+/// What all appends of one turn have in common.
+struct Words {
+    term: Term,
+    log: ClusterId,
+    configuration: EntryId,
+    commit: Index,
+}
+
+/// The next append for a follower, if one may be sent now.
+fn next_append(
+    progress: &mut Progress,
+    common: &Common,
+    words: &Words,
+) -> Option<(Append, Vec<bytes::Bytes>)> {
+    let last = common.log.last().index;
+    let from = match &progress.replication {
+        Replication::Probe { asked: true, .. } => return None,
+        Replication::Probe { next, .. } => *next,
+        Replication::Stream { next, bytes, .. } if *next <= last && *bytes < common.append_window => *next,
+        Replication::Stream { .. } => return None,
+    };
+    let prev = Index(from.0 - 1);
+    let prev = EntryId { index: prev, term: common.log.term(prev)? };
+    let entries = common.log.batch(from, MAX_BATCH);
+    let sent_up_to = Index(prev.index.0 + entries.len() as u64);
+    match &mut progress.replication {
+        Replication::Probe { asked, .. } => *asked = true,
+        Replication::Stream { next, in_flight, bytes } => {
+            let size = entries.iter().map(|entry| entry.len()).sum();
+            in_flight.push_back(InFlight { last: sent_up_to, bytes: size });
+            *bytes += size;
+            *next = sent_up_to.next();
+        }
+    }
+    progress.told_commit = progress.told_commit.max(words.commit.min(sent_up_to));
+    let Words { term, log, configuration, commit } = *words;
+    Some((Append { term, log, configuration, prev, commit }, entries))
+}
+
+/// The genesis of a new cluster: this node and everybody who is linked now are in their seats.
+fn found(common: &mut Common) -> Genesis {
+    let cluster = ClusterId(common.prng.next_u128());
+    let configuration = common.configuration();
+    let seat = |id: &NodeId| {
+        let bound = if *id == common.id { Some(common.own) } else { common.links.get(id).copied() };
+        Seat { id: id.clone(), bound }
+    };
+    let members = Membership { seats: configuration.names().map(seat).collect() };
+    Genesis { cluster, storage: StorageKind::Memory, members }
+}

@@ -1,0 +1,154 @@
+//! What a leader knows of one follower, for as long as one link to it lasts.
+
+use alloc::collections::VecDeque;
+
+use crate::id::{Incarnation, Index};
+use crate::time::Instant;
+
+/// A follower as the leader sees it.
+#[derive(Clone, Debug)]
+pub(crate) struct Progress {
+    pub(crate) incarnation: Incarnation,
+    /// Its log equals ours up to here. Never lowered within a term.
+    pub(crate) matched: Index,
+    pub(crate) replication: Replication,
+    /// The highest commit index that it was told.
+    pub(crate) told_commit: Index,
+    /// When it last answered in our term.
+    pub(crate) heard: Option<Instant>,
+    /// The highest round that it was asked on this link.
+    pub(crate) asked_round: u64,
+    /// The highest round that it has confirmed on this link.
+    pub(crate) confirmed_round: u64,
+}
+
+/// How entries are sent to it.
+#[derive(Clone, Debug)]
+pub(crate) enum Replication {
+    /// It is not known where its log meets ours: one append at a time.
+    Probe {
+        next: Index,
+        /// Whether an append is on its way.
+        asked: bool,
+    },
+    /// Its log meets ours: appends are sent without waiting, as far as the window allows.
+    Stream { next: Index, in_flight: VecDeque<InFlight>, bytes: usize },
+}
+
+/// An append on its way.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct InFlight {
+    pub(crate) last: Index,
+    pub(crate) bytes: usize,
+}
+
+impl Progress {
+    /// A follower on a new link, of which nothing is known but perhaps where its log matched.
+    /// Then the first probe is for `next`.
+    pub(crate) fn new(incarnation: Incarnation, matched: Index, next: Index) -> Progress {
+        let next = if matched > Index(0) { matched.next() } else { next };
+        Progress {
+            incarnation,
+            matched,
+            replication: Replication::Probe { next, asked: false },
+            told_commit: Index(0),
+            heard: None,
+            asked_round: 0,
+            confirmed_round: 0,
+        }
+    }
+
+    /// It says that its log equals ours up to `matched`. Tells whether that is news.
+    pub(crate) fn appended(&mut self, matched: Index) -> bool {
+        let news = matched > self.matched;
+        self.matched = self.matched.max(matched);
+        match &mut self.replication {
+            Replication::Probe { .. } => {
+                self.replication =
+                    Replication::Stream { next: self.matched.next(), in_flight: VecDeque::new(), bytes: 0 };
+            }
+            Replication::Stream { in_flight, bytes, .. } => {
+                while let Some(first) = in_flight.front().filter(|first| first.last <= matched) {
+                    *bytes -= first.bytes;
+                    in_flight.pop_front();
+                }
+            }
+        }
+        news
+    }
+
+    /// It says that its log does not hold `probed`; ours may meet it at `meeting`. Tells whether that was
+    /// an answer to what is asked now, and not a late one.
+    pub(crate) fn conflicted(&mut self, probed: Index, meeting: Index) -> bool {
+        let current = match &self.replication {
+            Replication::Probe { next, asked } => *asked && probed.next() == *next,
+            Replication::Stream { .. } => probed > self.matched,
+        };
+        if current {
+            // Never below what is known to match, and always below what was just refused.
+            let below = Index(probed.0.saturating_sub(1));
+            let next = meeting.min(below).max(self.matched).next();
+            self.replication = Replication::Probe { next, asked: false };
+            // It did not take the commit index of the append that it refused.
+            self.told_commit = self.matched.min(self.told_commit);
+        }
+        current
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn probing(next: u64) -> Progress {
+        let mut progress = Progress::new(Incarnation(1), Index(0), Index(next));
+        progress.replication = Replication::Probe { next: Index(next), asked: true };
+        progress
+    }
+
+    #[test]
+    fn a_probe_that_fits_becomes_a_stream() {
+        let mut progress = probing(8);
+        assert!(progress.appended(Index(7)));
+        assert!(matches!(progress.replication, Replication::Stream { next: Index(8), .. }));
+    }
+
+    /// W1: the match index moved backwards.
+    #[test]
+    fn w1_the_match_index_never_moves_back() {
+        let mut progress = probing(8);
+        progress.appended(Index(7));
+        assert!(!progress.appended(Index(3)));
+        assert_eq!(progress.matched, Index(7));
+        assert!(!progress.conflicted(Index(5), Index(2)), "a late refusal is no news");
+        assert_eq!(progress.matched, Index(7));
+    }
+
+    #[test]
+    fn each_refusal_moves_the_probe_down_and_never_below_the_match() {
+        let mut progress = probing(8);
+        assert!(
+            progress.conflicted(Index(7), Index(9)),
+            "a hint that would not move it down is not believed"
+        );
+        let Replication::Probe { next, asked } = &mut progress.replication else { panic!() };
+        assert_eq!((*next, *asked), (Index(7), false));
+        *asked = true;
+        progress.matched = Index(4);
+        assert!(progress.conflicted(Index(6), Index(0)));
+        assert!(matches!(progress.replication, Replication::Probe { next: Index(5), .. }));
+    }
+
+    #[test]
+    fn the_window_is_given_back_as_appends_are_acknowledged() {
+        let mut progress = probing(1);
+        progress.appended(Index(0));
+        let Replication::Stream { in_flight, bytes, .. } = &mut progress.replication else { panic!() };
+        in_flight.extend([InFlight { last: Index(3), bytes: 30 }, InFlight { last: Index(6), bytes: 40 }]);
+        *bytes = 70;
+        progress.appended(Index(5));
+        assert!(matches!(progress.replication, Replication::Stream { bytes: 40, .. }));
+        progress.appended(Index(6));
+        assert!(matches!(progress.replication, Replication::Stream { bytes: 0, .. }));
+    }
+}

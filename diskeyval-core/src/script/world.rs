@@ -1,0 +1,453 @@
+//! A few nodes, the links between them, and a clock that moves when it is told to.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::prelude::v1::*;
+
+use bytes::Bytes;
+use core::time::Duration;
+
+use super::print;
+use crate::config::Config;
+use crate::engine::Engine;
+use crate::error::{CloseReason, DialError};
+use crate::id::{ConnId, DialId, NodeId, Ticket};
+use crate::identity::Identity;
+use crate::io::{Answer, Effect, Input, Origin, Read, Request};
+use crate::kv::{Command, Expect};
+use crate::mesh::{Cutter, Frame};
+use crate::prng::Seed;
+use crate::time::Instant;
+
+/// How long a request of a script may take.
+const BUDGET: Duration = Duration::from_secs(2);
+
+#[derive(Default)]
+pub(super) struct World {
+    nodes: BTreeMap<String, Node>,
+    options: Vec<(String, u64)>,
+    now: Instant,
+    /// Ordered pairs that cannot reach each other.
+    cuts: BTreeSet<(String, String)>,
+    held: BTreeSet<(String, String)>,
+    /// Dials into silence, by when they fail.
+    silent: Vec<(Instant, String, DialId)>,
+    next_conn: u64,
+    next_ticket: u64,
+    starts: u64,
+    all: bool,
+    lines: Vec<String>,
+}
+
+#[derive(Default)]
+struct Node {
+    engine: Option<Engine>,
+    members: Vec<String>,
+    frozen: bool,
+    /// What has arrived and was not given to the engine yet.
+    inbox: VecDeque<Input>,
+    conns: BTreeMap<ConnId, Pipe>,
+}
+
+/// The outgoing half of a connection.
+struct Pipe {
+    to: String,
+    remote: ConnId,
+    sent: VecDeque<Bytes>,
+    cutter: Cutter,
+}
+
+pub(super) fn set(key: &str, value: &str) -> Command {
+    Command::Set { key: key.to_string().into(), value: value.to_string().into() }
+}
+
+pub(super) fn delete(key: &str) -> Command {
+    Command::Delete { key: key.to_string().into() }
+}
+
+pub(super) fn compare_and_set(key: &str, old: &str, new: &str) -> Command {
+    let expect = if old == "-" { Expect::Absent } else { Expect::Value(old.to_string().into()) };
+    Command::CompareAndSet { key: key.to_string().into(), expect, value: new.to_string().into() }
+}
+
+impl World {
+    pub(super) fn cluster(&mut self, size: usize) {
+        let names: Vec<String> = (1..=size).map(|n| format!("n{n}")).collect();
+        for name in &names {
+            self.nodes.insert(name.clone(), Node { members: names.clone(), ..Node::default() });
+        }
+    }
+
+    pub(super) fn set_option(&mut self, name: &str, value: &str) {
+        self.options.push((name.into(), value.parse().expect("a number")));
+    }
+
+    pub(super) fn set_members(&mut self, node: &str, members: &[&str]) {
+        self.node(node).members = members.iter().map(ToString::to_string).collect();
+    }
+
+    pub(super) fn show_all(&mut self, all: bool) {
+        self.all = all;
+    }
+
+    pub(super) fn take_lines(&mut self) -> Vec<String> {
+        core::mem::take(&mut self.lines)
+    }
+
+    /// Calls something for the named nodes, or for all.
+    pub(super) fn each(&mut self, nodes: &[&str], mut what: impl FnMut(&mut World, &str)) {
+        let nodes: Vec<String> = if nodes.is_empty() {
+            self.nodes.keys().cloned().collect()
+        } else {
+            nodes.iter().map(ToString::to_string).collect()
+        };
+        for node in nodes {
+            what(self, &node);
+        }
+    }
+
+    fn node(&mut self, name: &str) -> &mut Node {
+        self.nodes.get_mut(name).expect("a node of this name")
+    }
+
+    fn say(&mut self, line: String) {
+        self.lines.push(line);
+    }
+
+    // Lives of nodes.
+
+    pub(super) fn start(&mut self, name: &str) {
+        let mut config = Config::new(name).expect("a good name");
+        for member in self.node(name).members.clone() {
+            if member != name {
+                config = config.peer(&member, "localhost", 1).expect("a good name");
+            }
+        }
+        for (option, value) in &self.options {
+            match option.as_str() {
+                "max_uncommitted" => config.limits.max_uncommitted = *value as usize,
+                "log_bytes" => config.limits.log_bytes = *value as usize,
+                "max_writes" => config.limits.max_writes = *value as usize,
+                "max_value" => config.limits.max_value = *value as usize,
+                "max_key" => config.limits.max_key = *value as usize,
+                other => panic!("no such option: {other}"),
+            }
+        }
+        self.starts += 1;
+        let settings = config.validate().expect("a good configuration");
+        let engine = Engine::open(settings, Seed::from_u64(self.starts), self.now);
+        let node = self.node(name);
+        node.engine = Some(engine);
+        node.frozen = false;
+        self.turn(name);
+    }
+
+    pub(super) fn crash(&mut self, name: &str) {
+        let node = self.node(name);
+        node.engine = None;
+        node.inbox.clear();
+        let conns: Vec<ConnId> = node.conns.keys().copied().collect();
+        for conn in conns {
+            self.close(name, conn, "reset");
+        }
+    }
+
+    pub(super) fn freeze(&mut self, name: &str) {
+        self.node(name).frozen = true;
+    }
+
+    pub(super) fn thaw(&mut self, name: &str) {
+        self.node(name).frozen = false;
+        self.turn(name);
+    }
+
+    // Links.
+
+    pub(super) fn cut(&mut self, node: &str, other: Option<&str>) {
+        let others: Vec<String> = match other {
+            Some(other) => vec![other.to_string()],
+            None => self.nodes.keys().filter(|name| *name != node).cloned().collect(),
+        };
+        for other in others {
+            self.cuts.insert((node.into(), other.clone()));
+            self.cuts.insert((other.clone(), node.into()));
+            let conns: Vec<ConnId> = self
+                .node(node)
+                .conns
+                .iter()
+                .filter(|(_, pipe)| pipe.to == other)
+                .map(|(conn, _)| *conn)
+                .collect();
+            for conn in conns {
+                self.close(node, conn, "cut");
+            }
+        }
+    }
+
+    pub(super) fn heal(&mut self) {
+        self.cuts.clear();
+    }
+
+    pub(super) fn hold(&mut self, from: &str, to: &str, hold: bool) {
+        let pair = (from.to_string(), to.to_string());
+        if hold {
+            self.held.insert(pair);
+        } else {
+            self.held.remove(&pair);
+        }
+    }
+
+    /// Breaks a connection; both ends notice, and what was on its way is lost.
+    fn close(&mut self, name: &str, conn: ConnId, why: &str) {
+        let Some(mut pipe) = self.node(name).conns.remove(&conn) else { return };
+        self.lose(name, &mut pipe);
+        let to = pipe.to.clone();
+        if let Some(mut back) = self.node(&to).conns.remove(&pipe.remote) {
+            self.lose(&to, &mut back);
+        }
+        for (name, conn) in [(name, conn), (&to, pipe.remote)] {
+            let why = CloseReason::Broken(why.into());
+            self.node(name).inbox.push_back(Input::Closed { conn, why });
+        }
+    }
+
+    fn lose(&mut self, from: &str, pipe: &mut Pipe) {
+        while let Some(bytes) = pipe.sent.pop_front() {
+            self.say_frames(from, &pipe.to, &mut pipe.cutter, bytes, "-x");
+        }
+    }
+
+    fn say_frames(&mut self, from: &str, to: &str, cutter: &mut Cutter, bytes: Bytes, arrow: &str) {
+        cutter.push(bytes);
+        while let Some(body) = cutter.next().expect("frames within the limit") {
+            let (line, common) = print::frame(&Frame::parse(&body).expect("a good frame"));
+            if self.all || !common {
+                self.say(format!("{from} {arrow} {to}  {line}"));
+            }
+        }
+    }
+
+    // Requests.
+
+    fn ask(&mut self, name: &str, request: Request) {
+        self.next_ticket += 1;
+        let ticket = Ticket(self.next_ticket);
+        self.node(name).inbox.push_back(Input::Ask { ticket, request, budget: BUDGET });
+        self.run();
+    }
+
+    pub(super) fn write(&mut self, name: &str, command: Command) {
+        self.ask(name, Request::Write(command));
+    }
+
+    pub(super) fn get(&mut self, name: &str, key: &str, local: bool) {
+        let read = if local { Read::Local } else { Read::Linearizable };
+        self.ask(name, Request::Get { key: key.to_string().into(), read });
+    }
+
+    pub(super) fn stop(&mut self, name: &str) {
+        self.ask(name, Request::Stop);
+    }
+
+    pub(super) fn listen(&mut self, name: &str) {
+        self.node(name).inbox.push_back(Input::Listen { changes: true });
+    }
+
+    pub(super) fn status(&mut self, name: &str) {
+        let line = match &self.node(name).engine {
+            Some(engine) => print::status(&engine.status()),
+            None => format!("{name} is down"),
+        };
+        self.say(line);
+    }
+
+    pub(super) fn standing(&mut self, name: &str) {
+        let line = match &self.node(name).engine {
+            Some(engine) => format!("{name} {:?}", engine.status().standing),
+            None => format!("{name} is down"),
+        };
+        self.say(line);
+    }
+
+    // Time.
+
+    pub(super) fn advance(&mut self, span: Duration) {
+        let end = self.now + span;
+        loop {
+            self.run();
+            let deadlines = self.nodes.values().filter(|node| !node.frozen).filter_map(|node| {
+                let deadline = node.engine.as_ref()?.deadline()?;
+                Some(deadline.at)
+            });
+            let next = deadlines.chain(self.silent.iter().map(|(at, _, _)| *at)).min();
+            match next {
+                Some(at) if at <= end => self.now = self.now.max(at),
+                _ => break,
+            }
+            self.fail_silent_dials();
+            let due: Vec<String> = self
+                .nodes
+                .iter()
+                .filter(|(_, node)| !node.frozen)
+                .filter(|(_, node)| {
+                    node.engine
+                        .as_ref()
+                        .and_then(Engine::deadline)
+                        .is_some_and(|deadline| deadline.at <= self.now)
+                })
+                .map(|(name, _)| name.clone())
+                .collect();
+            for name in due {
+                self.turn(&name);
+            }
+        }
+        self.now = end;
+        self.run();
+    }
+
+    /// Lets time pass until a node leads and all others that are linked to it follow.
+    pub(super) fn elect(&mut self, name: &str) {
+        for _ in 0..2_000 {
+            let leader = NodeId::new(name).expect("a good name");
+            let follows = |node: &Node| match &node.engine {
+                Some(engine) if !node.frozen => engine.leader() == Some(&leader) && engine.is_member(),
+                _ => true,
+            };
+            if self.nodes.values().all(follows) {
+                return;
+            }
+            self.advance(Duration::from_millis(5));
+        }
+        panic!("{name} was not elected; choose another, or other seeds");
+    }
+
+    fn fail_silent_dials(&mut self) {
+        let now = self.now;
+        let (due, later): (Vec<_>, Vec<_>) = self.silent.drain(..).partition(|(at, _, _)| *at <= now);
+        self.silent = later;
+        for (_, name, dial) in due {
+            self.node(&name).inbox.push_back(Input::DialFailed { dial, why: DialError::Silent });
+        }
+    }
+
+    /// Delivers and takes turns until nothing moves any more; no time passes.
+    pub(super) fn run(&mut self) {
+        loop {
+            let names: Vec<String> = self.nodes.keys().cloned().collect();
+            let mut moved = false;
+            for name in names {
+                moved |= self.deliver_from(&name);
+                if !self.node(&name).inbox.is_empty() && !self.node(&name).frozen {
+                    self.turn(&name);
+                    moved = true;
+                }
+            }
+            if !moved {
+                return;
+            }
+        }
+    }
+
+    /// Delivers everything that a node has sent and that may travel.
+    fn deliver_from(&mut self, name: &str) -> bool {
+        let mut moved = false;
+        let conns: Vec<ConnId> = self.node(name).conns.keys().copied().collect();
+        for conn in conns {
+            loop {
+                let Some(mut pipe) = self.node(name).conns.remove(&conn) else { break };
+                let pair = (name.to_string(), pipe.to.clone());
+                let next = if self.held.contains(&pair) { None } else { pipe.sent.pop_front() };
+                if let Some(bytes) = next.clone() {
+                    self.say_frames(name, &pair.1, &mut pipe.cutter, bytes.clone(), "->");
+                    let size = bytes.len();
+                    let remote = pipe.remote;
+                    self.node(&pair.1).inbox.push_back(Input::Received { conn: remote, bytes });
+                    self.node(name).inbox.push_back(Input::Drained { conn, bytes: size });
+                }
+                self.node(name).conns.insert(conn, pipe);
+                if next.is_none() {
+                    break;
+                }
+                moved = true;
+            }
+        }
+        moved
+    }
+
+    /// One turn of one node, with all that has arrived.
+    fn turn(&mut self, name: &str) {
+        let now = self.now;
+        let node = self.node(name);
+        let Some(engine) = &mut node.engine else {
+            node.inbox.clear();
+            return;
+        };
+        let mut turn = engine.turn(now);
+        for input in node.inbox.drain(..) {
+            turn.input(input);
+        }
+        let effects: Vec<Effect> = turn.end().collect();
+        for effect in effects {
+            self.perform(name, effect);
+        }
+    }
+
+    fn perform(&mut self, name: &str, effect: Effect) {
+        match effect {
+            Effect::Dial { dial, peer, within, .. } => self.dial(name, dial, peer.as_str(), within),
+            Effect::Send { conn, bytes } => {
+                if let Some(pipe) = self.node(name).conns.get_mut(&conn) {
+                    pipe.sent.push_back(bytes);
+                }
+            }
+            Effect::Close { conn, .. } => {
+                // What was sent before still arrives.
+                self.deliver_from(name);
+                self.hang_up(name, conn);
+            }
+            Effect::Answer { ticket, answer } => {
+                if !matches!(answer, Answer::Status(_) | Answer::View(_)) {
+                    self.say(format!("{name} answers {}: {}", ticket.0, print::answer(&answer)));
+                }
+            }
+            Effect::Event(event) => {
+                if let Some(line) = print::event(&event) {
+                    self.say(format!("{name} {line}"));
+                }
+            }
+            Effect::Halt { fault } => self.say(format!("{name} halts: {fault}")),
+        }
+    }
+
+    fn hang_up(&mut self, name: &str, conn: ConnId) {
+        let Some(mut pipe) = self.node(name).conns.remove(&conn) else { return };
+        self.lose(name, &mut pipe);
+        let remote = pipe.remote;
+        let other = self.node(&pipe.to);
+        other.conns.remove(&remote);
+        other
+            .inbox
+            .push_back(Input::Closed { conn: remote, why: CloseReason::Broken("end of stream".into()) });
+    }
+
+    fn dial(&mut self, name: &str, dial: DialId, peer: &str, within: Duration) {
+        if self.cuts.contains(&(name.to_string(), peer.to_string())) {
+            self.silent.push((self.now + within, name.into(), dial));
+            return;
+        }
+        if self.node(peer).engine.is_none() {
+            self.node(name).inbox.push_back(Input::DialFailed { dial, why: DialError::Refused });
+            return;
+        }
+        let (ours, theirs) = (ConnId(self.next_conn), ConnId(self.next_conn + 1));
+        self.next_conn += 2;
+        for (from, conn, to, remote, origin) in
+            [(name, ours, peer, theirs, Origin::Dialled(dial)), (peer, theirs, name, ours, Origin::Accepted)]
+        {
+            let pipe = Pipe { to: to.into(), remote, sent: VecDeque::new(), cutter: Cutter::new(1 << 24) };
+            let who = Identity::Node(NodeId::new(to).expect("a good name"));
+            let node = self.node(from);
+            node.conns.insert(conn, pipe);
+            node.inbox.push_back(Input::Opened { conn, who, origin });
+        }
+    }
+}
