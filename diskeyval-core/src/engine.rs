@@ -17,7 +17,7 @@ use crate::founding::{Founding, Verdict};
 use crate::id::{Incarnation, NodeId, Term, Ticket};
 use crate::io::{Answer, Effect, Event, Input, Read, Request};
 use crate::kv::{Applied, Machine, Owner};
-use crate::mesh::{Delivery, Mesh, Service, Turned};
+use crate::mesh::{Delivery, Heard, Mesh, Service, Turned};
 use crate::prng::{Prng, Seed};
 use crate::raft::{Asker, Configuration, Raft};
 use crate::status::{MemberStatus, Metrics, Standing, Status};
@@ -411,9 +411,9 @@ impl Engine {
             self.mesh.tick();
             loop {
                 self.send_requests();
-                let moved = self.raft.settle();
+                let mut moved = self.raft.settle();
                 self.apply_committed();
-                self.pass_on();
+                moved |= self.pass_on();
                 if !moved {
                     break;
                 }
@@ -438,7 +438,9 @@ impl Engine {
             return;
         }
         let verdict = self.founding.judge(self.now, self.mesh.peers());
-        if matches!(verdict, Verdict::Founded(_)) {
+        if let Some(own) = self.raft.log().genesis().map(|genesis| genesis.cluster)
+            && self.mesh.peers().any(|peer| matches!(peer.heard, Heard::Founded(other) if other != own))
+        {
             self.raft.drop_founding();
         }
         self.raft.allow_founding(verdict == Verdict::Allowed);
@@ -534,14 +536,19 @@ impl Engine {
         }
     }
 
-    /// Passes on what consensus has to say, and which reads it allows.
-    fn pass_on(&mut self) {
+    /// Passes on what consensus has to say, and which reads it allows. Tells whether that answers a question
+    /// of this node's own, so that the next can be asked.
+    fn pass_on(&mut self) -> bool {
         for (to, message) in self.raft.take_outgoing() {
             self.mesh.send_raft(&to, message);
         }
+        let mut answered = false;
         for (asker, index) in self.raft.take_reads() {
             match asker {
-                Asker::Own(question) => self.desk.question_answered(question, index),
+                Asker::Own(question) => {
+                    answered = true;
+                    self.desk.question_answered(question, index);
+                }
                 Asker::Peer(peer, question) => {
                     let answer = match index {
                         Some(index) => Service::ReadAt { question, index },
@@ -551,6 +558,7 @@ impl Engine {
                 }
             }
         }
+        answered
     }
 
     fn answer_reads(&mut self) {

@@ -9,7 +9,9 @@ mod world;
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
-use std::prelude::v1::*;
+use std::format;
+use std::string::String;
+use std::vec::Vec;
 
 use self::world::World;
 
@@ -23,7 +25,7 @@ fn scripts_say_what_they_said() {
     let mut differing = Vec::new();
     for file in files {
         let text = std::fs::read_to_string(&file).expect("a readable script");
-        let played = play(&text);
+        let played = play(&file, &text);
         if played == text {
             continue;
         }
@@ -52,7 +54,7 @@ fn collect(folder: &Path, files: &mut Vec<PathBuf>) {
 }
 
 /// Plays a script and gives it back with the conversation as it was.
-fn play(text: &str) -> String {
+fn play(file: &Path, text: &str) -> String {
     let mut world = World::default();
     let mut out = String::new();
     for block in text.trim_end().split("\n\n") {
@@ -64,7 +66,8 @@ fn play(text: &str) -> String {
         for line in &commands {
             writeln!(out, "{line}").expect("a string takes it");
             if !line.starts_with('#') {
-                run_command(&mut world, line);
+                let ran = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| run_command(&mut world, line)));
+                assert!(ran.is_ok(), "{}: at `{line}`, after:\n{out}", file.display());
             }
         }
         if !silent {
@@ -102,8 +105,13 @@ fn run_command(world: &mut World, line: &str) {
         ["release", from, to] => world.hold(from, to, false),
         ["advance", span] => world.advance(parse_span(span)),
         ["run"] => world.run(),
+        // What is on its way now arrives, and is answered; the answers are on their way then.
+        ["step"] => world.step(),
         ["elect", node] => world.elect(node),
         ["set", node, key, value] => world.write(node, world::set(key, value)),
+        ["setbig", node, key, size] => {
+            world.write(node, world::set(key, &"x".repeat(size.parse().expect("a size"))));
+        }
         ["delete", node, key] => world.write(node, world::delete(key)),
         ["cas", node, key, old, new] => world.write(node, world::compare_and_set(key, old, new)),
         ["get", node, key] => world.get(node, key, false),

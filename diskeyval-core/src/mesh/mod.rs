@@ -213,8 +213,10 @@ impl Mesh {
         self.metrics.dials_failed += 1;
         peer.dial = Dial::At(self.now + self.prng.once_to_twice(peer.back_off));
         peer.back_off = (peer.back_off * 2).min(MAX_BACK_OFF);
+        let text = why.to_string();
+        let known = peer.trouble.as_ref() == Some(&text);
         if peer.link.is_none() {
-            peer.trouble = Some(why.to_string());
+            peer.trouble = Some(text);
             peer.heard = match (peer.heard, &why) {
                 // An answer that was given stays given: the node behind it may just be starting anew.
                 (heard @ (Heard::Unfounded | Heard::Founded(_) | Heard::Disagrees), _) => heard,
@@ -222,8 +224,10 @@ impl Mesh {
                 (_, _) => Heard::Silence,
             };
         }
-        let id = id.clone();
-        self.event(Event::Unreachable { peer: id, why });
+        if !known {
+            let peer = id.clone();
+            self.event(Event::Unreachable { peer, why });
+        }
     }
 
     pub(crate) fn received(&mut self, conn: ConnId, bytes: Bytes) {
@@ -389,8 +393,14 @@ impl Mesh {
             peer.link = None;
         }
         if why != CloseReason::Replaced {
+            // The same refusal again and again is told once.
+            let text = why.to_string();
+            let known = !was_up && peer.trouble.as_ref() == Some(&text);
             if peer.link.is_none() {
-                peer.trouble = Some(why.to_string());
+                peer.trouble = Some(text);
+            }
+            if known {
+                return;
             }
             self.event(Event::LinkDown { peer: Identity::Node(link.who.clone()), why });
         }

@@ -161,7 +161,7 @@ impl Leader {
     fn beat(&mut self, common: &mut Common) {
         self.heartbeat_at = common.now + common.heartbeat;
         self.comparison.beat(common.checkpoints.latest(), &common.id);
-        let round = self.rounds.current().unwrap_or(common.last_round);
+        let round = self.rounds.current().unwrap_or(0);
         self.ask_round(common, round);
     }
 

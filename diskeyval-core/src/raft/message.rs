@@ -45,7 +45,7 @@ pub(crate) struct Heartbeat {
     pub(crate) configuration: EntryId,
     /// No higher than what the receiver is known to hold.
     pub(crate) commit: Index,
-    /// The number of the latest round; see `read.rs`.
+    /// The number of the round on its way, 0 if there is none; see `read.rs`.
     pub(crate) round: u64,
     /// The index at which the leader wants to compare states; 0 for none.
     pub(crate) compare_at: Index,

@@ -1,6 +1,8 @@
 //! Messages, answers and nodes as one line each.
 
-use std::prelude::v1::*;
+use std::format;
+use std::string::{String, ToString};
+use std::vec::Vec;
 
 use bytes::Bytes;
 
@@ -120,6 +122,9 @@ fn command(command: &Command) -> String {
 }
 
 fn text(bytes: &Bytes) -> String {
+    if bytes.len() > 100 {
+        return format!("<{} bytes>", bytes.len());
+    }
     String::from_utf8_lossy(bytes).into_owned()
 }
 

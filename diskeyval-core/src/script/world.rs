@@ -1,7 +1,10 @@
 //! A few nodes, the links between them, and a clock that moves when it is told to.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::prelude::v1::*;
+use std::format;
+use std::string::{String, ToString};
+use std::vec;
+use std::vec::Vec;
 
 use bytes::Bytes;
 use core::time::Duration;
@@ -31,6 +34,8 @@ pub(super) struct World {
     held: BTreeSet<(String, String)>,
     /// Dials into silence, by when they fail.
     silent: Vec<(Instant, String, DialId)>,
+    /// Whom those dials are for, and how long they may take.
+    dialled: BTreeMap<(String, DialId), (String, Duration)>,
     next_conn: u64,
     next_ticket: u64,
     starts: u64,
@@ -183,8 +188,13 @@ impl World {
         }
     }
 
+    /// Dials that are on their way into silence get through after all.
     pub(super) fn heal(&mut self) {
         self.cuts.clear();
+        for (_, name, dial) in core::mem::take(&mut self.silent) {
+            let (peer, within) = self.dialled.remove(&(name.clone(), dial)).expect("a dial");
+            self.dial(&name, dial, &peer, within);
+        }
     }
 
     pub(super) fn hold(&mut self, from: &str, to: &str, hold: bool) {
@@ -304,8 +314,9 @@ impl World {
         self.run();
     }
 
-    /// Lets time pass until a node leads and all others that are linked to it follow.
+    /// Lets time pass, unseen, until a node leads and everybody follows and is admitted.
     pub(super) fn elect(&mut self, name: &str) {
+        let seen = self.lines.len();
         for _ in 0..2_000 {
             let leader = NodeId::new(name).expect("a good name");
             let follows = |node: &Node| match &node.engine {
@@ -313,6 +324,7 @@ impl World {
                 _ => true,
             };
             if self.nodes.values().all(follows) {
+                self.lines.truncate(seen);
                 return;
             }
             self.advance(Duration::from_millis(5));
@@ -343,6 +355,19 @@ impl World {
             }
             if !moved {
                 return;
+            }
+        }
+    }
+
+    /// Delivers what is on its way, then lets everybody take a turn.
+    pub(super) fn step(&mut self) {
+        let names: Vec<String> = self.nodes.keys().cloned().collect();
+        for name in &names {
+            self.deliver_from(name);
+        }
+        for name in &names {
+            if !self.node(name).frozen {
+                self.turn(name);
             }
         }
     }
@@ -432,6 +457,7 @@ impl World {
     fn dial(&mut self, name: &str, dial: DialId, peer: &str, within: Duration) {
         if self.cuts.contains(&(name.to_string(), peer.to_string())) {
             self.silent.push((self.now + within, name.into(), dial));
+            self.dialled.insert((name.into(), dial), (peer.into(), within));
             return;
         }
         if self.node(peer).engine.is_none() {

@@ -1,0 +1,161 @@
+//! The checker against a second one that is too simple to be wrong: it tries every order.
+
+use diskeyval_sim::history::{Action, Operation, Outcome};
+use diskeyval_sim::linear::{Budget, Verdict, check};
+
+mod generate;
+
+use generate::Chance;
+
+/// Whether some order explains the operations that are not placed yet, from this value of the key on.
+fn some_order(operations: &[Operation], placed: u32, value: Option<&str>) -> bool {
+    let is_placed = |at: usize| placed & (1 << at) != 0;
+    let must = |operation: &Operation| match &operation.action {
+        Action::Set { outcome, .. } => *outcome == Outcome::Ok(()),
+        Action::Get { outcome } => matches!(outcome, Outcome::Ok(_)),
+        Action::Delete { outcome } | Action::CompareAndSet { outcome, .. } => {
+            matches!(outcome, Outcome::Ok(_))
+        }
+    };
+    let open = || (0..operations.len()).filter(|&at| !is_placed(at));
+    if !open().any(|at| must(&operations[at])) {
+        return true;
+    }
+    open().any(|at| {
+        let next = &operations[at];
+        let overdue = |other: usize| {
+            must(&operations[other]) && operations[other].returned.is_some_and(|end| end < next.call)
+        };
+        if open().any(overdue) {
+            return false;
+        }
+        let after = match &next.action {
+            Action::Set { outcome: Outcome::Refused, .. }
+            | Action::Get { outcome: Outcome::Refused | Outcome::Unknown }
+            | Action::Delete { outcome: Outcome::Refused }
+            | Action::CompareAndSet { outcome: Outcome::Refused, .. } => return false,
+            Action::Set { value, .. } => Some(value.as_str()),
+            Action::Get { outcome: Outcome::Ok(read) } if read.as_deref() != value => return false,
+            Action::Get { .. } => value,
+            Action::Delete { outcome: Outcome::Ok(found) } if *found != value.is_some() => return false,
+            Action::Delete { .. } => None,
+            Action::CompareAndSet { expect, value: new, outcome } => {
+                let fits = expect.as_deref() == value;
+                if matches!(outcome, Outcome::Ok(swapped) if *swapped != fits) {
+                    return false;
+                }
+                if fits { new.as_deref() } else { value }
+            }
+        };
+        some_order(operations, placed | 1 << at, after)
+    })
+}
+
+/// A few operations on one key, near enough to sense that about half of such histories have an explanation.
+fn small_history(chance: &mut Chance) -> Vec<Operation> {
+    let count = 2 + chance.below(6);
+    let span = 4 + chance.below(30);
+    let kinds = [1 + chance.below(5), 1 + chance.below(8), chance.below(4), chance.below(5)];
+    let unknown = [0, 100, 300, 600][usize::try_from(chance.below(4)).expect("small")];
+    let repeats = chance.permille(100);
+    let mut written: Vec<String> = Vec::new();
+    let mut operations = Vec::new();
+    for number in 0..count {
+        let call = chance.below(span);
+        let returned = call + chance.below(span / 2);
+        let fresh = if repeats { format!("v{}", chance.below(3)) } else { format!("v{number}") };
+        let seen = |chance: &mut Chance| match chance.below(3 + written.len() as u64) {
+            0 | 1 => None,
+            2 => Some(format!("v{}", chance.below(count))),
+            other => Some(written[usize::try_from(other - 3).expect("small")].clone()),
+        };
+        let fate = chance.below(1000);
+        let (lost, refused) = (fate < unknown, fate > 970);
+        fn ended<T>(lost: bool, refused: bool, told: T) -> Outcome<T> {
+            match (lost, refused) {
+                (true, _) => Outcome::Unknown,
+                (_, true) => Outcome::Refused,
+                _ => Outcome::Ok(told),
+            }
+        }
+        let mut kind = chance.below(kinds.iter().sum());
+        let mut chosen = 0;
+        while kind >= kinds[chosen] {
+            kind -= kinds[chosen];
+            chosen += 1;
+        }
+        let action = match chosen {
+            0 => Action::Set { value: fresh.clone(), outcome: ended(lost, refused, ()) },
+            1 => Action::Get { outcome: ended(lost, refused, seen(chance)) },
+            2 => Action::Delete { outcome: ended(lost, refused, chance.permille(600)) },
+            _ => Action::CompareAndSet {
+                expect: seen(chance),
+                value: chance.permille(850).then(|| fresh.clone()),
+                outcome: ended(lost, refused, chance.permille(600)),
+            },
+        };
+        if matches!(chosen, 0 | 3) {
+            written.push(fresh);
+        }
+        let returned = (!lost || chance.permille(500)).then_some(returned);
+        operations.push(Operation {
+            client: number,
+            key: "k".into(),
+            action,
+            call,
+            returned,
+            revision: None,
+        });
+    }
+    operations
+}
+
+fn tell(operations: &[Operation]) -> String {
+    operations.iter().map(|operation| format!("\n  {operation}")).collect()
+}
+
+#[test]
+fn agrees_with_trying_every_order() {
+    let mut chance = Chance::new(20_261_122);
+    let (mut explained, mut violated) = (0, 0);
+    for round in 0..40_000 {
+        let operations = small_history(&mut chance);
+        let expected = some_order(&operations, 0, None);
+        match check(&operations, Budget::default()) {
+            Verdict::Linearizable => {
+                assert!(expected, "round {round}: no order explains this:{}", tell(&operations));
+                explained += 1;
+            }
+            Verdict::Violated(window) => {
+                assert!(!expected, "round {round}: an order explains this:{}", tell(&operations));
+                // What is shown is inexplicable by itself, but for operations that were not answered yet.
+                let end = operations[window.culprit].returned;
+                let shown: Vec<Operation> =
+                    window.operations.iter().map(|&at| as_known_at(end, &operations[at])).collect();
+                assert!(window.operations.contains(&window.culprit));
+                assert!(
+                    !some_order(&shown, 0, None),
+                    "round {round}: of{}\nthis has an explanation:{}",
+                    tell(&operations),
+                    tell(&shown)
+                );
+                violated += 1;
+            }
+            Verdict::Undecided => panic!("round {round}: undecided:{}", tell(&operations)),
+        }
+    }
+    assert!(explained > 10_000 && violated > 10_000, "{explained} explained, {violated} violated");
+}
+
+/// What was known of an operation at that time.
+fn as_known_at(end: Option<u64>, operation: &Operation) -> Operation {
+    let mut known = operation.clone();
+    if known.returned > end {
+        match &mut known.action {
+            Action::Set { outcome, .. } => *outcome = Outcome::Unknown,
+            Action::Get { outcome } => *outcome = Outcome::Unknown,
+            Action::Delete { outcome } | Action::CompareAndSet { outcome, .. } => *outcome = Outcome::Unknown,
+        }
+    }
+    known
+}
