@@ -92,7 +92,7 @@ struct PendingRead {
 }
 
 impl Desk {
-    pub(crate) fn new(settings: &Settings, now: Instant) -> Desk {
+    pub(crate) fn new(settings: &Settings) -> Desk {
         Desk {
             limits: settings.limits.clone(),
             route: None,
@@ -105,7 +105,7 @@ impl Desk {
             turned_away: Vec::new(),
             pause_until: None,
             pause: settings.heartbeat,
-            now,
+            now: Instant::ZERO,
             waiting: Vec::new(),
             asked: None,
             granted: VecDeque::new(),

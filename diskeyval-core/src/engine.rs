@@ -31,7 +31,7 @@ use crate::time::{Deadline, Instant, Timer};
 /// ```compile_fail,E0499
 /// # use diskeyval_core::{Config, Engine, Instant, Seed};
 /// # let settings = Config::new("node-1").unwrap().validate().unwrap();
-/// # let mut engine = Engine::open(settings, Seed::from_u64(1), Instant::ZERO);
+/// # let mut engine = Engine::open(settings, Seed::from_u64(1));
 /// let one = engine.turn(Instant::ZERO);
 /// let two = engine.turn(Instant::ZERO);
 /// let effects = one.end();
@@ -40,7 +40,7 @@ use crate::time::{Deadline, Instant, Timer};
 /// ```compile_fail,E0499
 /// # use diskeyval_core::{Config, Engine, Instant, Seed};
 /// # let settings = Config::new("node-1").unwrap().validate().unwrap();
-/// # let mut engine = Engine::open(settings, Seed::from_u64(1), Instant::ZERO);
+/// # let mut engine = Engine::open(settings, Seed::from_u64(1));
 /// for effect in engine.turn(Instant::ZERO).end() {
 ///     engine.turn(Instant::ZERO);
 /// }
@@ -53,7 +53,7 @@ use crate::time::{Deadline, Instant, Timer};
 /// use diskeyval_core::*;
 ///
 /// let settings = Config::new("node-1")?.validate()?;
-/// let mut engine = Engine::open(settings, Seed::from_u64(1), Instant::ZERO);
+/// let mut engine = Engine::open(settings, Seed::from_u64(1));
 /// let mut turn = engine.turn(Instant::ZERO);
 /// let command = Command::Set { key: "k".into(), value: "v".into() };
 /// turn.input(Input::Ask { ticket: Ticket(1), request: Request::Write(command), budget: Duration::from_secs(1) });
@@ -69,6 +69,7 @@ pub struct Engine {
     own_address: String,
     limits: Limits,
     now: Instant,
+    begun: bool,
     raft: Raft,
     mesh: Mesh,
     kv: Machine,
@@ -104,8 +105,9 @@ pub struct Effects<'e> {
 
 impl Engine {
     /// Opens a node. All its chance is drawn from `seed`, which must not be the same at two starts of a
-    /// real node: its incarnation comes from it.
-    pub fn open(settings: Settings, seed: Seed, now: Instant) -> Engine {
+    /// real node: its incarnation comes from it. Its time begins with the first turn, which is wanted at
+    /// once.
+    pub fn open(settings: Settings, seed: Seed) -> Engine {
         let mut prng = Prng::new(seed);
         let incarnation = Incarnation(prng.next_u128());
         let boot = prng.next_u128();
@@ -120,12 +122,13 @@ impl Engine {
             boot,
             own_address: settings.own_address.to_string(),
             limits: settings.limits.clone(),
-            now,
-            raft: Raft::new(&settings, incarnation, fork(), now),
-            mesh: Mesh::new(&settings, incarnation, boot, fork(), now),
+            now: Instant::ZERO,
+            begun: false,
+            raft: Raft::new(&settings, incarnation, fork()),
+            mesh: Mesh::new(&settings, incarnation, boot, fork()),
             kv: Machine::default(),
-            desk: Desk::new(&settings, now),
-            founding: Founding::new(now, settings.founding_grace),
+            desk: Desk::new(&settings),
+            founding: Founding::new(settings.founding_grace),
             admitted: false,
             listening: false,
             told_leader: (None, Term(0)),
@@ -138,6 +141,11 @@ impl Engine {
     /// is given in it holds at that time.
     pub fn turn(&mut self, now: Instant) -> Turn<'_> {
         self.now = self.now.max(now);
+        if !self.begun {
+            self.begun = true;
+            self.raft.begin(self.now);
+            self.founding.begin(self.now);
+        }
         self.mesh.wake(self.now);
         self.desk.wake(self.now);
         // Before anything that arrived while this node may have been frozen.
@@ -149,6 +157,9 @@ impl Engine {
     pub fn deadline(&self) -> Option<Deadline> {
         if matches!(self.phase, Phase::Stopped | Phase::Halted(_)) {
             return None;
+        }
+        if !self.begun {
+            return Some(Deadline { at: Instant::ZERO, why: Timer::Dial });
         }
         let request = self.desk.deadline().map(|at| Deadline { at, why: Timer::Request });
         [Some(self.raft.deadline()), self.mesh.deadline(), request].into_iter().flatten().min()

@@ -36,8 +36,13 @@ pub(crate) enum Verdict {
 }
 
 impl Founding {
-    pub(crate) fn new(now: Instant, grace: Duration) -> Founding {
-        Founding { since: now, grace }
+    pub(crate) fn new(grace: Duration) -> Founding {
+        Founding { since: Instant::ZERO, grace }
+    }
+
+    /// The node begins to try.
+    pub(crate) fn begin(&mut self, now: Instant) {
+        self.since = now;
     }
 
     pub(crate) fn judge<'m>(

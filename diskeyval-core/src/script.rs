@@ -8,8 +8,8 @@ mod print;
 mod world;
 
 use std::fmt::Write as _;
-use std::path::{Path, PathBuf};
 use std::format;
+use std::path::{Path, PathBuf};
 use std::string::String;
 use std::vec::Vec;
 
@@ -66,7 +66,8 @@ fn play(file: &Path, text: &str) -> String {
         for line in &commands {
             writeln!(out, "{line}").expect("a string takes it");
             if !line.starts_with('#') {
-                let ran = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| run_command(&mut world, line)));
+                let ran =
+                    std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| run_command(&mut world, line)));
                 assert!(ran.is_ok(), "{}: at `{line}`, after:\n{out}", file.display());
             }
         }

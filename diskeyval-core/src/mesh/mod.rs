@@ -95,13 +95,7 @@ pub(crate) enum Delivery {
 }
 
 impl Mesh {
-    pub(crate) fn new(
-        settings: &Settings,
-        incarnation: Incarnation,
-        boot: u128,
-        prng: Prng,
-        now: Instant,
-    ) -> Mesh {
+    pub(crate) fn new(settings: &Settings, incarnation: Incarnation, boot: u128, prng: Prng) -> Mesh {
         let hello = Hello {
             versions: VERSIONS,
             cluster_name: settings.cluster.clone(),
@@ -115,7 +109,7 @@ impl Mesh {
         let peer = |(id, address): &(NodeId, Address)| {
             let peer = Peer {
                 address: address.clone(),
-                dial: Dial::At(now),
+                dial: Dial::At(Instant::ZERO),
                 back_off: MIN_BACK_OFF,
                 link: None,
                 heard: Heard::Silence,
@@ -130,7 +124,7 @@ impl Mesh {
             delivered: VecDeque::new(),
             effects: VecDeque::new(),
             next_dial: 0,
-            now,
+            now: Instant::ZERO,
             prng,
             rpc_timeout: settings.rpc_timeout,
             election_timeout: settings.election_timeout,

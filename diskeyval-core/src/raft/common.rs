@@ -75,18 +75,18 @@ pub(super) enum Claim {
 }
 
 impl Common {
-    pub(super) fn new(settings: &Settings, own: Incarnation, prng: Prng, now: Instant) -> Common {
+    pub(super) fn new(settings: &Settings, own: Incarnation, prng: Prng) -> Common {
         let mut initial: Vec<NodeId> = settings.peers.iter().map(|(id, _)| id.clone()).collect();
         initial.push(settings.node_id.clone());
         initial.sort();
         let mut store = Store::default();
-        let mut common = Common {
+        Common {
             id: settings.node_id.clone(),
             own,
             election_timeout: settings.election_timeout,
             heartbeat: settings.heartbeat,
             append_window: settings.limits.append_window,
-            now,
+            now: Instant::ZERO,
             prng,
             term: Term(0),
             vote: None,
@@ -99,7 +99,7 @@ impl Common {
             commit: Index(0),
             leader: None,
             heard_leader: None,
-            election_at: now,
+            election_at: Instant::ZERO,
             links: BTreeMap::new(),
             acknowledge: None,
             last_round: 0,
@@ -110,9 +110,7 @@ impl Common {
             outgoing: Vec::new(),
             metrics: Metrics::default(),
             fault: None,
-        };
-        common.rearm_election();
-        common
+        }
     }
 
     // The ballot.

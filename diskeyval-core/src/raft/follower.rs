@@ -210,7 +210,8 @@ mod tests {
             .and_then(|c| c.peer("c", "localhost", 1))
             .and_then(|c| c.peer("d", "localhost", 2));
         let settings = config.and_then(|config| config.validate()).expect("a good configuration");
-        let mut raft = Raft::new(&settings, Incarnation(1), Prng::new(Seed::from_u64(1)), Instant::ZERO);
+        let mut raft = Raft::new(&settings, Incarnation(1), Prng::new(Seed::from_u64(1)));
+        raft.begin(Instant::ZERO);
         raft.allow_founding(true);
         raft.link_up(&id("c"), Incarnation(2));
         raft.link_up(&id("d"), Incarnation(3));

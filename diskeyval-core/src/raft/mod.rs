@@ -72,8 +72,14 @@ enum Transition {
 pub(crate) struct NotNow;
 
 impl Raft {
-    pub(crate) fn new(settings: &Settings, own: Incarnation, prng: Prng, now: Instant) -> Raft {
-        Raft { common: Common::new(settings, own, prng, now), role: Role::Follower }
+    pub(crate) fn new(settings: &Settings, own: Incarnation, prng: Prng) -> Raft {
+        Raft { common: Common::new(settings, own, prng), role: Role::Follower }
+    }
+
+    /// Time begins.
+    pub(crate) fn begin(&mut self, now: Instant) {
+        self.common.now = now;
+        self.common.rearm_election();
     }
 
     /// Time goes on. What is checked here must be checked before anything that has arrived is heard: a

@@ -139,7 +139,7 @@ impl World {
         }
         self.starts += 1;
         let settings = config.validate().expect("a good configuration");
-        let engine = Engine::open(settings, Seed::from_u64(self.starts), self.now);
+        let engine = Engine::open(settings, Seed::from_u64(self.starts));
         let node = self.node(name);
         node.engine = Some(engine);
         node.frozen = false;

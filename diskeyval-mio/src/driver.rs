@@ -1,0 +1,283 @@
+//! The driver: the one thread that owns the engine and all sockets.
+//!
+//! ```text
+//! wait -> collect what has arrived -> read the clock -> one turn of the engine -> perform its effects
+//! ```
+
+use std::collections::HashMap;
+use std::hash::{BuildHasherDefault, Hasher};
+use std::mem;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::time::Duration;
+
+use diskeyval_core::{Answer, DialError, Effect, Engine, Event, Input, Instant, NodeId, Request, Ticket};
+use tracing::{debug, error, info, warn};
+
+use crate::board::Board;
+use crate::clock::Clock;
+use crate::net::Net;
+use crate::notifier::{Hub, Job, text_of};
+use crate::queue::{Ask, End, Queue, Reply};
+
+/// What the driver's thread shares with everybody.
+pub(crate) struct Shared {
+    pub(crate) queue: Queue,
+    pub(crate) board: Board,
+    pub(crate) hub: Arc<Hub>,
+}
+
+pub(crate) struct Driver {
+    node: NodeId,
+    engine: Engine,
+    net: Net,
+    clock: Clock,
+    shared: Arc<Shared>,
+    asks: Vec<Ask>,
+    tickets: Tickets,
+    /// How long the engine may take to stop, and when that is over.
+    patience: Duration,
+    stop_by: Option<Instant>,
+    /// What the last turn has brought for the embedding program.
+    events: Vec<Event>,
+    answers: Vec<(Reply, Answer)>,
+    jobs: Vec<Job>,
+    /// Why each peer was out of reach at the last dial: the log repeats nothing.
+    unreachable: Vec<(NodeId, DialError)>,
+}
+
+impl Driver {
+    pub(crate) fn new(
+        node: NodeId,
+        engine: Engine,
+        net: Net,
+        shared: Arc<Shared>,
+        patience: Duration,
+    ) -> Driver {
+        Driver {
+            node,
+            engine,
+            net,
+            clock: Clock::new(),
+            shared,
+            asks: Vec::new(),
+            tickets: Tickets::default(),
+            patience,
+            stop_by: None,
+            events: Vec::new(),
+            answers: Vec::new(),
+            jobs: Vec::new(),
+            unreachable: Vec::new(),
+        }
+    }
+
+    /// The life of the driver's thread.
+    pub(crate) fn live(mut self) {
+        let end = catch_unwind(AssertUnwindSafe(|| self.run())).unwrap_or_else(|panic| {
+            error!(node = %self.node, what = text_of(&*panic), "the driver has panicked, which is a bug: the node stops");
+            End::Crashed
+        });
+        self.finish(end);
+    }
+
+    fn run(&mut self) -> End {
+        loop {
+            let span = self.how_long();
+            if let Err(error) = self.net.wait(span) {
+                error!(node = %self.node, %error, "the operating system does not tell of sockets any more: the node stops");
+                return End::Crashed;
+            }
+            self.net.collect();
+            self.shared.queue.take(&mut self.asks);
+            if let Some(end) = self.turn() {
+                return end;
+            }
+        }
+    }
+
+    /// How long there is nothing to do unless something arrives; `None` is for ever.
+    fn how_long(&self) -> Option<Duration> {
+        if self.net.is_busy() || !self.shared.queue.doze() {
+            return Some(Duration::ZERO);
+        }
+        let engine = self.engine.deadline().map(|deadline| deadline.at);
+        let first = engine.into_iter().chain(self.net.deadline()).chain(self.stop_by).min();
+        first.map(|at| self.clock.until(at))
+    }
+
+    /// One turn of the engine, and what comes out of it.
+    fn turn(&mut self) -> Option<End> {
+        // Everything of this turn has been received by now. This is the one place where the engine's
+        // time is taken: a reading from before the reception could make an old lease look young.
+        let now = self.clock.now();
+        self.net.expire(now);
+        let mut turn = self.engine.turn(now);
+        for input in self.net.inputs.drain(..) {
+            turn.input(input);
+        }
+        for ask in self.asks.drain(..) {
+            let input = match ask {
+                Ask::Listen { changes } => Input::Listen { changes },
+                Ask::Request { request, budget, mut reply } => {
+                    if matches!(request, Request::Stop) {
+                        self.stop_by.get_or_insert(now + self.patience);
+                    }
+                    reply.handed_over();
+                    Input::Ask { ticket: self.tickets.issue(reply), request, budget }
+                }
+            };
+            turn.input(input);
+        }
+        let mut end = None;
+        for effect in turn.end() {
+            match effect {
+                Effect::Send { conn, bytes } => self.net.send(conn, bytes),
+                Effect::Dial { dial, peer, address, within } => {
+                    self.net.dial(dial, peer, address, within, now)
+                }
+                Effect::Close { conn, why } => self.net.close(conn, &why),
+                Effect::Answer { ticket, answer } => {
+                    if matches!(answer, Answer::Stopped) {
+                        end.get_or_insert(End::Stopped);
+                    }
+                    if let Some(reply) = self.tickets.redeem(ticket) {
+                        self.answers.push((reply, answer));
+                    }
+                }
+                Effect::Event(event) => self.events.push(event),
+                Effect::Halt { fault } => {
+                    error!(node = %self.node, %fault, "the node halts");
+                    end = Some(End::Halted(fault));
+                }
+                other => {
+                    error!(node = %self.node, effect = ?other, "an effect that this driver does not know")
+                }
+            }
+        }
+        // Peers first: they wait for each other, and the program's threads for them.
+        self.net.flush();
+        self.tell();
+        if end.is_none() && self.stop_by.is_some_and(|at| at <= now) {
+            warn!(node = %self.node, "the engine did not stop in time: closing all the same");
+            end = Some(End::Stopped);
+        }
+        end
+    }
+
+    /// Tells the embedding program: the board, then what happened, then the answers, so that nobody who
+    /// has an answer can find the board or the events behind it.
+    fn tell(&mut self) {
+        let engine = &self.engine;
+        self.shared.board.publish(engine.leader(), engine.is_leader(), engine.is_member(), engine.metrics());
+        let events = mem::take(&mut self.events);
+        for event in &events {
+            self.log(event);
+        }
+        self.shared.hub.publish(&events, &mut self.jobs);
+        for (reply, answer) in self.answers.drain(..) {
+            reply.keep(answer, &mut self.jobs);
+        }
+        self.shared.hub.publish(&[], &mut self.jobs);
+        self.events = events;
+        self.events.clear();
+    }
+
+    fn log(&mut self, event: &Event) {
+        let node = &self.node;
+        match event {
+            Event::Change(_) => {}
+            Event::Leader { leader: Some(leader), term } => info!(%node, %leader, %term, "there is a leader"),
+            Event::Leader { leader: None, term } => info!(%node, %term, "there is no leader"),
+            Event::LinkUp { peer } => {
+                self.unreachable.retain(|(other, _)| other != peer);
+                info!(%node, %peer, "a link is up");
+            }
+            Event::LinkDown { peer, why } => warn!(%node, %peer, %why, "a link is down"),
+            Event::Unreachable { peer, why } => {
+                let last = self.unreachable.iter_mut().find(|(other, _)| other == peer);
+                match last {
+                    Some((_, last)) if last == why => {
+                        debug!(%node, %peer, %why, "a peer is still out of reach")
+                    }
+                    Some((_, last)) => {
+                        *last = why.clone();
+                        warn!(%node, %peer, %why, "a peer is out of reach");
+                    }
+                    None => {
+                        self.unreachable.push((peer.clone(), why.clone()));
+                        warn!(%node, %peer, %why, "a peer is out of reach");
+                    }
+                }
+            }
+            Event::Admitted => info!(%node, "this node is in its seat, and serves"),
+            other => info!(%node, event = ?other, "something happened"),
+        }
+    }
+
+    /// Ends what is pending, closes what is open, and lets everybody know.
+    fn finish(mut self, end: End) {
+        for ask in self.shared.queue.close(end.clone()) {
+            ask.refuse(end.refusal());
+        }
+        for ask in self.asks.drain(..) {
+            ask.refuse(end.refusal());
+        }
+        for (reply, answer) in self.answers.drain(..) {
+            reply.keep(answer, &mut self.jobs);
+        }
+        for reply in self.tickets.all() {
+            reply.lose(&end, &mut self.jobs);
+        }
+        self.shared.hub.publish(&self.events, &mut self.jobs);
+        self.net.shut_down(&self.clock);
+        info!(node = %self.node, ?end, "the node has ended");
+        self.shared.board.end(end);
+        self.shared.hub.close();
+    }
+}
+
+/// Who waits for which answer.
+#[derive(Default)]
+struct Tickets {
+    last: u64,
+    waiting: HashMap<u64, Reply, BuildHasherDefault<Spread>>,
+}
+
+impl Tickets {
+    fn issue(&mut self, reply: Reply) -> Ticket {
+        self.last += 1;
+        self.waiting.insert(self.last, reply);
+        Ticket(self.last)
+    }
+
+    fn redeem(&mut self, ticket: Ticket) -> Option<Reply> {
+        self.waiting.remove(&ticket.0)
+    }
+
+    fn all(&mut self) -> impl Iterator<Item = Reply> {
+        mem::take(&mut self.waiting).into_values()
+    }
+}
+
+/// Tickets are our own numbers: nobody can choose them so that they collide, and two multiplications
+/// less than SipHash has rounds are plenty.
+#[derive(Default)]
+struct Spread(u64);
+
+impl Hasher for Spread {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            self.write_u64(u64::from(*byte) ^ self.0);
+        }
+    }
+
+    fn write_u64(&mut self, number: u64) {
+        // The table takes its place from the low bits and its tag from the high ones.
+        let mixed = number.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        self.0 = mixed ^ (mixed >> 32);
+    }
+}

@@ -1,0 +1,82 @@
+//! Why a node does not start.
+
+use std::fmt;
+use std::io;
+
+use diskeyval_core::{Address, ConfigError};
+
+/// Why a node does not start.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum StartError {
+    /// The configuration is wrong.
+    Config(ConfigError),
+    /// The node cannot listen where it is told to.
+    Bind {
+        /// Where that is.
+        address: Address,
+        /// What the operating system says.
+        source: io::Error,
+    },
+    /// The operating system refuses something else that a node needs.
+    Io {
+        /// What was wanted.
+        what: &'static str,
+        /// What the operating system says.
+        source: io::Error,
+    },
+}
+
+impl fmt::Display for StartError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            StartError::Config(error) => error.fmt(f),
+            StartError::Bind { address, source } => {
+                let remedy = match source.kind() {
+                    io::ErrorKind::AddrInUse => {
+                        "another process listens there: end it, or choose another port (0 takes any that is free)"
+                    }
+                    io::ErrorKind::AddrNotAvailable => {
+                        "this machine has no such address: choose one of its own, or 0.0.0.0 or :: for all of them"
+                    }
+                    io::ErrorKind::PermissionDenied => {
+                        "this process may not use that port: choose one above 1023"
+                    }
+                    _ => "check host and port",
+                };
+                write!(f, "cannot listen on {address}: {source}; {remedy}")
+            }
+            StartError::Io { what, source } => write!(f, "cannot {what}: {source}"),
+        }
+    }
+}
+
+impl std::error::Error for StartError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            StartError::Config(error) => Some(error),
+            StartError::Bind { source, .. } | StartError::Io { source, .. } => Some(source),
+        }
+    }
+}
+
+impl From<ConfigError> for StartError {
+    fn from(error: ConfigError) -> StartError {
+        StartError::Config(error)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_node_that_cannot_listen_says_where_why_and_what_to_do() {
+        let address = Address::new("::1", 8050).expect("a good address");
+        let in_use = StartError::Bind { address: address.clone(), source: io::ErrorKind::AddrInUse.into() };
+        let text = in_use.to_string();
+        assert!(text.contains("[::1]:8050") && text.contains("another port"), "{text}");
+        let elsewhere = StartError::Bind { address, source: io::ErrorKind::AddrNotAvailable.into() };
+        assert!(elsewhere.to_string().contains("no such address"), "{elsewhere}");
+    }
+}

@@ -1,0 +1,42 @@
+#![doc = include_str!("../README.md")]
+#![forbid(unsafe_code)]
+
+mod board;
+#[cfg(feature = "dev-certs")]
+pub mod certs;
+mod clock;
+#[cfg(feature = "dev-certs")]
+mod cluster;
+mod driver;
+mod error;
+mod events;
+mod net;
+mod node;
+mod notifier;
+mod pending;
+mod queue;
+mod start;
+mod tls;
+mod typed;
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+#[cfg(feature = "dev-certs")]
+pub use cluster::{Cluster, ClusterError};
+pub use diskeyval_core::{
+    Address, Change, CloseReason, Command, Config, ConfigError, DialError, Doubt, Error, Event, Expect,
+    Fault, Limits, MemberStatus, Metrics, NodeId, Outcome, Peer, Read, Refusal, RoleName, Standing, Status,
+    Term, Tls, Versioned, View,
+};
+pub use error::StartError;
+pub use events::{Events, Notice};
+pub use node::{Commit, Deleted, Node, Swap};
+pub use notifier::SubscriptionId;
+pub use pending::Pending;
+pub use typed::Typed;
+
+/// Takes a lock. That another thread panicked while it held it is of no concern: each of our critical
+/// sections leaves its data whole at every step.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

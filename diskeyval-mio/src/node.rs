@@ -1,0 +1,476 @@
+//! The handle of a node.
+
+use std::fmt;
+use std::net::{SocketAddr, TcpListener};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use bytes::Bytes;
+use diskeyval_core::{
+    Command, Config, Error, Expect, Fault, Metrics, NodeId, Outcome, Peer, Read, Refusal, Request, Standing,
+    Status, Versioned, View,
+};
+
+use crate::driver::Shared;
+use crate::error::StartError;
+use crate::events::{Events, Notice};
+use crate::lock;
+use crate::notifier::SubscriptionId;
+use crate::pending::{Pending, Promise};
+use crate::queue::{Ask, End, Reply};
+use crate::start::{self, Started};
+use crate::typed::Typed;
+
+/// A running node: a linearizable map of bytes to bytes, shared with its peers.
+///
+/// A handle is cheap to clone, and every clone means the same node. All methods take `&self` and can be
+/// called from any thread; those that wait do so for the `proposal_timeout` of the configuration at the
+/// most ([`with_timeout`](Node::with_timeout) makes a handle with another one).
+///
+/// Two threads live for each node: `dkv-<id>-io` drives it, and `dkv-<id>-events` runs the functions that
+/// were given to [`on`](Node::on) and [`Pending::on_complete`].
+///
+/// The node ends with [`end`](Node::end), or when the last handle is dropped.
+#[derive(Clone)]
+pub struct Node {
+    inner: Arc<Inner>,
+    budget: Duration,
+}
+
+/// One for all handles: the last one that is dropped ends the node.
+struct Inner {
+    shared: Arc<Shared>,
+    node_id: NodeId,
+    peers: Vec<Peer>,
+    local_addr: SocketAddr,
+    threads: Mutex<Vec<JoinHandle<()>>>,
+    stopping: AtomicBool,
+    subscriptions: AtomicU64,
+    /// How many want to hear of changes.
+    listeners: Arc<Listeners>,
+}
+
+/// A write that was committed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Commit {
+    /// The revision of the write: its place in the one order of all writes.
+    pub revision: u64,
+}
+
+/// A removal that was committed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Deleted {
+    /// The revision of the write: its place in the one order of all writes.
+    pub revision: u64,
+    /// Whether there was such a key.
+    pub found: bool,
+}
+
+/// What became of a compare-and-set. That it did not match is an answer, not an error.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[must_use = "the value may not have been as expected"]
+pub enum Swap {
+    /// The key was as expected, and has the new value.
+    Swapped {
+        /// The revision of the write: its place in the one order of all writes.
+        revision: u64,
+    },
+    /// The key was not as expected, and nothing was changed.
+    Mismatch {
+        /// The place in the order of all writes at which this was found.
+        revision: u64,
+        /// The revision that the key had there, if there was such a key.
+        actual: Option<u64>,
+    },
+}
+
+impl Swap {
+    /// Whether the key was as expected, and has the new value.
+    pub fn swapped(&self) -> bool {
+        matches!(self, Swap::Swapped { .. })
+    }
+}
+
+impl Node {
+    /// Starts a node: it listens, dials its peers, and takes part, until it is told to end.
+    ///
+    /// It does not wait for the others ([`wait_ready`](Node::wait_ready) does): a call that needs them
+    /// waits for them itself.
+    ///
+    /// # Errors
+    /// What is wrong with the configuration, or why the address cannot be used.
+    #[doc(alias = "diskeyval")]
+    pub fn start(config: Config) -> Result<Node, StartError> {
+        Node::start_on(start::bind(&config)?, config)
+    }
+
+    /// Starts a node behind a listener that is bound already; its port goes before that of the
+    /// configuration. For those who must know the port before the node runs.
+    ///
+    /// # Errors
+    /// As [`start`](Node::start).
+    pub fn start_on(listener: TcpListener, mut config: Config) -> Result<Node, StartError> {
+        let Started { shared, local_addr, threads } = start::start_on(listener, &mut config)?;
+        let inner = Inner {
+            listeners: Arc::new(Listeners { count: Mutex::new(0), shared: shared.clone() }),
+            shared,
+            node_id: config.node_id,
+            peers: config.peers,
+            local_addr,
+            threads: Mutex::new(threads.into()),
+            stopping: AtomicBool::new(false),
+            subscriptions: AtomicU64::new(1),
+        };
+        Ok(Node { inner: Arc::new(inner), budget: config.proposal_timeout })
+    }
+
+    /// A handle of the same node whose calls wait for `budget` at the most.
+    #[must_use]
+    pub fn with_timeout(&self, budget: Duration) -> Node {
+        Node { inner: self.inner.clone(), budget }
+    }
+
+    // ---- Writes -----------------------------------------------------------------------------------
+
+    /// Gives a key a value. When this returns `Ok`, the write is committed on a majority, a local read
+    /// on this node sees it, and it was applied once, however often the leader changed in between.
+    ///
+    /// # Errors
+    /// [`Error::Refused`]: certain to have no effect. [`Error::Unknown`]: it may have its effect, or not;
+    /// read to find out.
+    pub fn set(&self, key: impl Into<Bytes>, value: impl Into<Bytes>) -> Result<Commit, Error> {
+        let command = Command::Set { key: key.into(), value: value.into() };
+        self.submit(command).wait().map(|outcome| Commit { revision: outcome.revision() })
+    }
+
+    /// Removes a key.
+    ///
+    /// # Errors
+    /// As [`set`](Node::set).
+    pub fn delete(&self, key: impl Into<Bytes>) -> Result<Deleted, Error> {
+        let outcome = self.submit(Command::Delete { key: key.into() }).wait()?;
+        let found = matches!(outcome, Outcome::Deleted { found: true, .. });
+        Ok(Deleted { revision: outcome.revision(), found })
+    }
+
+    /// Gives a key a value if it is as expected (absent, of a value, of a revision), else does nothing.
+    ///
+    /// # Errors
+    /// As [`set`](Node::set).
+    #[doc(alias = "cas")]
+    pub fn compare_and_set(
+        &self,
+        key: impl Into<Bytes>,
+        expect: Expect,
+        value: impl Into<Bytes>,
+    ) -> Result<Swap, Error> {
+        let command = Command::CompareAndSet { key: key.into(), expect, value: value.into() };
+        self.submit(command).wait().map(|outcome| match outcome {
+            Outcome::Mismatch { revision, actual } => {
+                Swap::Mismatch { revision, actual: (actual != 0).then_some(actual) }
+            }
+            other => Swap::Swapped { revision: other.revision() },
+        })
+    }
+
+    /// Hands a write over without waiting for it. Writes that were handed over by one thread before the
+    /// first of them is done may be committed in another order.
+    pub fn submit(&self, command: Command) -> Pending<Outcome> {
+        self.ask(Request::Write(command), Reply::Write)
+    }
+
+    // ---- Reads ------------------------------------------------------------------------------------
+
+    /// The value of a key, if there is one. It reflects every write that was acknowledged anywhere
+    /// before this call, whichever node is asked.
+    ///
+    /// # Errors
+    /// [`Error::Refused`]: no majority could be asked in time, or this node does not serve.
+    pub fn get(&self, key: impl Into<Bytes>) -> Result<Option<Bytes>, Error> {
+        Ok(self.get_with(key, Read::Linearizable)?.map(|versioned| versioned.value))
+    }
+
+    /// The value of a key with its revision, as fresh as is asked for: [`Read::Local`] answers at once
+    /// with what this node has applied, which may be behind.
+    ///
+    /// # Errors
+    /// As [`get`](Node::get).
+    pub fn get_with(&self, key: impl Into<Bytes>, read: Read) -> Result<Option<Versioned>, Error> {
+        self.submit_get(key, read).wait()
+    }
+
+    /// Hands a read over without waiting for it.
+    pub fn submit_get(&self, key: impl Into<Bytes>, read: Read) -> Pending<Option<Versioned>> {
+        self.ask(Request::Get { key: key.into(), read }, Reply::Read)
+    }
+
+    /// All keys and values that this node has applied, frozen at one moment.
+    ///
+    /// # Errors
+    /// [`Error::Refused`] if the node has ended.
+    #[doc(alias = "state")]
+    pub fn view(&self) -> Result<View, Error> {
+        self.ask(Request::View, Reply::View).wait()
+    }
+
+    /// Keys as bytes, values as a type of yours, by postcard.
+    pub fn typed<T>(&self) -> Typed<'_, T> {
+        Typed::new(self)
+    }
+
+    // ---- Events -----------------------------------------------------------------------------------
+
+    /// Calls `function` for everything that happens from now on: every committed update once, in the
+    /// order of revisions, every change of leadership, every link. It runs on the thread
+    /// `dkv-<id>-events`, and may call the node, [`off`](Node::off) included. If it panics, its
+    /// subscription ends, with an error in the log.
+    ///
+    /// A function that holds a handle of its own node keeps it alive until [`end`](Node::end).
+    pub fn on(&self, mut function: impl FnMut(&Notice) + Send + 'static) -> SubscriptionId {
+        let id = SubscriptionId(self.inner.subscriptions.fetch_add(1, Ordering::Relaxed));
+        let guard = self.inner.listeners.clone().join();
+        self.inner.shared.hub.add_function(
+            id,
+            Box::new(move |notice| {
+                let _listening = &guard;
+                function(notice);
+            }),
+        );
+        id
+    }
+
+    /// Ends a subscription. A call of its function that is under way is not waited for. A subscription
+    /// that has ended already is no error.
+    pub fn off(&self, id: SubscriptionId) {
+        self.inner.shared.hub.remove_function(id);
+    }
+
+    /// Everything that happens from now on, as an iterator that waits.
+    #[doc(alias = "watch")]
+    pub fn events(&self) -> Events {
+        let guard = self.inner.listeners.clone().join();
+        let shared = self.inner.shared.clone();
+        let mailbox = shared.hub.add_mailbox();
+        Events::new(mailbox.clone(), move || {
+            shared.hub.remove_mailbox(&mailbox);
+            drop(guard);
+        })
+    }
+
+    // ---- What this node knows ---------------------------------------------------------------------
+
+    /// The name of this node.
+    #[doc(alias = "nodeId")]
+    pub fn id(&self) -> &NodeId {
+        &self.inner.node_id
+    }
+
+    /// Where it listens. With port 0 in the configuration, this tells the real one.
+    pub fn local_addr(&self) -> SocketAddr {
+        self.inner.local_addr
+    }
+
+    /// The other members and where they are dialled.
+    #[doc(alias = "getPeers")]
+    pub fn peers(&self) -> Vec<Peer> {
+        self.inner.peers.clone()
+    }
+
+    /// Whether this node leads, as far as it knows. Never waits.
+    #[doc(alias = "isLeader")]
+    pub fn is_leader(&self) -> bool {
+        self.inner.shared.board.read(|news| news.is_leader)
+    }
+
+    /// The leader, if this node knows one. Never waits.
+    #[doc(alias = "leaderId")]
+    pub fn leader_id(&self) -> Option<NodeId> {
+        self.inner.shared.board.read(|news| news.leader.clone())
+    }
+
+    /// The counters of this node, as of its last turn. Never waits.
+    #[doc(alias = "getMetrics")]
+    pub fn metrics(&self) -> Metrics {
+        self.inner.shared.board.read(|news| news.metrics)
+    }
+
+    /// What this node knows of itself and its peers.
+    ///
+    /// # Errors
+    /// [`Error::Refused`] if the node has ended.
+    pub fn status(&self) -> Result<Status, Error> {
+        self.ask(Request::Status, Reply::Status).wait()
+    }
+
+    /// Whether this node is in its seat of the membership: it counts in majorities, and serves. Never
+    /// waits.
+    pub fn ready(&self) -> bool {
+        self.inner.shared.board.read(|news| news.is_member)
+    }
+
+    /// Why the node has halted by itself, if it has.
+    pub fn fault(&self) -> Option<Fault> {
+        self.inner.shared.board.read(|news| match &news.end {
+            Some(End::Halted(fault)) => Some(fault.clone()),
+            _ => None,
+        })
+    }
+
+    /// Waits until this node knows a leader.
+    ///
+    /// # Errors
+    /// [`Refusal::NoQuorum`] if there is none in time, and what stood in the way.
+    pub fn wait_leader(&self, timeout: Duration) -> Result<NodeId, Error> {
+        let known = self.inner.shared.board.wait(Some(timeout), |news| {
+            news.end.as_ref().map(|end| Err(end.refusal().into())).or_else(|| news.leader.clone().map(Ok))
+        });
+        known.unwrap_or_else(|| Err(Refusal::NoQuorum { why: self.obstacles() }.into()))
+    }
+
+    /// Waits until this node is in its seat ([`ready`](Node::ready)). Rolling restarts wait for this
+    /// before they go on to the next node.
+    ///
+    /// # Errors
+    /// [`Refusal::NotAdmitted`] if it is not in time, and what it waits for.
+    pub fn wait_ready(&self, timeout: Duration) -> Result<(), Error> {
+        let ready = self.inner.shared.board.wait(Some(timeout), |news| {
+            news.end
+                .as_ref()
+                .map(|end| Err(end.refusal().into()))
+                .or_else(|| news.is_member.then_some(Ok(())))
+        });
+        ready.unwrap_or_else(|| Err(Refusal::NotAdmitted { why: self.obstacles() }.into()))
+    }
+
+    // ---- The end ----------------------------------------------------------------------------------
+
+    /// Ends the node: leadership is handed over, pending calls end as [`Refusal::Stopped`] or
+    /// [`Doubt::Stopped`](crate::Doubt::Stopped), connections are closed in order. Returns when all is
+    /// done, which takes two election timeouts and two seconds at the most, and as long as functions of
+    /// the program still run on the thread `dkv-<id>-events`. Calling it again, or from several threads
+    /// or from such a function, does no harm.
+    #[doc(alias = "shutdown")]
+    #[doc(alias = "close")]
+    pub fn end(&self) {
+        self.inner.stop();
+        self.inner.shared.board.wait(None, |news| news.end.clone());
+        let threads = std::mem::take(&mut *lock(&self.inner.threads));
+        for thread in threads {
+            // A function on the notifier's thread may end the node: it does not wait for itself.
+            if thread.thread().id() != thread::current().id() {
+                // Both threads catch what panics in them.
+                let _ = thread.join();
+            }
+        }
+    }
+
+    /// Whether everything of this node is closed.
+    #[cfg(feature = "dev-certs")]
+    pub(crate) fn has_ended(&self) -> bool {
+        self.inner.shared.board.read(|news| news.end.is_some())
+    }
+
+    /// Whether this node leads within `span`.
+    #[cfg(feature = "dev-certs")]
+    pub(crate) fn wait_to_lead(&self, span: Duration) -> bool {
+        self.inner.shared.board.wait(Some(span), |news| news.is_leader.then_some(())).is_some()
+    }
+
+    fn ask<T>(&self, request: Request, reply: impl FnOnce(Promise<T>) -> Reply) -> Pending<T> {
+        let shared = &self.inner.shared;
+        let (promise, pending) = Promise::new(&shared.hub);
+        shared.queue.push(Ask::Request { request, budget: self.budget, reply: reply(promise) });
+        pending
+    }
+
+    /// What stands in the way, member by member.
+    fn obstacles(&self) -> String {
+        let status = match self.status() {
+            Ok(status) => status,
+            Err(error) => return error.to_string(),
+        };
+        let mut parts: Vec<_> = match status.standing {
+            Standing::Founding(why) | Standing::Waiting(why) | Standing::Halted(why) => vec![why],
+            _ => Vec::new(),
+        };
+        for member in status.members.into_iter().filter(|member| !member.linked) {
+            let trouble = member.trouble.unwrap_or_else(|| "no link yet".into());
+            parts.push(format!("{}: {trouble}", member.node_id));
+        }
+        if parts.is_empty() { "no leader came forward in time".into() } else { parts.join("; ") }
+    }
+}
+
+impl Inner {
+    /// Asks the driver to stop, once.
+    fn stop(&self) {
+        if !self.stopping.swap(true, Ordering::AcqRel) {
+            // Nobody waits for this answer: the end stands on the board.
+            let (promise, _pending) = Promise::new(&self.shared.hub);
+            let budget = Duration::from_secs(3600);
+            self.shared.queue.push(Ask::Request {
+                request: Request::Stop,
+                budget,
+                reply: Reply::Stop(promise),
+            });
+        }
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        // The threads go on until the node has ended in order; nobody waits for them.
+        self.stop();
+    }
+}
+
+impl fmt::Debug for Node {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Node")
+            .field("id", &self.inner.node_id)
+            .field("local_addr", &self.inner.local_addr)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Counts who wants to hear of changes: the engine makes none up while nobody does.
+struct Listeners {
+    count: Mutex<usize>,
+    shared: Arc<Shared>,
+}
+
+impl Listeners {
+    fn join(self: Arc<Self>) -> Listening {
+        let mut count = lock(&self.count);
+        *count += 1;
+        // Pushed under the lock: the last word to the engine must be the right one.
+        if *count == 1 {
+            self.shared.queue.push(Ask::Listen { changes: true });
+        }
+        drop(count);
+        Listening(self)
+    }
+}
+
+/// As long as this lives, somebody listens.
+struct Listening(Arc<Listeners>);
+
+impl Drop for Listening {
+    fn drop(&mut self) {
+        let mut count = lock(&self.0.count);
+        *count -= 1;
+        if *count == 0 {
+            self.0.shared.queue.push(Ask::Listen { changes: false });
+        }
+    }
+}
+
+const _: fn() = || {
+    fn shared_freely<T: Clone + Send + Sync + 'static>() {}
+    shared_freely::<Node>();
+    fn sent<T: Send + 'static>() {}
+    sent::<Pending<Outcome>>();
+    sent::<Events>();
+};
