@@ -33,14 +33,6 @@ pub(crate) struct Map<const FANOUT: usize = 16> {
     len: usize,
 }
 
-// `new` is for the default alone, so that `Map::new()` needs no type annotation.
-impl Map {
-    /// An empty map.
-    pub(crate) fn new() -> Self {
-        Self::default()
-    }
-}
-
 impl<const FANOUT: usize> Default for Map<FANOUT> {
     fn default() -> Self {
         Self { root: Arc::new(Node::Leaf(Vec::new())), len: 0 }

@@ -52,7 +52,7 @@ mod tests {
         let (key, other) = (Bytes::from_static(b"key"), Bytes::from_static(b"other"));
         let old = Versioned { value: Bytes::from_static(b"old"), revision: 7 };
         let new = Versioned { value: Bytes::from_static(b"new"), revision: 8 };
-        let mut map = Map::new();
+        let mut map = Map::<16>::default();
         map.insert(key.clone(), old.clone());
         let view = View::new(map.clone(), 7);
         map.insert(key.clone(), new.clone());

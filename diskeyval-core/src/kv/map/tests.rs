@@ -87,7 +87,7 @@ fn jumbled(count: u32) -> impl Iterator<Item = u32> {
 
 #[test]
 fn an_empty_map_has_nothing() {
-    let mut map = Map::new();
+    let mut map = Map::<16>::default();
     map.check();
     assert!(map.is_empty());
     assert_eq!(map.get(b""), None);
