@@ -5,6 +5,8 @@
 
 mod frame;
 mod link;
+#[cfg(test)]
+mod tests;
 mod wire;
 
 use alloc::collections::{BTreeMap, VecDeque};
@@ -443,7 +445,7 @@ impl Mesh {
             .map(|(conn, _)| *conn)
             .collect();
         for conn in silent {
-            let full = self.links.get(&conn).is_some_and(|link| link.unsent > 0);
+            let full = self.links.get(&conn).is_some_and(|link| link.unsent >= self.limits.send_buffer / 2);
             self.shut(conn, if full { CloseReason::NotReading } else { CloseReason::Silent }, true);
         }
         for link in self.links.values_mut() {

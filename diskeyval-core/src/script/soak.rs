@@ -68,8 +68,8 @@ impl Soak {
     }
 
     fn any_node(&mut self) -> String {
-        let at = self.prng.below(self.names.len() as u64) as usize;
-        self.names[at].clone()
+        let at = self.prng.below(self.names.len() as u64);
+        self.names[usize::try_from(at).expect("small")].clone()
     }
 
     fn any_key(&mut self) -> String {
@@ -295,4 +295,18 @@ fn eight_partitions_and_fifty_writes_under_churn_converge() {
     soak.advance(8_000);
     assert!(soak.acked >= 20, "only {} writes were acknowledged", soak.acked);
     soak.check_convergence();
+}
+
+/// A comparison that never happens would find nothing.
+#[test]
+fn states_are_compared_by_their_hash_and_agree() {
+    let mut soak = Soak::new(3, 9);
+    for n in 0..1_100u64 {
+        soak.write(&format!("n{}", n % 3 + 1), format!("k{}", n % 50));
+    }
+    soak.advance(500);
+    soak.check_convergence();
+    let compared =
+        |name: &String| soak.world.engine(name).map_or(0, |engine| engine.metrics().hashes_compared);
+    assert!(soak.names.iter().map(compared).sum::<u64>() > 0, "no comparison took place");
 }

@@ -27,7 +27,7 @@ const BUDGET: Duration = Duration::from_secs(2);
 #[derive(Default)]
 pub(super) struct World {
     nodes: BTreeMap<String, Node>,
-    options: Vec<(String, u64)>,
+    options: Vec<(String, usize)>,
     now: Instant,
     /// Ordered pairs that cannot reach each other.
     cuts: BTreeSet<(String, String)>,
@@ -138,11 +138,11 @@ impl World {
         }
         for (option, value) in &self.options {
             match option.as_str() {
-                "max_uncommitted" => config.limits.max_uncommitted = *value as usize,
-                "log_bytes" => config.limits.log_bytes = *value as usize,
-                "max_writes" => config.limits.max_writes = *value as usize,
-                "max_value" => config.limits.max_value = *value as usize,
-                "max_key" => config.limits.max_key = *value as usize,
+                "max_uncommitted" => config.limits.max_uncommitted = *value,
+                "log_bytes" => config.limits.log_bytes = *value,
+                "max_writes" => config.limits.max_writes = *value,
+                "max_value" => config.limits.max_value = *value,
+                "max_key" => config.limits.max_key = *value,
                 other => panic!("no such option: {other}"),
             }
         }
