@@ -17,7 +17,7 @@ use core::time::Duration;
 use bytes::Bytes;
 use xxhash_rust::xxh3::Xxh3;
 
-use crate::config::{Address, Limits, Settings};
+use crate::config::{Address, Limits, MAX_FRAME, Settings};
 use crate::error::{CloseReason, DialError};
 use crate::id::{ClusterId, ConnId, DialId, Incarnation, NodeId};
 use crate::identity::Identity;
@@ -330,11 +330,10 @@ impl Mesh {
             }
             self.shut(former, CloseReason::Replaced, true);
         }
-        let max_frame = self.limits.max_frame();
         let (Some(link), Some(peer)) = (self.links.get_mut(&conn), self.peers.get_mut(&who)) else {
             return Ok(());
         };
-        link.raise(partner, max_frame);
+        link.raise(partner, MAX_FRAME);
         link.heard = self.now;
         peer.link = Some(conn);
         peer.trouble = None;

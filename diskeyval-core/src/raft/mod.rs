@@ -139,6 +139,9 @@ impl Raft {
     /// A message came. An error is the sender's guilt, and its link is to be closed.
     pub(crate) fn receive(&mut self, from: &NodeId, message: Received) -> Result<(), CloseReason> {
         let Some(&incarnation) = self.common.links.get(from) else { return Ok(()) };
+        if message.term() > Term::LIMIT {
+            return Err(CloseReason::Malformed);
+        }
         let next = match message {
             Received::Directive(directive, entries) => {
                 follower::hear(&mut self.common, &mut self.role, from, incarnation, directive, entries)?
@@ -196,10 +199,7 @@ impl Raft {
     /// [`Raft::take_reads`].
     pub(crate) fn ask_read(&mut self, asker: Asker) -> Result<(), NotNow> {
         match &mut self.role {
-            Role::Leader(leader) => {
-                leader.rounds.ask(asker);
-                Ok(())
-            }
+            Role::Leader(leader) => leader.rounds.ask(asker),
             Role::Follower | Role::Candidate(_) => Err(NotNow),
         }
     }
@@ -496,6 +496,27 @@ mod tests {
         let heard = raft.receive(&id("b"), Received::Directive(Directive::Append(append), alloc::vec![]));
         assert!(heard.is_err());
         assert!(raft.is_leader());
+    }
+
+    #[test]
+    fn numbers_that_no_honest_node_reaches_are_refused_and_overflow_nothing() {
+        let mut raft = leader();
+        for term in [u64::MAX, Term::LIMIT.0 + 1] {
+            let pledge = Pledge::VoteReply { term: Term(term), pre: false, granted: false };
+            assert_eq!(raft.receive(&id("b"), Received::Pledge(pledge)), Err(CloseReason::Malformed));
+        }
+        let hint = EntryId::new(u64::MAX, u64::MAX);
+        tell(&mut raft, "b", Pledge::Conflict { term: Term(1), probed: Index(u64::MAX), hint });
+        tell(&mut raft, "b", Pledge::Appended { term: Term(1), matched: Index(u64::MAX) });
+        settle(&mut raft);
+        assert!(raft.is_leader());
+    }
+
+    #[test]
+    fn questions_without_end_are_turned_away() {
+        let mut raft = leader();
+        let refused = (0..).find(|question| raft.ask_read(Asker::Peer(id("b"), *question)).is_err());
+        assert_eq!(refused, Some(read::MAX_ASKERS as u64));
     }
 
     #[test]
