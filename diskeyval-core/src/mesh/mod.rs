@@ -22,8 +22,9 @@ use crate::error::{CloseReason, DialError};
 use crate::id::{ClusterId, ConnId, DialId, Incarnation, NodeId};
 use crate::identity::Identity;
 use crate::io::{Effect, Event, Origin};
+use crate::members::StorageKind;
 use crate::prng::Prng;
-use crate::raft::{Outgoing, Received, StorageKind};
+use crate::raft::{Outgoing, Received};
 use crate::status::Metrics;
 use crate::time::{Deadline, Instant, Timer};
 

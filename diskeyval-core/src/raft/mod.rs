@@ -11,7 +11,6 @@ mod common;
 mod follower;
 mod leader;
 mod log;
-mod members;
 mod message;
 mod progress;
 mod quorum;
@@ -22,6 +21,7 @@ use crate::entry::Payload;
 use crate::error::{CloseReason, Fault};
 use crate::id::{Incarnation, Index, NodeId, Term};
 use crate::kv::Checkpoint;
+use crate::members::Configuration;
 use crate::prng::Prng;
 use crate::status::{Metrics, RoleName};
 use crate::time::{Deadline, Instant, Timer};
@@ -30,9 +30,6 @@ use candidate::Candidate;
 use common::{Claim, Common};
 use leader::Leader;
 
-#[cfg(test)]
-pub(crate) use members::Seat;
-pub(crate) use members::{Configuration, Membership, StorageKind};
 #[cfg(test)]
 pub(crate) use message::Append;
 pub(crate) use message::{Directive, Outgoing, Pledge, Received};
