@@ -393,6 +393,9 @@ impl Engine {
         let incarnation =
             if node == self.id { Some(self.incarnation) } else { self.raft.linked_incarnation(&node) };
         let Some(incarnation) = incarnation else { return false };
+        if self.check_room(node.as_str().len()).is_err() {
+            return false;
+        }
         self.raft.propose(Payload::OpenSession(Owner { node, incarnation, boot })).is_ok()
     }
 
@@ -405,14 +408,20 @@ impl Engine {
         if foreign || check_size(&write.command, &self.limits).is_err() {
             return Err(Turned::Invalid);
         }
-        let size = write.command.payload() + OVERHEAD;
-        if self.raft.log().untaken_bytes() + size > self.limits.max_uncommitted {
-            return Err(Turned::Overloaded);
-        }
+        self.check_room(write.command.payload())?;
+        self.raft.propose(Payload::Write(write)).map(drop).map_err(|_| Turned::NotLeader)
+    }
+
+    /// Whether the limits leave room for an entry in the log.
+    fn check_room(&self, payload: usize) -> Result<(), Turned> {
+        let size = payload + OVERHEAD;
         if self.raft.log().bytes() + size > self.limits.log_bytes {
             return Err(Turned::LogFull);
         }
-        self.raft.propose(Payload::Write(write)).map(drop).map_err(|_| Turned::NotLeader)
+        if self.raft.log().untaken_bytes() + size > self.limits.max_uncommitted {
+            return Err(Turned::Overloaded);
+        }
+        Ok(())
     }
 
     fn finish_turn(&mut self) {
