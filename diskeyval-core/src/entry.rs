@@ -329,6 +329,15 @@ mod tests {
         }
     }
 
+    /// The examples of `docs/src/wire.md`.
+    #[test]
+    fn the_bytes_are_those_of_the_guide() {
+        assert_eq!(Entry::new(Term(5), Payload::Noop).bytes[..], [5, 1]);
+        let (key, value) = (Bytes::from_static(b"k"), Bytes::from_static(b"v"));
+        let set = Entry::new(Term(5), write(Command::Set { key, value }));
+        assert_eq!(set.bytes[..], [5, 4, 3, 9, 4, 1, 1, b'k', b'v']);
+    }
+
     #[test]
     fn every_prefix_and_every_longer_form_is_refused() {
         for payload in every_payload() {

@@ -253,6 +253,7 @@ fn new_key() -> Result<KeyPair, CertsError> {
 }
 
 /// Since 1970, in whole seconds.
+#[expect(clippy::disallowed_methods, reason = "certificates are about the wall clock")]
 fn now() -> Result<Duration, CertsError> {
     /// The year 9500: certificates cannot speak of a year after 9999.
     const END: u64 = 237_600_000_000;

@@ -40,3 +40,8 @@ pub use typed::Typed;
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
+
+/// Compiles and runs what the README at the top of the repository shows.
+#[cfg(all(doctest, feature = "dev-certs", feature = "ring"))]
+#[doc = include_str!("../../README.md")]
+mod readme {}

@@ -205,6 +205,17 @@ mod tests {
         );
     }
 
+    /// The examples of `docs/src/wire.md`.
+    #[test]
+    fn the_bytes_are_those_of_the_guide() {
+        let mut out = BytesMut::new();
+        write_ping(&mut out);
+        let commit = Directive::Commit { term: Term(3), commit: Index(7) };
+        write_raft(&mut out, Outgoing::Directive(commit, alloc::vec::Vec::new()));
+        assert_eq!(out[..], [1, 0, 0, 0, 4, 4, 0, 0, 0, 5, 1, 3, 7]);
+        assert_eq!(crate::config::MAX_FRAME, 33_886_208);
+    }
+
     #[test]
     fn bytes_behind_a_frame_that_has_none_are_refused() {
         let mut longer = BytesMut::from(&body(write_ping)[..]);

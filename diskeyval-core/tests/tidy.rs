@@ -1,0 +1,747 @@
+//! What each part of the project must never know, checked by reading the sources of the whole repository.
+//!
+//! The rules are data: [`MAY_NAME`] is the map of `ARCHITECTURE.md` in a form that can be checked (and the map
+//! must say the same), [`ABSENT`] and [`LONG_FILES`] are the rest. A rule that is broken for a good reason is changed
+//! here, with the reason, in the same commit. That each rule can fail is tested below, on small bad inputs.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::LazyLock;
+
+/// A file or folder of the core (below `diskeyval-core/src`), which modules of the core it may name, and why no
+/// others. Tests are free. Who is not listed here may name everything: that is `engine.rs` alone.
+const MAY_NAME: &[(&str, &[&str], &str)] = &[
+    ("time.rs", &[], "a reading of a clock, nothing else"),
+    ("prng.rs", &[], "a generator, nothing else"),
+    ("store/", &[], "it keeps what it is given, and knows neither peers nor terms"),
+    ("id.rs", &["error"], "names and numbers"),
+    ("identity.rs", &["id"], "a pure function of a certificate"),
+    ("status.rs", &["id"], "plain data"),
+    ("error.rs", &["id"], "plain data"),
+    ("config.rs", &["error", "id"], "what a program writes, and what was checked"),
+    ("tls.rs", &["config", "error", "id", "identity"], "policy; sessions and sockets are the adapter's"),
+    ("tls/", &["identity"], "sentences for errors"),
+    ("entry.rs", &["id", "kv", "raft"], "the byte form of what raft orders and kv applies"),
+    ("kv/", &["entry", "id", "io", "raft"], "no peers, no links, no time, no chance: the same on every node"),
+    (
+        "raft/",
+        &["config", "entry", "error", "id", "kv", "prng", "status", "store", "time"],
+        "no bytes on the wire, no sockets, no requests of the program",
+    ),
+    (
+        "mesh/",
+        &["config", "entry", "error", "id", "identity", "io", "prng", "raft", "status", "time"],
+        "no log, no votes, no keys: from raft/ it names the messages that it carries, no more",
+    ),
+    ("founding.rs", &["mesh", "time"], "judges by what the mesh has heard"),
+    (
+        "desk.rs",
+        &["config", "entry", "error", "id", "io", "kv", "mesh", "status", "time"],
+        "what the program asked for; not how consensus works",
+    ),
+    ("io.rs", &["config", "error", "id", "identity", "kv", "status"], "the contract, on one page"),
+    ("lib.rs", &[], "a list of what is public"),
+];
+
+/// Words that must not stand in the code (not in comments, texts and tests) of some files.
+struct Absent {
+    /// Paths from the top of the repository that the rule is about; a `/` at the end means a folder.
+    within: &'static [&'static str],
+    /// Files that are let off.
+    but: &'static [&'static str],
+    /// Whole words, or pieces of code with other characters.
+    words: &'static [&'static str],
+    why: &'static str,
+}
+
+const ALL: &[&str] = &["diskeyval-core/src/", "diskeyval-mio/src/", "diskeyval-sim/src/"];
+const CORE: &[&str] = &["diskeyval-core/src/"];
+const RAFT: &[&str] = &["diskeyval-core/src/raft/"];
+
+const ABSENT: &[Absent] = &[
+    Absent {
+        within: CORE,
+        but: &[],
+        words: &["std"],
+        why: "no clock, file, socket, thread, path or environment in the core (rustls alone links std, for `tls`)",
+    },
+    Absent {
+        within: CORE,
+        but: &[],
+        words: &["HashMap", "HashSet", "hashbrown", "RandomState"],
+        why: "an order that differs from run to run would make replicas, or replays, differ",
+    },
+    Absent {
+        within: CORE,
+        but: &[],
+        words: &["f32", "f64"],
+        why: "floats are not the same on every machine",
+    },
+    Absent {
+        within: CORE,
+        but: &[],
+        words: &["static mut", "thread_local", "OnceLock", "LazyLock", "AtomicU64", "AtomicUsize", "Mutex"],
+        why: "two engines in one process share nothing",
+    },
+    Absent { within: ALL, but: &[], words: &["unsafe"], why: "none is needed" },
+    Absent {
+        within: ALL,
+        but: &[],
+        words: &[".unwrap()"],
+        why: "`expect` says what was relied on; a peer never makes us panic",
+    },
+    Absent {
+        within: RAFT,
+        but: &[],
+        words: &["postcard", "Frame", "Cutter", "Hello", "Service", "ConnId", "DialId", "Address", "Ticket"],
+        why: "raft/ knows neither bytes nor connections nor requests",
+    },
+    Absent {
+        within: RAFT,
+        but: &[],
+        words: &["Machine", "Command", "Expect", "Outcome", "Versioned", "View", "Map", "Sessions"],
+        why: "raft/ orders entries, and does not look at what they do to keys",
+    },
+    Absent {
+        within: RAFT,
+        but: &["diskeyval-core/src/raft/common.rs"],
+        words: &["store", "Store", "Gate", "Receipt", "Promised", "Durable"],
+        why: "persist before promise is held in one place: the two doors of common.rs",
+    },
+    Absent {
+        within: &["diskeyval-core/src/kv/"],
+        but: &[],
+        words: &["Config", "Settings", "Limits", "Instant", "Duration", "Prng", "Mesh", "Identity", "Term"],
+        why: "the state changes by applied entries and by nothing else",
+    },
+    Absent {
+        within: &["diskeyval-core/src/mesh/"],
+        but: &[],
+        words: &["raft::Raft", "Role", "Log", "Leader", "Candidate", "Common", "Machine", "Command"],
+        why: "the mesh carries messages, and does not know what consensus makes of them",
+    },
+    Absent {
+        within: CORE,
+        but: &["diskeyval-core/src/mesh/mod.rs"],
+        words: &["Effect::Send", "Effect::Dial", "Effect::Close"],
+        why: "what leaves a node leaves through the mesh, and so through the gate",
+    },
+    Absent {
+        within: CORE,
+        but: &["diskeyval-core/src/store/mod.rs"],
+        words: &[".synced()"],
+        why: "only the store says what is durable",
+    },
+    Absent {
+        within: &["diskeyval-mio/src/"],
+        but: &[],
+        words: &[
+            "Ballot",
+            "Vote",
+            "vote",
+            "quorum",
+            "Quorum",
+            "Heartbeat",
+            "Directive",
+            "Pledge",
+            "Genesis",
+            "Membership",
+            "Incarnation",
+            "SessionId",
+            "EntryId",
+            "Index",
+            "Hello",
+            "Frame",
+            "Cutter",
+            "back_off",
+            "backoff",
+            "retry",
+        ],
+        why: "an adapter moves bytes: no framing, no retry, no knowledge of leaders beyond what the board shows",
+    },
+    Absent {
+        within: &["diskeyval-mio/src/"],
+        but: &["diskeyval-mio/src/driver.rs"],
+        words: &[".turn(", "turn.input", "Effect"],
+        why: "one thread owns the engine, and one place reads its clock",
+    },
+    Absent {
+        within: &["diskeyval-sim/src/"],
+        but: &["diskeyval-sim/src/bin/sim.rs"],
+        words: &["std::process", "std::env", "stdin", "stdout", "stderr"],
+        why: "the library judges what it is given",
+    },
+];
+
+/// No file has more lines than this (tests, comments and blank lines counted as lines, `#[cfg(test)]` items not).
+const MAX_LINES: usize = 600;
+
+/// Files that are longer all the same.
+const LONG_FILES: &[(&str, usize, &str)] =
+    &[("diskeyval-core/src/engine.rs", 680, "wiring of all parts; to be split when storage joins")];
+
+// ---- The tests -----------------------------------------------------------------------------------------
+
+#[test]
+fn the_core_names_what_the_map_allows() {
+    let root = root();
+    let map = fs::read_to_string(root.join("ARCHITECTURE.md")).expect("ARCHITECTURE.md");
+    let mut broken = Vec::new();
+    for (part, may_name, why) in MAY_NAME {
+        let line = map_line(part, may_name);
+        if !map.contains(&line) {
+            broken.push(format!("ARCHITECTURE.md lacks the line `{line}`"));
+        }
+        for (path, code) in sources(&[&format!("diskeyval-core/src/{part}")]) {
+            for name in strangers(code, may_name, part) {
+                broken.push(format!("{path} names `crate::{name}`: {why}"));
+            }
+        }
+    }
+    let listed = |path: &str| {
+        MAY_NAME
+            .iter()
+            .any(|(part, ..)| path.strip_prefix(CORE[0]).is_some_and(|rest| rest.starts_with(part)))
+    };
+    for (path, _) in sources(CORE) {
+        if !listed(path) && path != "diskeyval-core/src/engine.rs" {
+            broken.push(format!("{path} is not on the map: give it a line in MAY_NAME"));
+        }
+    }
+    report(&broken);
+}
+
+#[test]
+fn what_must_be_absent_is_absent() {
+    let root = root();
+    let mut broken = Vec::new();
+    for rule in ABSENT {
+        for let_off in rule.but {
+            assert!(root.join(let_off).exists(), "{let_off} is let off, and does not exist");
+        }
+        for (path, code) in sources(rule.within) {
+            if !rule.but.contains(&path.as_str()) {
+                for (line, word) in found(code, rule.words) {
+                    broken.push(format!("{path}:{line}: `{word}`: {}", rule.why));
+                }
+            }
+        }
+    }
+    report(&broken);
+}
+
+#[test]
+fn no_file_is_too_long() {
+    let root = root();
+    let mut broken = Vec::new();
+    for (path, code) in sources(ALL) {
+        let limit =
+            LONG_FILES.iter().find(|(long, ..)| long == path).map_or(MAX_LINES, |(_, limit, _)| *limit);
+        let lines = length(code);
+        if lines > limit {
+            broken.push(format!("{path} has {lines} lines without its tests, and the limit is {limit}"));
+        }
+    }
+    for (path, ..) in LONG_FILES {
+        let code = code(&fs::read_to_string(root.join(path)).expect(path));
+        if length(&code) <= MAX_LINES {
+            broken.push(format!("{path} needs no exception any more"));
+        }
+    }
+    report(&broken);
+}
+
+#[test]
+fn every_relative_link_leads_somewhere() {
+    let root = root();
+    let mut broken = Vec::new();
+    for path in files(&root, &["md"]) {
+        let text = fs::read_to_string(root.join(&path)).expect("readable");
+        let folder = root.join(&path).parent().map(Path::to_path_buf).unwrap_or_default();
+        for target in links(&text) {
+            let (file, anchor) =
+                target.split_once('#').map_or((target.as_str(), None), |(f, a)| (f, Some(a)));
+            let file = if file.is_empty() { root.join(&path) } else { folder.join(file) };
+            if !file.exists() {
+                broken.push(format!("{path}: `{target}` leads nowhere"));
+            } else if let Some(anchor) = anchor.filter(|_| file.extension().is_some_and(|e| e == "md")) {
+                let headings = headings(&fs::read_to_string(&file).expect("readable"));
+                if !headings.contains(anchor) {
+                    broken.push(format!("{path}: `{target}` names no heading"));
+                }
+            }
+        }
+    }
+    report(&broken);
+}
+
+#[test]
+fn nothing_is_left_lying_about() {
+    let root = root();
+    let mut broken = Vec::new();
+    for path in files(&root, &["rs", "md", "toml", "txt", "yml", "run"]) {
+        let text = fs::read_to_string(root.join(&path)).expect("readable");
+        for (number, line) in text.lines().enumerate() {
+            if let Some(what) = leftover(line) {
+                broken.push(format!("{path}:{}: {what}", number + 1));
+            }
+        }
+    }
+    report(&broken);
+}
+
+/// Of files that stand in one place for people and in another for programs.
+#[test]
+fn what_stands_twice_is_the_same() {
+    let root = root();
+    let read = |path: &str| fs::read_to_string(root.join(path)).expect(path);
+    for package in ["diskeyval-core", "diskeyval-mio", "diskeyval-sim"] {
+        assert_eq!(read("LICENSE"), read(&format!("{package}/LICENSE")), "a package carries the licence");
+    }
+    let commands = read("diskeyval-core/src/script.rs");
+    let chapter = read("docs/src/scripts.md");
+    for command in script_commands(&commands) {
+        assert!(chapter.contains(&format!("`{command}")), "docs/src/scripts.md does not explain `{command}`");
+    }
+    let config = read("diskeyval-core/src/config.rs");
+    let chapter = read("docs/src/configuration.md");
+    for option in options(&config) {
+        assert!(chapter.contains(&format!("| `{option}` |")), "docs/src/configuration.md lacks `{option}`");
+    }
+}
+
+// ---- The checker ---------------------------------------------------------------------------------------
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
+}
+
+fn report(broken: &[String]) {
+    assert!(
+        broken.is_empty(),
+        "\n{}\n(the rules stand in diskeyval-core/tests/tidy.rs)\n",
+        broken.join("\n")
+    );
+}
+
+/// The line of the map in ARCHITECTURE.md.
+fn map_line(part: &str, may_name: &[&str]) -> String {
+    let names: Vec<String> = may_name.iter().map(|name| format!("`{name}`")).collect();
+    let names = if names.is_empty() { "nothing".to_owned() } else { names.join(", ") };
+    format!("| `{part}` | {names} |")
+}
+
+/// Paths, from the top, of all files with one of these endings; a file without one counts by its name.
+fn files(root: &Path, endings: &[&str]) -> Vec<String> {
+    fn walk(root: &Path, folder: &Path, endings: &[&str], found: &mut Vec<String>) {
+        let mut entries: Vec<PathBuf> =
+            fs::read_dir(folder).expect("a folder").map(|entry| entry.expect("an entry").path()).collect();
+        entries.sort();
+        for path in entries {
+            let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+            if path.is_dir() {
+                if !name.starts_with("target") && !matches!(name.as_str(), ".git" | "book") {
+                    walk(root, &path, endings, found);
+                }
+            } else if name.rsplit('.').next().is_some_and(|ending| endings.contains(&ending)) {
+                let path = path.strip_prefix(root).expect("below the top");
+                found.push(path.to_string_lossy().replace('\\', "/"));
+            }
+        }
+    }
+    let mut found = Vec::new();
+    walk(root, root, endings, &mut found);
+    assert!(!found.is_empty(), "nothing to check below {}", root.display());
+    found
+}
+
+/// All sources without comments, texts and tests.
+static SOURCES: LazyLock<Vec<(String, String)>> = LazyLock::new(|| {
+    let root = root();
+    let all: Vec<(String, String)> = files(&root, &["rs"])
+        .into_iter()
+        .filter(|path| ALL.iter().any(|package| path.starts_with(package)))
+        .map(|path| (path.clone(), fs::read_to_string(root.join(path)).expect("readable")))
+        .collect();
+    let tests: Vec<String> = all.iter().flat_map(|(path, text)| test_modules(path, text)).collect();
+    let is_test = |path: &str| {
+        let module = path.trim_end_matches(".rs");
+        tests.iter().any(|test| module == test || module.starts_with(&format!("{test}/")))
+    };
+    all.into_iter().filter(|(path, _)| !is_test(path)).map(|(path, text)| (path, code(&text))).collect()
+});
+
+/// Of these, the ones within some paths.
+fn sources(within: &[&str]) -> Vec<&'static (String, String)> {
+    let found: Vec<_> =
+        SOURCES.iter().filter(|(path, _)| within.iter().any(|part| path.starts_with(part))).collect();
+    assert!(!found.is_empty(), "a rule about {within:?} is about nothing");
+    found
+}
+
+/// Modules that a file declares for tests only, as paths without `.rs`.
+fn test_modules(path: &str, text: &str) -> Vec<String> {
+    let stem = path.trim_end_matches(".rs");
+    let folder = match stem.rsplit_once('/') {
+        Some((folder, "mod" | "lib" | "main")) => folder,
+        _ => stem,
+    };
+    let bare = blank(text);
+    let lines: Vec<&str> = bare.lines().map(str::trim).collect();
+    lines
+        .windows(2)
+        .filter(|pair| is_test_attribute(pair[0]))
+        .filter_map(|pair| pair[1].strip_prefix("mod ")?.strip_suffix(';'))
+        .map(|module| format!("{folder}/{module}"))
+        .collect()
+}
+
+fn is_test_attribute(line: &str) -> bool {
+    line.starts_with("#[cfg(test)]")
+        || line.starts_with("#[cfg(all(test")
+        || line.starts_with("#[cfg(all(doctest")
+}
+
+/// Code alone, in the same number of lines: comments and the insides of texts are blank, and in place of every
+/// item behind `#[cfg(test)]` there are lines of [`GONE`].
+fn code(text: &str) -> String {
+    let code: Vec<char> = blank(text).chars().collect();
+    let mut out = String::with_capacity(text.len());
+    let mut at = 0;
+    while at < code.len() {
+        let rest: String = code[at..code.len().min(at + 24)].iter().collect();
+        if !is_test_attribute(&rest) {
+            out.push(code[at]);
+            at += 1;
+            continue;
+        }
+        // Up to the end of the item: a semicolon outside of all braces, or the brace that closes the first.
+        let mut depth = 0usize;
+        while let Some(c) = code.get(at) {
+            match c {
+                '{' | '(' | '[' => depth += 1,
+                '}' if depth == 1 => break,
+                '}' | ')' | ']' => depth = depth.saturating_sub(1),
+                ';' if depth == 0 => break,
+                '\n' => out.extend([GONE, '\n']),
+                _ => {}
+            }
+            at += 1;
+        }
+        out.push(GONE);
+        at += 1;
+    }
+    out
+}
+
+/// What stands in the place of tests.
+const GONE: char = '\0';
+
+/// The same number of lines, with comments and the insides of texts blank.
+fn blank(text: &str) -> String {
+    let chars: Vec<char> = text.chars().collect();
+    let mut out = String::with_capacity(text.len());
+    let mut at = 0;
+    let keep = |c: char| if c == '\n' { '\n' } else { ' ' };
+    while at < chars.len() {
+        let next = chars.get(at + 1).copied();
+        let end = match (chars[at], next) {
+            ('/', Some('/')) => (at..chars.len()).find(|i| chars[*i] == '\n').unwrap_or(chars.len()),
+            ('/', Some('*')) => {
+                let mut depth = 0;
+                let mut i = at;
+                loop {
+                    match (chars.get(i), chars.get(i + 1)) {
+                        (Some('/'), Some('*')) => (depth, i) = (depth + 1, i + 2),
+                        (Some('*'), Some('/')) => (depth, i) = (depth - 1, i + 2),
+                        (Some(_), _) => i += 1,
+                        (None, _) => break,
+                    }
+                    if depth == 0 {
+                        break;
+                    }
+                }
+                i
+            }
+            ('"', _) => end_of_text(&chars, at),
+            ('r', Some('"' | '#'))
+                if !chars.get(at.wrapping_sub(1)).is_some_and(|c| is_word(*c) && *c != 'b') =>
+            {
+                let hashes = chars[at + 1..].iter().take_while(|c| **c == '#').count();
+                if chars.get(at + 1 + hashes) == Some(&'"') {
+                    let close: Vec<char> =
+                        std::iter::once('"').chain(std::iter::repeat_n('#', hashes)).collect();
+                    let from = at + 2 + hashes;
+                    (from..chars.len())
+                        .find(|i| chars[*i..].starts_with(&close))
+                        .map_or(chars.len(), |i| i + close.len())
+                } else {
+                    at
+                }
+            }
+            // A character, not a lifetime.
+            ('\'', Some('\\')) => {
+                (at + 3..chars.len()).find(|i| chars[*i] == '\'').map_or(chars.len(), |i| i + 1)
+            }
+            ('\'', Some(_)) if chars.get(at + 2) == Some(&'\'') => at + 3,
+            _ => at,
+        };
+        if end == at {
+            out.push(chars[at]);
+            at += 1;
+        } else {
+            out.extend(chars[at..end].iter().map(|c| keep(*c)));
+            at = end;
+        }
+    }
+    out
+}
+
+fn end_of_text(chars: &[char], start: usize) -> usize {
+    let mut at = start + 1;
+    while at < chars.len() {
+        match chars[at] {
+            '\\' => at += 2,
+            '"' => return at + 1,
+            _ => at += 1,
+        }
+    }
+    chars.len()
+}
+
+fn is_word(c: char) -> bool {
+    c.is_alphanumeric() || c == '_'
+}
+
+/// Which of the words stand in the code, and in which line. A word is found whole only; what begins or ends with
+/// another character is found wherever it stands.
+fn found<'w>(code: &str, words: &[&'w str]) -> Vec<(usize, &'w str)> {
+    let mut hits = Vec::new();
+    for (number, line) in code.lines().enumerate() {
+        for word in words {
+            let whole = |at: usize| {
+                let before = line[..at].chars().next_back();
+                let after = line[at + word.len()..].chars().next();
+                let apart = |inner: Option<char>, outer: Option<char>| {
+                    !(inner.is_some_and(is_word) && outer.is_some_and(is_word))
+                };
+                apart(word.chars().next(), before) && apart(word.chars().next_back(), after)
+            };
+            if line.match_indices(word).any(|(at, _)| whole(at)) {
+                hits.push((number + 1, *word));
+            }
+        }
+    }
+    hits
+}
+
+/// Modules of the crate that the code names and may not; its own it always may.
+fn strangers(code: &str, may_name: &[&str], part: &str) -> BTreeSet<String> {
+    let own = part.trim_end_matches('/').trim_end_matches(".rs");
+    let name = |rest: &str| rest.chars().take_while(|c| is_word(*c)).collect::<String>();
+    code.match_indices("crate::")
+        // A list in braces would hide its names from this check.
+        .map(|(at, found)| name(&code[at + found.len()..]))
+        .map(|name| if name.is_empty() { "{…}".to_owned() } else { name })
+        .filter(|name| name != own && !may_name.contains(&name.as_str()))
+        .filter(|name| name.starts_with(|c: char| c.is_lowercase() || c == '{'))
+        .collect()
+}
+
+/// How many lines there are that are not part of a test.
+fn length(code: &str) -> usize {
+    code.trim_end().lines().filter(|line| !line.contains(GONE)).count()
+}
+
+/// Targets of links and includes that are no addresses elsewhere.
+fn links(text: &str) -> Vec<String> {
+    let mut found = Vec::new();
+    let mut fenced = false;
+    for line in text.lines() {
+        if line.trim_start().starts_with("```") {
+            fenced = !fenced;
+        }
+        for (at, _) in line.match_indices("{{#include ") {
+            let target: String = line[at + 11..].chars().take_while(|c| !matches!(c, '}' | ':')).collect();
+            found.push(target.trim().to_owned());
+        }
+        if fenced {
+            continue;
+        }
+        let line = without_code(line);
+        for (at, _) in line.match_indices("](") {
+            found.push(line[at + 2..].chars().take_while(|c| *c != ')').collect());
+        }
+        if let Some((_, target)) = line.strip_prefix('[').and_then(|rest| rest.split_once("]: ")) {
+            found.push(target.trim().to_owned());
+        }
+    }
+    found
+        .retain(|target| !target.contains("://") && !target.starts_with("mailto:") && !target.contains("::"));
+    found
+}
+
+/// A line without what stands between backticks.
+fn without_code(line: &str) -> String {
+    line.split('`').step_by(2).collect()
+}
+
+/// What a renderer makes of the headings of a text, to be linked to.
+fn headings(text: &str) -> BTreeSet<String> {
+    let mut fenced = false;
+    text.lines()
+        .filter(|line| {
+            fenced ^= line.trim_start().starts_with("```");
+            !fenced && line.starts_with('#')
+        })
+        .map(|line| {
+            let kept = line.trim_start_matches('#').trim().to_lowercase();
+            kept.chars()
+                .filter(|c| is_word(*c) || matches!(c, ' ' | '-'))
+                .map(|c| if c == ' ' { '-' } else { c })
+                .collect()
+        })
+        .collect()
+}
+
+/// What in a line was not meant to stay.
+fn leftover(line: &str) -> Option<String> {
+    // In two pieces, so that this file may hold them.
+    let words =
+        [("TO", "DO"), ("FIX", "ME"), ("XX", "X"), ("HA", "CK"), ("WI", "P")].map(|(a, b)| [a, b].concat());
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    if let Some((_, word)) = found(line, &words).first() {
+        return Some(format!("the marker {word}"));
+    }
+    let conflict = ["<".repeat(7), ">".repeat(7)];
+    if conflict.iter().any(|marker| line.starts_with(marker.as_str())) {
+        return Some("the marker of a merge conflict".to_owned());
+    }
+    line.ends_with(char::is_whitespace).then(|| "white space at the end".to_owned())
+}
+
+/// The first words of the patterns in `run_command`.
+fn script_commands(source: &str) -> BTreeSet<String> {
+    let arms = source.lines().map(str::trim).filter_map(|line| line.strip_prefix("[\""));
+    let commands: BTreeSet<String> = arms
+        .filter(|line| line.contains("=>"))
+        .filter_map(|line| Some(line.split_once('"')?.0.to_owned()))
+        .collect();
+    assert!(commands.len() > 10, "the commands were not found: {commands:?}");
+    commands
+}
+
+/// The options of `Config` and `Limits`, as serde reads them.
+fn options(source: &str) -> Vec<String> {
+    let mut options = Vec::new();
+    let mut renamed = None;
+    let mut inside = false;
+    for line in source.lines() {
+        match line {
+            "pub struct Config {" | "pub struct Limits {" => inside = true,
+            "}" => inside = false,
+            _ => {}
+        }
+        let line = line.trim();
+        if let Some((_, rest)) = line.split_once("rename = \"") {
+            renamed = rest.split_once('"').map(|(name, _)| name.to_owned());
+        }
+        if let Some((name, _)) =
+            line.strip_prefix("pub ").and_then(|rest| rest.split_once(": ")).filter(|_| inside)
+        {
+            options.push(renamed.take().unwrap_or_else(|| camel(name)));
+        }
+    }
+    assert!(options.len() > 15, "the options were not found: {options:?}");
+    options
+}
+
+fn camel(snake: &str) -> String {
+    let mut words = snake.split('_');
+    let first = words.next().unwrap_or_default().to_owned();
+    words.fold(first, |name, word| {
+        let mut chars = word.chars();
+        let head = chars.next().map(|c| c.to_ascii_uppercase());
+        name + &head.into_iter().chain(chars).collect::<String>()
+    })
+}
+
+// ---- That each rule can fail ----------------------------------------------------------------------------
+
+#[test]
+fn comments_texts_and_tests_are_not_code() {
+    let text = "a(); // std\n/* std /* std */ std */ b(\"std \\\" std\", r#\"std \" std\"#, '\"', 'x');\nfn f<'std_>() {}\n";
+    let code = code(text);
+    assert!(found(&code, &["std"]).is_empty(), "{code}");
+    assert!(code.contains("a();") && code.contains("b(") && code.contains("fn f<'std_>() {}"), "{code}");
+    assert_eq!(code.lines().count(), text.lines().count());
+}
+
+#[test]
+fn an_item_for_tests_ends_where_it_ends() {
+    let text = "#[cfg(test)]\nextern crate std;\nfn kept() {}\n#[cfg(test)]\nmod tests {\n    fn std() { if x { } }\n}\nuse std::x;\n";
+    assert_eq!(found(&code(text), &["std"]), [(8, "std")]);
+    assert!(code(text).contains("fn kept() {}"));
+}
+
+#[test]
+fn modules_for_tests_are_found_where_they_are_declared() {
+    let text = "mod a;\n#[cfg(test)]\nmod b;\n#[cfg(all(test, feature = \"x\"))]\nmod c;\n";
+    assert_eq!(test_modules("p/src/lib.rs", text), ["p/src/b", "p/src/c"]);
+    assert_eq!(test_modules("p/src/tls.rs", text), ["p/src/tls/b", "p/src/tls/c"]);
+}
+
+#[test]
+fn a_word_is_found_whole_and_other_code_anywhere() {
+    assert_eq!(found("use std::fmt;", &["std"]), [(1, "std")]);
+    assert!(found("my_std stdx", &["std"]).is_empty());
+    assert_eq!(found("ok\nx.unwrap()?;", &[".unwrap()"]), [(2, ".unwrap()")]);
+    assert!(found("x.unwrap_or(y)", &[".unwrap()"]).is_empty());
+    for rule in ABSENT {
+        for word in rule.words {
+            assert_eq!(found(&format!("a {word} b"), rule.words).first().map(|hit| hit.0), Some(1), "{word}");
+        }
+    }
+}
+
+#[test]
+fn a_module_that_may_not_be_named_is_found() {
+    let code = "use crate::mesh::Frame;\nuse crate::raft::Raft;\nlet x: crate::Limits = y;\n";
+    assert_eq!(strangers(code, &["id"], "raft/"), BTreeSet::from(["mesh".to_owned()]));
+    assert!(strangers(code, &["mesh"], "raft/").is_empty());
+    assert_eq!(strangers("use crate::{mesh, kv};", &["mesh"], "raft/").len(), 1, "a list hides its names");
+}
+
+#[test]
+fn lines_of_tests_are_not_counted() {
+    assert_eq!(length(&code("a\nb\n#[cfg(test)]\nmod tests {\n    c\n}\n")), 2);
+}
+
+#[test]
+fn links_are_found_and_checked() {
+    let text = "[a](b.md#c) [x](https://e.org) `[no](no.md)`\n```\n[no](no.md)\n```\n[d]: e.md\n{{#include ../f.rs:g}}\n";
+    assert_eq!(links(text), ["b.md#c", "e.md", "../f.rs"]);
+    let anchors = headings("# One, `two` & three\n```\n# none\n```\n## Four\n");
+    assert_eq!(anchors, BTreeSet::from(["one-two--three".to_owned(), "four".to_owned()]));
+}
+
+#[test]
+fn leftovers_are_found() {
+    let marker = ["TO", "DO"].concat();
+    assert!(leftover(&format!("// {marker}: later")).is_some());
+    assert!(leftover(&"<".repeat(7)).is_some());
+    assert!(leftover("text ").is_some());
+    assert!(leftover("a methodology; todo!() is clippy's").is_none());
+}
+
+#[test]
+fn options_and_commands_are_read_from_the_sources() {
+    assert_eq!(camel("max_write_bytes"), "maxWriteBytes");
+    let config = fs::read_to_string(root().join("diskeyval-core/src/config.rs")).expect("config.rs");
+    let options = options(&config);
+    assert!(
+        options.iter().any(|o| o == "electionTimeoutMs") && options.iter().any(|o| o == "logBytes"),
+        "{options:?}"
+    );
+}
