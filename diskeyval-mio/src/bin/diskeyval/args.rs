@@ -26,6 +26,14 @@ pub(crate) struct Args {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     Certs(CertsArgs),
+    #[cfg(unix)]
+    Demo(crate::demo::DemoArgs),
+    #[cfg(unix)]
+    Failover(crate::demo::FailoverArgs),
+    /// A node of `demo` or `failover`, which start it
+    #[cfg(unix)]
+    #[command(hide = true)]
+    DemoNode,
 }
 
 const AFTER_HELP: &str = "\

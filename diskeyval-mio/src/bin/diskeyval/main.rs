@@ -4,6 +4,8 @@
 
 mod args;
 mod certs;
+#[cfg(unix)]
+mod demo;
 mod exit;
 mod log;
 mod text;
@@ -22,5 +24,11 @@ fn run(args: Args) -> Result<(), Failure> {
     log::start(args.log);
     match args.command {
         Command::Certs(certs) => certs::run(&certs),
+        #[cfg(unix)]
+        Command::Demo(demo) => demo::run(&demo),
+        #[cfg(unix)]
+        Command::Failover(failover) => demo::failover(&failover),
+        #[cfg(unix)]
+        Command::DemoNode => demo::node(),
     }
 }

@@ -1,0 +1,1 @@
+//! The demo, as its users run it: whole clusters of processes.
