@@ -43,6 +43,10 @@ pub(crate) struct DemoArgs {
     #[arg(long, value_name = "S", default_value_t = 3, value_parser = disturb_every)]
     pub(super) disturb_every: u32,
 
+    /// For how long a leader is out of action. From 2000 on, calls on its node end as failed or unknown
+    #[arg(long, value_name = "MS", default_value_t = 1200, value_parser = value_parser!(u32).range(1..=60_000))]
+    pub(super) disturb_for: u32,
+
     /// Where the history is written to, for `sim check`
     #[arg(long, value_name = "FILE")]
     pub(super) history: Option<PathBuf>,

@@ -6,9 +6,6 @@ use std::time::{Duration, Instant};
 use super::cluster::{Cluster, Halt, name};
 use super::proxy::{Passage, Proxies};
 
-/// For how long the leader is out of action: longer than any election needs.
-const SPAN: Duration = Duration::from_millis(1200);
-
 /// The clients are to see a while of peace before a run ends.
 const PEACE: Duration = Duration::from_millis(500);
 
@@ -41,6 +38,7 @@ const TURNS: [Disturbance; 4] =
 pub(super) struct Disturber {
     proxies: Proxies,
     every: Option<Duration>,
+    span: Duration,
     next: Option<Instant>,
     end: Instant,
     active: Option<Active>,
@@ -55,15 +53,16 @@ struct Active {
 }
 
 impl Disturber {
-    /// Begins now. If `every` is nothing, so is what happens.
-    pub(super) fn new(proxies: Proxies, every: Duration, span: Duration) -> Disturber {
+    /// Begins now. If `every` is nothing, so is what happens. The leader is out of action for `span`.
+    pub(super) fn new(proxies: Proxies, every: Duration, span: Duration, end: Instant) -> Disturber {
         let now = Instant::now();
         let every = Some(every).filter(|every| !every.is_zero());
         Disturber {
             proxies,
             every,
+            span,
             next: every.map(|every| now + every),
-            end: now + span,
+            end,
             active: None,
             done: Vec::new(),
         }
@@ -76,7 +75,7 @@ impl Disturber {
             return self.heal(cluster);
         }
         let is_due = self.active.is_none() && self.next.is_some_and(|next| now >= next);
-        if !is_due || now + SPAN + PEACE > self.end {
+        if !is_due || now + self.span + PEACE > self.end {
             return Ok(None);
         }
         let Some(node) = cluster.leader() else { return Ok(None) };
@@ -89,8 +88,8 @@ impl Disturber {
             Disturbance::CutOff => self.proxies.set(node, Passage::Severed),
             Disturbance::Silenced => self.proxies.set(node, Passage::Held),
         }
-        self.active = Some(Active { what, node, until: now + SPAN });
-        self.next = self.every.map(|every| now + every.max(SPAN + PEACE));
+        self.active = Some(Active { what, node, until: now + self.span });
+        self.next = self.every.map(|every| now + every.max(self.span + PEACE));
         self.done.push(what);
         Ok(Some(format!("{}, the leader, is {what}", name(node))))
     }

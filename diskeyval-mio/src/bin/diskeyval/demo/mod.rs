@@ -64,11 +64,13 @@ pub(crate) fn run(args: &DemoArgs) -> Result<(), Failure> {
 
     let span = Duration::from_secs(args.seconds.into());
     let every = Duration::from_secs(args.disturb_every.into());
-    let mut disturber = Disturber::new(proxies, every, span);
+    let out_of_action = Duration::from_millis(args.disturb_for.into());
+    let end = Instant::now() + span;
+    let mut disturber = Disturber::new(proxies, every, out_of_action, end);
     progress.restart();
     let begin = clock::now();
-    let played = play(&mut cluster, &mut disturber, &progress, span);
-    let end = clock::now();
+    let played = play(&mut cluster, &mut disturber, &progress, end);
+    let stopped = clock::now();
     let finished = match played {
         Ok(()) | Err(Halt::Interrupted) => finish(&mut cluster, &mut disturber, &progress),
         trouble @ Err(_) => trouble,
@@ -84,7 +86,7 @@ pub(crate) fn run(args: &DemoArgs) -> Result<(), Failure> {
         nodes: args.nodes.into(),
         clients: args.clients.into(),
         begin,
-        end,
+        end: stopped,
         reigns: cluster.reigns().values().copied().collect(),
         disturbances: disturber.done,
         trouble: finished.err().map(Halt::why),
@@ -123,22 +125,22 @@ fn play(
     cluster: &mut Cluster,
     disturber: &mut Disturber,
     progress: &Progress,
-    span: Duration,
+    end: Instant,
 ) -> Result<(), Halt> {
     for number in 0..cluster.size() {
         cluster.go(number)?;
     }
-    let end = Instant::now() + span;
-    let (mut refreshed, mut leader) = (Instant::now(), None);
+    let (mut refreshed, mut known) = (Instant::now(), None);
     while Instant::now() < end {
         cluster.listen(end.saturating_duration_since(Instant::now()))?;
         if let Some(happened) = disturber.act(cluster)? {
             progress.event(&happened);
         }
-        if leader != cluster.leader() {
-            leader = cluster.leader();
-            progress.event(&leader.map(|leader| format!("{} leads", name(leader))).unwrap_or_default());
+        let fresh = cluster.reigns().iter().filter(|(term, _)| Some(**term) > known);
+        for (term, leader) in fresh {
+            progress.event(&format!("{} leads, in term {term}", name(*leader)));
         }
+        known = cluster.reigns().last_key_value().map(|(term, _)| *term);
         if refreshed.elapsed() >= REFRESH {
             refreshed = Instant::now();
             progress.refresh(&standing(cluster, disturber));
