@@ -2,10 +2,18 @@
 
 #![forbid(unsafe_code)]
 
+mod answer;
 mod args;
 mod certs;
+mod config;
 mod exit;
+mod lines;
 mod log;
+mod node;
+mod prompt;
+mod request;
+mod session;
+mod terminal;
 mod text;
 
 use std::process::ExitCode;
@@ -22,5 +30,6 @@ fn run(args: Args) -> Result<(), Failure> {
     log::start(args.log);
     match args.command {
         Command::Certs(certs) => certs::run(&certs),
+        Command::Node(node) => node::run(&node),
     }
 }
