@@ -226,8 +226,8 @@ mod tests {
             let error = Args::try_parse_from(args).expect_err("wrong");
             summary(&error.render().to_string())
         };
-        let unknown = said(&["diskeyval", "certs", "--dri", "x", "n1"]);
-        assert!(unknown.starts_with("unexpected argument '--dri' found"), "{unknown}");
+        let unknown = said(&["diskeyval", "certs", "--dirr", "x", "n1"]);
+        assert!(unknown.starts_with("unexpected argument '--dirr' found"), "{unknown}");
         assert!(unknown.contains("'--dir'") && !unknown.contains("Usage"), "{unknown}");
         let missing = said(&["diskeyval", "certs", "n1"]);
         assert!(missing.contains("--dir <DIR>") && !missing.contains('\n'), "{missing}");

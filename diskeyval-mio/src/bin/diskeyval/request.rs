@@ -114,7 +114,8 @@ fn none(request: Request, rest: Option<&[u8]>, form: &str) -> Result<Request, St
 }
 
 fn takes(form: &str) -> String {
-    format!("the form of this command is `{form}`, and K holds no space")
+    let key = if form.contains('K') { ", and K holds no space" } else { "" };
+    format!("the form of this command is `{form}`{key}")
 }
 
 fn skip_blanks(line: &[u8]) -> &[u8] {
