@@ -1,13 +1,22 @@
-//! The command `diskeyval`: certificates for a cluster, and a node in a process of its own.
+//! The command `diskeyval`: certificates for a cluster, a node in a process of its own, and clusters that are
+//! shown and measured.
 
 #![forbid(unsafe_code)]
 
+mod answer;
 mod args;
 mod certs;
+mod config;
 #[cfg(unix)]
 mod demo;
 mod exit;
+mod lines;
 mod log;
+mod node;
+mod prompt;
+mod request;
+mod session;
+mod terminal;
 mod text;
 
 use std::process::ExitCode;
@@ -24,6 +33,7 @@ fn run(args: Args) -> Result<(), Failure> {
     log::start(args.log);
     match args.command {
         Command::Certs(certs) => certs::run(&certs),
+        Command::Node(node) => node::run(&node),
         #[cfg(unix)]
         Command::Demo(demo) => demo::run(&demo),
         #[cfg(unix)]
