@@ -1,0 +1,95 @@
+//! What `demo` and `failover` can be given.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use clap::value_parser;
+
+/// Show a cluster that loses its leader again and again, and no write
+///
+/// Starts nodes in processes of their own, on loopback and over mutual TLS. Clients on all of them write,
+/// read, delete and compare-and-set, while the leader is frozen, cut off or silenced in turn, and let back.
+/// What the clients were told and what the nodes reported is then judged: whether a write was lost or
+/// doubled, or a read was stale. Certificates live in memory alone; nothing is written to disk but FILE.
+#[derive(Debug, Args)]
+#[command(
+    verbatim_doc_comment,
+    after_help = "\
+Examples:
+  diskeyval demo
+  diskeyval demo --seconds 30 --history history.jsonl
+  diskeyval demo --nodes 5 --clients 64 --disturb-every 2 --json
+
+Exit codes:
+  0  nothing lost, duplicated or stale, and nothing else wrong either
+  1  something is wrong: the report says what
+  2  what was given is wrong
+An interrupt (SIGINT or SIGTERM) ends the run early, with the report so far; a second one ends it at once."
+)]
+pub(crate) struct DemoArgs {
+    /// How many nodes: fewer could not lose one
+    #[arg(long, value_name = "N", default_value_t = 3, value_parser = value_parser!(u8).range(3..=7))]
+    pub(super) nodes: u8,
+
+    /// For how long the clients are at work
+    #[arg(long, value_name = "S", default_value_t = 10, value_parser = value_parser!(u32).range(1..=3600))]
+    pub(super) seconds: u32,
+
+    /// How many clients there are, spread over the nodes
+    #[arg(long, value_name = "N", default_value_t = 16, value_parser = value_parser!(u16).range(1..=256))]
+    pub(super) clients: u16,
+
+    /// How many seconds pass from one disturbance to the next, at least 2; 0 means that there is none
+    #[arg(long, value_name = "S", default_value_t = 3, value_parser = disturb_every)]
+    pub(super) disturb_every: u32,
+
+    /// For how long a leader is out of action. From 2000 on, calls on its node end as failed or unknown
+    #[arg(long, value_name = "MS", default_value_t = 1200, value_parser = value_parser!(u32).range(1..=60_000))]
+    pub(super) disturb_for: u32,
+
+    /// Where the history is written to, for `sim check`
+    #[arg(long, value_name = "FILE")]
+    pub(super) history: Option<PathBuf>,
+
+    /// The last line of stdout is one JSON object with the figures
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+/// Measure for how long nothing can be written after the leader was killed
+///
+/// For each round it starts three nodes in processes of their own, on loopback and over mutual TLS; a client on
+/// one that does not lead writes without a pause; the leader is killed by SIGKILL; and the longest time between
+/// two successful writes around that moment is taken. The history of each round is judged, too. The nodes have
+/// the default timing: T, the longest election timeout, is 600 ms. The aim is a median of at most 2 T, and
+/// never more than 4 T.
+#[derive(Debug, Args)]
+#[command(
+    verbatim_doc_comment,
+    after_help = "\
+Examples:
+  diskeyval failover
+  diskeyval failover --rounds 100 --json
+
+Exit codes:
+  0  the aim is met, and nothing was lost, duplicated or stale
+  1  it is not, or something was, or something else is wrong
+  2  what was given is wrong"
+)]
+pub(crate) struct FailoverArgs {
+    /// How often a leader is killed: a fresh cluster each time
+    #[arg(long, value_name = "N", default_value_t = 20, value_parser = value_parser!(u32).range(1..=10_000))]
+    pub(super) rounds: u32,
+
+    /// The last line of stdout is one JSON object with the figures
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+fn disturb_every(given: &str) -> Result<u32, String> {
+    match given.parse() {
+        Ok(1) => Err("a disturbance takes longer than that: 0 for none, or at least 2".to_owned()),
+        Ok(seconds) => Ok(seconds),
+        Err(_) => Err("it must be a whole number of seconds: 0 for none, or at least 2".to_owned()),
+    }
+}

@@ -1,0 +1,359 @@
+//! A cluster of child processes, and what its nodes say.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
+use std::time::{Duration, Instant};
+
+use diskeyval_mio::certs::Authority;
+use diskeyval_mio::{Config, NodeId};
+use diskeyval_sim::history::Record;
+
+use super::child::{Child, News, Notes};
+use super::interrupt::Interrupt;
+use super::words::{Order, Setup, Tiding, Work};
+
+/// How long anything may take that normally takes a moment, on the slowest machine.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// How often somebody who waits looks around.
+const TICK: Duration = Duration::from_millis(50);
+
+/// Why a run does not go on.
+#[derive(Debug)]
+pub(super) enum Halt {
+    /// Somebody wants it to end.
+    Interrupted,
+    /// Something is wrong.
+    Trouble(String),
+}
+
+impl Halt {
+    /// In words.
+    pub(super) fn why(self) -> String {
+        match self {
+            Halt::Interrupted => "interrupted".into(),
+            Halt::Trouble(why) => why,
+        }
+    }
+}
+
+impl From<String> for Halt {
+    fn from(why: String) -> Halt {
+        Halt::Trouble(why)
+    }
+}
+
+/// How a node is dialled: from which, to which.
+pub(super) type Dial<'a> = &'a dyn Fn(usize, usize) -> Option<SocketAddr>;
+
+/// Nodes that run in child processes: `node-1` and so on, numbered from 0.
+pub(super) struct Cluster {
+    children: Vec<Child>,
+    told: Vec<Told>,
+    inbox: Receiver<(usize, News)>,
+    /// Who was heard to lead in each term.
+    reigns: BTreeMap<u64, usize>,
+    marks: u64,
+    interrupt: Interrupt,
+}
+
+/// What one of them has told of itself.
+#[derive(Default)]
+struct Told {
+    listening: Option<SocketAddr>,
+    ready: bool,
+    stopped: bool,
+    marked: Option<bool>,
+    saw_mark: Option<String>,
+    applied: Option<(u64, String)>,
+    gone: bool,
+    /// It was killed, or told to end.
+    may_go: bool,
+}
+
+/// The name of a node.
+pub(super) fn name(number: usize) -> String {
+    format!("node-{}", number + 1)
+}
+
+impl Cluster {
+    /// Starts the processes; they listen, and wait for what comes next.
+    pub(super) fn spawn(size: usize, interrupt: Interrupt) -> Result<Cluster, Halt> {
+        let (sender, inbox) = mpsc::channel();
+        let children: Vec<Child> = (0..size)
+            .map(|number| Child::spawn(number, sender.clone()))
+            .collect::<io::Result<_>>()
+            .map_err(|error| format!("cannot start a process: {error}"))?;
+        let told = (0..size).map(|_| Told::default()).collect();
+        let mut cluster = Cluster { children, told, inbox, reigns: BTreeMap::new(), marks: 0, interrupt };
+        cluster.wait("the processes to listen", |cluster| cluster.all(|told| told.listening.is_some()))?;
+        Ok(cluster)
+    }
+
+    /// Where the nodes listen.
+    pub(super) fn addresses(&self) -> Vec<SocketAddr> {
+        self.told.iter().filter_map(|told| told.listening).collect()
+    }
+
+    /// Starts the nodes, under certificates that are forgotten with them, and waits until all are in their
+    /// seats.
+    pub(super) fn found(&mut self, dial: Dial<'_>, work: &dyn Fn(usize) -> Work) -> Result<(), Halt> {
+        let authority = Authority::new("diskeyval demo").map_err(|error| error.to_string())?;
+        for number in 0..self.children.len() {
+            let config = self.config(number, &authority, dial)?;
+            self.tell(number, |child| child.set_up(&Setup { config, work: work(number) }))?;
+        }
+        self.wait("the nodes to take their seats", |cluster| {
+            cluster.all(|told| told.ready) && cluster.leader().is_some()
+        })
+    }
+
+    fn config(&self, own: usize, authority: &Authority, dial: Dial<'_>) -> Result<Config, String> {
+        let issued = NodeId::new(&name(own))
+            .map_err(|error| error.to_string())
+            .and_then(|id| authority.issue_node(&id).map_err(|error| error.to_string()))?;
+        let mut config = Config::new(&name(own)).map_err(|error| error.to_string())?.tls(
+            &issued.cert_pem,
+            &issued.key_pem,
+            authority.cert_pem(),
+        );
+        for other in (0..self.children.len()).filter(|other| *other != own) {
+            let address = dial(own, other).ok_or("a node has no address")?;
+            config = config
+                .peer(&name(other), &address.ip().to_string(), address.port())
+                .map_err(|error| error.to_string())?;
+        }
+        Ok(config)
+    }
+
+    /// How many nodes there are, whatever became of them.
+    pub(super) fn size(&self) -> usize {
+        self.children.len()
+    }
+
+    /// One of the child processes.
+    pub(super) fn child(&mut self, number: usize) -> &mut Child {
+        &mut self.children[number]
+    }
+
+    /// Who was last heard to lead.
+    pub(super) fn leader(&self) -> Option<usize> {
+        self.reigns.last_key_value().map(|(_, leader)| *leader)
+    }
+
+    /// Who was heard to lead in each term.
+    pub(super) fn reigns(&self) -> &BTreeMap<u64, usize> {
+        &self.reigns
+    }
+
+    /// What is so far written in the notes of all, one by one.
+    pub(super) fn notes<T>(&self, look: impl FnMut(&mut Notes) -> T) -> Vec<T> {
+        let mut look = look;
+        self.children.iter().map(|child| child.notes(&mut look)).collect()
+    }
+
+    /// The history so far, by time. That of one stream stays in its order: it has one clock.
+    pub(super) fn take_history(&mut self) -> Vec<Record> {
+        let parts = self.notes(|notes| std::mem::take(&mut notes.records));
+        let mut records: Vec<Record> = parts.into_iter().flatten().collect();
+        records.sort_by_key(|record| match record {
+            Record::Operation(operation) => operation.call,
+            Record::Event(event) => event.at,
+        });
+        records
+    }
+
+    /// Tells one what to do.
+    pub(super) fn order(&mut self, number: usize, order: &Order) -> Result<(), Halt> {
+        self.tell(number, |child| child.order(order))
+    }
+
+    fn tell(&mut self, number: usize, tell: impl FnOnce(&mut Child) -> io::Result<()>) -> Result<(), Halt> {
+        tell(&mut self.children[number])
+            .map_err(|error| Halt::Trouble(format!("{} cannot be told what to do: {error}", name(number))))
+    }
+
+    /// Kills one.
+    pub(super) fn kill(&mut self, number: usize) -> Result<(), Halt> {
+        self.told[number].may_go = true;
+        self.tell(number, Child::kill)
+    }
+
+    /// Lets clients begin.
+    pub(super) fn go(&mut self, number: usize) -> Result<(), Halt> {
+        self.told[number].stopped = false;
+        self.order(number, &Order::Go)
+    }
+
+    /// Has clients end, and waits for them.
+    pub(super) fn stop(&mut self) -> Result<(), Halt> {
+        for number in self.living() {
+            self.order(number, &Order::Stop)?;
+        }
+        self.wait("the clients to end", |cluster| cluster.all(|told| told.stopped))
+    }
+
+    /// Writes a mark, and waits until every living node has reported it: whatever was committed before was
+    /// reported before, in the streams of all.
+    pub(super) fn mark(&mut self) -> Result<(), Halt> {
+        let end = Instant::now() + PATIENCE;
+        loop {
+            self.marks += 1;
+            let value = format!("mark-{}", self.marks);
+            // Any would do; with the leader it is fastest, unless that one was killed.
+            let living = self.living();
+            let leader = self.leader().filter(|leader| living.contains(leader));
+            let Some(writer) = leader.or_else(|| living.first().copied()) else {
+                return Err(Halt::Trouble("no node is left".into()));
+            };
+            self.told[writer].marked = None;
+            self.order(writer, &Order::Mark(value.clone()))?;
+            self.wait("an answer", |cluster| cluster.told[writer].marked.is_some())?;
+            if self.told[writer].marked == Some(true) {
+                return self.wait("every node to report the last write", |cluster| {
+                    cluster.all(|told| told.saw_mark.as_ref() == Some(&value))
+                });
+            }
+            if Instant::now() > end {
+                return Err(Halt::Trouble("the cluster takes no writes any more".into()));
+            }
+        }
+    }
+
+    /// Waits until all have applied the same, and compares their states.
+    pub(super) fn compare_states(&mut self) -> Result<(), Halt> {
+        let end = Instant::now() + PATIENCE;
+        loop {
+            for number in self.living() {
+                self.told[number].applied = None;
+                self.order(number, &Order::Applied)?;
+            }
+            self.wait("the nodes to say what they have applied", |cluster| {
+                cluster.all(|told| told.applied.is_some())
+            })?;
+            let mut states: Vec<&(u64, String)> =
+                self.told.iter().filter(|told| !told.gone).filter_map(|told| told.applied.as_ref()).collect();
+            states.sort();
+            states.dedup();
+            match states[..] {
+                [_] => return Ok(()),
+                [first, .., last] if first.0 != last.0 && Instant::now() < end => {}
+                _ => {
+                    let why = format!("the nodes do not come to the same state: {states:?}");
+                    return Err(Halt::Trouble(why));
+                }
+            }
+        }
+    }
+
+    /// Ends the nodes, one after the other.
+    pub(super) fn end(&mut self) -> Result<(), Halt> {
+        for number in self.living() {
+            self.told[number].may_go = true;
+            self.order(number, &Order::End)?;
+            self.wait("a node to end", |cluster| cluster.told[number].gone)?;
+            let status = self.children[number]
+                .wait()
+                .map_err(|error| Halt::Trouble(format!("{} cannot be waited for: {error}", name(number))))?;
+            if !status.success() {
+                return Err(Halt::Trouble(format!("{} ended with {status}", name(number))));
+            }
+        }
+        Ok(())
+    }
+
+    /// Those that were not killed and not ended.
+    fn living(&self) -> Vec<usize> {
+        (0..self.told.len()).filter(|&number| !self.told[number].may_go).collect()
+    }
+
+    fn all(&self, is_so: impl Fn(&Told) -> bool) -> bool {
+        self.told.iter().filter(|told| !told.may_go).all(is_so)
+    }
+
+    /// Waits for something that the nodes tell.
+    pub(super) fn wait(
+        &mut self,
+        what: &str,
+        mut is_so: impl FnMut(&mut Cluster) -> bool,
+    ) -> Result<(), Halt> {
+        let end = Instant::now() + PATIENCE;
+        while !is_so(self) {
+            self.hear(TICK)?;
+            if self.interrupt.take() {
+                return Err(Halt::Interrupted);
+            }
+            if Instant::now() > end {
+                return Err(Halt::Trouble(format!("waited in vain for {what}, {} s", PATIENCE.as_secs())));
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes in what the nodes have told, and waits for that, but not for longer than `span`. If somebody
+    /// wants this process to end, says so.
+    pub(super) fn listen(&mut self, span: Duration) -> Result<(), Halt> {
+        if self.interrupt.take() {
+            return Err(Halt::Interrupted);
+        }
+        self.hear(span.min(TICK))
+    }
+
+    fn hear(&mut self, span: Duration) -> Result<(), Halt> {
+        let mut next = self.inbox.recv_timeout(span);
+        loop {
+            match next {
+                Ok((number, news)) => self.take(number, news)?,
+                Err(RecvTimeoutError::Timeout) => return Ok(()),
+                // Every reader has said that its child is gone.
+                Err(RecvTimeoutError::Disconnected) => {
+                    return Err(Halt::Trouble("no node is left".into()));
+                }
+            }
+            next = self.inbox.try_recv().map_err(|_| RecvTimeoutError::Timeout);
+        }
+    }
+
+    fn take(&mut self, number: usize, news: News) -> Result<(), Halt> {
+        let told = &mut self.told[number];
+        match news {
+            News::Told(Tiding::Listening(address)) => told.listening = Some(address),
+            News::Told(Tiding::Ready) => told.ready = true,
+            News::Told(Tiding::Stopped) => told.stopped = true,
+            News::Told(Tiding::Marked(is_written)) => told.marked = Some(is_written),
+            News::Told(Tiding::Applied { index, hash }) => told.applied = Some((index, hash)),
+            News::Told(Tiding::Leader { term, leader: Some(leader) }) => return self.reign(term, &leader),
+            News::Told(Tiding::Leader { leader: None, .. }) => {}
+            News::Told(Tiding::Lagged(missed)) => {
+                let why = format!("{} lost {missed} events: its reader was too slow", name(number));
+                return Err(Halt::Trouble(why));
+            }
+            News::Told(Tiding::Trouble(why)) => {
+                return Err(Halt::Trouble(format!("{}: {why}", name(number))));
+            }
+            News::SawMark(value) => told.saw_mark = Some(value),
+            News::Gone => {
+                told.gone = true;
+                if !told.may_go {
+                    return Err(Halt::Trouble(format!("{} ended by itself", name(number))));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn reign(&mut self, term: u64, leader: &str) -> Result<(), Halt> {
+        let Some(leader) = (0..self.told.len()).find(|&number| name(number) == leader) else {
+            return Err(Halt::Trouble(format!("{leader} is said to lead, and there is no such node")));
+        };
+        match self.reigns.insert(term, leader) {
+            Some(other) if other != leader => {
+                let (first, second) = (name(other), name(leader));
+                Err(Halt::Trouble(format!("two leaders in term {term}: {first} and {second}")))
+            }
+            _ => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,133 @@
+//! The child process: a node with clients, that does what its parent says and ends with it.
+
+use std::io::{self, BufRead};
+use std::net::{Ipv4Addr, TcpListener};
+use std::process;
+use std::sync::mpsc::{self, Receiver};
+use std::thread;
+use std::time::Duration;
+
+use diskeyval_mio::{Event, Events, Node, Notice};
+use diskeyval_sim::history::{self, Record};
+
+use super::clients::{Client, Crew, say, tell, text};
+use super::clock;
+use super::words::{MARK, Order, Setup, Tiding};
+use crate::exit::Failure;
+
+/// How long a node may take to its seat.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// The number of the client that writes marks: none of the others has it.
+pub(super) const MARKER: u64 = 0;
+
+/// Lives as a child.
+pub(crate) fn run() -> Result<(), Failure> {
+    live().map_err(|why| {
+        // Where nobody listens any more, the exit code has to do.
+        let _ = report(&Tiding::Trouble(why.clone()));
+        Failure::failed(why)
+    })
+}
+
+fn live() -> Result<(), String> {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).map_err(|error| error.to_string())?;
+    let address = listener.local_addr().map_err(|error| error.to_string())?;
+    report(&Tiding::Listening(address))?;
+
+    let lines = read_orders()?;
+    let Ok(first) = lines.recv() else { return Ok(()) };
+    let setup: Setup = serde_json::from_str(&first).map_err(|error| error.to_string())?;
+    let node = Node::start_on(listener, setup.config).map_err(|error| error.to_string())?;
+    // Before anything can have been written.
+    let events = node.events();
+    let name = node.id().to_string();
+    let telling = thread::spawn(move || tell_events(events, &name));
+    let waiting = node.clone();
+    thread::spawn(move || match waiting.wait_ready(PATIENCE) {
+        Ok(()) => report(&Tiding::Ready),
+        Err(error) => report(&Tiding::Trouble(error.to_string())),
+    });
+
+    let marker = Client::new(MARKER, node.clone());
+    let mut crew = None;
+    for line in lines {
+        match Order::parse(&line).ok_or_else(|| format!("this is no order: {line}"))? {
+            Order::Go => crew = Some(Crew::start(&node, &setup.work).map_err(|error| error.to_string())?),
+            Order::Stop => {
+                crew.take().map_or(Ok(()), Crew::stop)?;
+                report(&Tiding::Stopped)?;
+            }
+            Order::Mark(value) => {
+                let is_written = marker.set(MARK, value).map_err(|error| error.to_string())?;
+                report(&Tiding::Marked(is_written))?;
+            }
+            Order::Applied => report(&applied(&node))?,
+            Order::End => break,
+        }
+    }
+    let fault = node.fault();
+    node.end();
+    match telling.join() {
+        Ok(ended) => ended.map_err(|error| error.to_string())?,
+        Err(_) => return Err("the reader of events panicked".into()),
+    }
+    fault.map_or(Ok(()), |fault| Err(format!("the node had halted: {fault}")))
+}
+
+/// The orders, as they come. When the parent is gone, so is this process, whatever it is doing.
+fn read_orders() -> Result<Receiver<String>, String> {
+    let (sender, orders) = mpsc::channel();
+    let read = move || {
+        for line in io::stdin().lock().lines().map_while(Result::ok) {
+            let is_last = Order::parse(&line) == Some(Order::End);
+            if sender.send(line).is_err() || is_last {
+                return;
+            }
+        }
+        process::exit(1);
+    };
+    thread::Builder::new().name("orders".into()).spawn(read).map_err(|error| error.to_string())?;
+    Ok(orders)
+}
+
+fn applied(node: &Node) -> Tiding {
+    match node.status() {
+        Ok(status) => {
+            Tiding::Applied { index: status.last_applied.0, hash: format!("{:032x}", status.state_hash) }
+        }
+        Err(error) => Tiding::Trouble(error.to_string()),
+    }
+}
+
+/// Every change becomes a line of the history. Where some were left out, a stream of another name begins.
+fn tell_events(events: Events, name: &str) -> io::Result<()> {
+    let mut stream = name.to_owned();
+    let mut streams = 1;
+    for notice in events {
+        match notice {
+            Notice::Event(Event::Change(change)) => tell(&Record::Event(history::Event {
+                node: stream.clone(),
+                key: text(&change.key),
+                value: change.value.as_ref().map(text),
+                revision: change.revision,
+                at: clock::now(),
+            }))?,
+            Notice::Event(Event::Leader { leader, term }) => {
+                let leader = leader.map(|id| id.to_string());
+                say(Tiding::Leader { term: term.0, leader }.to_line())?;
+            }
+            Notice::Lagged { missed } => {
+                streams += 1;
+                stream = format!("{name}#{streams}");
+                say(Tiding::Lagged(missed).to_line())?;
+            }
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+fn report(tiding: &Tiding) -> Result<(), String> {
+    say(tiding.to_line()).map_err(|error| error.to_string())
+}

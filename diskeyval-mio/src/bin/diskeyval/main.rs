@@ -1,0 +1,44 @@
+//! The command `diskeyval`: certificates for a cluster, a node in a process of its own, and clusters that are
+//! shown and measured.
+
+#![forbid(unsafe_code)]
+
+mod answer;
+mod args;
+mod certs;
+mod config;
+#[cfg(unix)]
+mod demo;
+mod exit;
+mod lines;
+mod log;
+mod node;
+mod prompt;
+mod request;
+mod session;
+mod terminal;
+mod text;
+
+use std::process::ExitCode;
+
+use args::{Args, Command};
+use exit::Failure;
+
+fn main() -> ExitCode {
+    let done = Args::read().and_then(run);
+    done.map_or_else(|failure| failure.report(), |()| ExitCode::SUCCESS)
+}
+
+fn run(args: Args) -> Result<(), Failure> {
+    log::start(args.log);
+    match args.command {
+        Command::Certs(certs) => certs::run(&certs),
+        Command::Node(node) => node::run(&node),
+        #[cfg(unix)]
+        Command::Demo(demo) => demo::run(&demo),
+        #[cfg(unix)]
+        Command::Failover(failover) => demo::failover(&failover),
+        #[cfg(unix)]
+        Command::DemoNode => demo::node(),
+    }
+}

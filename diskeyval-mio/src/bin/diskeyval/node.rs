@@ -1,0 +1,113 @@
+//! `node`: one node in a process of its own.
+
+use std::io::{self, BufReader, IsTerminal, Write};
+use std::sync::Arc;
+use std::sync::mpsc;
+use std::thread;
+use std::time::Duration;
+
+use diskeyval_mio::{Event, Node};
+use tracing::warn;
+
+use crate::answer;
+use crate::args::NodeArgs;
+use crate::config;
+use crate::exit::Failure;
+use crate::lines;
+use crate::prompt;
+use crate::session::{self, Ending, Session};
+use crate::terminal;
+
+/// How long an answer that is being written may take at the end.
+const LAST_ANSWER: Duration = Duration::from_secs(1);
+
+pub(crate) fn run(args: &NodeArgs) -> Result<(), Failure> {
+    let config = config::assemble(args)?;
+    let (id, longest) = (config.node_id.clone(), lines::longest(&config.limits));
+    let (sender, endings) = mpsc::channel();
+    let session = Session::new(sender);
+    session::heed_signals(&session).map_err(|error| cannot("heed signals", &error))?;
+    let node = Node::start(config).map_err(|error| config::explain(error, args, &id))?;
+    let _ = writeln!(io::stderr(), "ready {}", node.local_addr());
+
+    let at_terminal = io::stdin().is_terminal();
+    // Subscribed before anybody can ask for the end.
+    let watcher = watch(&node, &session, at_terminal);
+    let started = watcher
+        .and_then(|()| if at_terminal { talk(&node, &session) } else { listen(&node, longest, &session) });
+    let ended = match started {
+        // The threads hold the sender: there is an ending before it is gone.
+        Ok(()) => endings.recv().unwrap_or(Ending::Quit),
+        Err(error) => {
+            node.end();
+            return Err(cannot("start a thread", &error));
+        }
+    };
+    terminal::restore();
+    let fault = node.fault();
+    node.end();
+    session.wait_idle(LAST_ANSWER);
+    match ended {
+        Ending::Quit if !at_terminal => {
+            // Whoever asked may have left without waiting.
+            let _ = writeln!(io::stdout(), "{}", answer::BYE);
+            Ok(())
+        }
+        Ending::Quit | Ending::Signal => Ok(()),
+        Ending::Node => Err(match fault {
+            Some(fault) => Failure::failed(format!("the node has halted: {fault}")),
+            None => Failure::failed("the node has stopped by itself: its log says why (`--log error`)"),
+        }),
+    }
+}
+
+/// Notices that the node ends by itself; at a terminal, tells who leads.
+fn watch(node: &Node, session: &Arc<Session>, at_terminal: bool) -> io::Result<()> {
+    let (events, session) = (node.events(), session.clone());
+    let own = node.id().clone();
+    thread::Builder::new().name("notices-of-node".to_owned()).spawn(move || {
+        for notice in events {
+            if let (true, Some(Event::Leader { leader, term })) = (at_terminal, notice.event()) {
+                terminal::notice(&match leader {
+                    Some(leader) if *leader == own => format!("this node leads (term {term})\n"),
+                    Some(leader) => format!("{leader} leads (term {term})\n"),
+                    None => format!("no leader is known (term {term})\n"),
+                });
+            }
+        }
+        session.end(Ending::Node);
+    })?;
+    Ok(())
+}
+
+/// With a person.
+fn talk(node: &Node, session: &Arc<Session>) -> io::Result<()> {
+    let (node, session) = (node.clone(), session.clone());
+    thread::Builder::new().name("prompt".to_owned()).spawn(move || {
+        let served = prompt::open().and_then(|editor| prompt::serve(&node, editor, &session));
+        if let Err(error) = served {
+            terminal::notice(&format!("the terminal fails: {error}\n"));
+        }
+        session.end(Ending::Quit);
+    })?;
+    Ok(())
+}
+
+/// With a program. That it has no more to say, or does not listen any more, does not end the node: a service
+/// has its stdin closed.
+fn listen(node: &Node, longest: usize, session: &Arc<Session>) -> io::Result<()> {
+    let (node, session) = (node.clone(), session.clone());
+    thread::Builder::new().name("lines".to_owned()).spawn(move || {
+        let mut input = BufReader::new(io::stdin());
+        match lines::serve(&node, longest, &mut input, &mut io::stdout(), &session) {
+            Ok(true) => drop(session.end(Ending::Quit)),
+            Ok(false) => {}
+            Err(error) => warn!(%error, "no more commands are taken: stdin or stdout fails"),
+        }
+    })?;
+    Ok(())
+}
+
+fn cannot(what: &str, error: &io::Error) -> Failure {
+    Failure::failed(format!("cannot {what}: {error}"))
+}

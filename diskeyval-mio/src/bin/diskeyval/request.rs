@@ -1,0 +1,196 @@
+//! What can be typed to a node: one command a line.
+//!
+//! Lines are bytes. Keys and expected values are words: they hold no space and no tab. The value of `set` and
+//! of `cas` is the rest of the line behind one space or tab, as it is; it may be empty, and cannot hold a line
+//! break. A carriage return at the end of a line belongs to the line break.
+
+/// A command, understood.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Request {
+    Set {
+        key: Vec<u8>,
+        value: Vec<u8>,
+    },
+    Get {
+        key: Vec<u8>,
+    },
+    GetLocal {
+        key: Vec<u8>,
+    },
+    Delete {
+        key: Vec<u8>,
+    },
+    Cas {
+        key: Vec<u8>,
+        /// `None` is for absence.
+        old: Option<Vec<u8>>,
+        new: Vec<u8>,
+    },
+    State,
+    Peers,
+    Leader,
+    Status,
+    Metrics,
+    Help,
+    Quit,
+}
+
+/// Each command with what it takes, what it does, and what it answers.
+pub(crate) const COMMANDS: [[&str; 3]; 12] = [
+    ["set K V", "gives K the value V (the rest of the line)", "ok REVISION"],
+    ["get K", "reads K, linearizable", "value V | absent"],
+    ["getlocal K", "reads K as this node knows it, which may be behind", "value V | absent"],
+    ["delete K", "removes K", "ok REVISION found | ok REVISION absent"],
+    ["cas K OLD NEW", "sets K to NEW if it is OLD (-: absent)", "ok REVISION | mismatch REVISION"],
+    ["state", "all keys and values as this node knows them", "JSON"],
+    ["peers", "the other members", "JSON"],
+    ["leader", "the leader, if one is known", "JSON"],
+    ["status", "what this node knows of itself and its peers", "JSON"],
+    ["metrics", "the counters of this node", "JSON"],
+    ["help", "this", ""],
+    ["quit", "ends the node in order", "bye"],
+];
+
+impl Request {
+    /// Understands a line, or says what is wrong with it. A blank line is nothing.
+    pub(crate) fn parse(line: &[u8]) -> Result<Option<Request>, String> {
+        let line = line.strip_suffix(b"\r").unwrap_or(line);
+        let (name, rest) = word(line);
+        let request = match name {
+            b"" => return Ok(None),
+            b"set" => {
+                let (key, value) = word(rest.unwrap_or_default());
+                match value {
+                    Some(value) if !key.is_empty() => Request::Set { key: key.into(), value: value.into() },
+                    _ => return Err(takes("set K V")),
+                }
+            }
+            b"get" => Request::Get { key: one(rest, "get K")? },
+            b"getlocal" => Request::GetLocal { key: one(rest, "getlocal K")? },
+            b"delete" => Request::Delete { key: one(rest, "delete K")? },
+            b"cas" => {
+                let (key, rest) = word(rest.unwrap_or_default());
+                let (old, new) = word(rest.unwrap_or_default());
+                let Some(new) = new.filter(|_| !old.is_empty()) else {
+                    return Err(takes("cas K OLD NEW"));
+                };
+                let old = (old != b"-").then(|| old.into());
+                Request::Cas { key: key.into(), old, new: new.into() }
+            }
+            b"state" => none(Request::State, rest, "state")?,
+            b"peers" => none(Request::Peers, rest, "peers")?,
+            b"leader" => none(Request::Leader, rest, "leader")?,
+            b"status" => none(Request::Status, rest, "status")?,
+            b"metrics" => none(Request::Metrics, rest, "metrics")?,
+            b"help" => none(Request::Help, rest, "help")?,
+            b"quit" => none(Request::Quit, rest, "quit")?,
+            _ => {
+                let shown: String = String::from_utf8_lossy(name).chars().take(40).collect();
+                return Err(format!("{shown:?} is no command: `help` lists them"));
+            }
+        };
+        Ok(Some(request))
+    }
+}
+
+/// The first word, and what stands behind the one space or tab that ends it, if one does.
+fn word(line: &[u8]) -> (&[u8], Option<&[u8]>) {
+    let line = skip_blanks(line);
+    match line.iter().position(is_blank) {
+        Some(end) => (&line[..end], Some(&line[end + 1..])),
+        None => (line, None),
+    }
+}
+
+/// The one word that there is.
+fn one(rest: Option<&[u8]>, form: &str) -> Result<Vec<u8>, String> {
+    let (key, rest) = word(rest.unwrap_or_default());
+    let more = rest.is_some_and(|rest| !skip_blanks(rest).is_empty());
+    if key.is_empty() || more { Err(takes(form)) } else { Ok(key.into()) }
+}
+
+fn none(request: Request, rest: Option<&[u8]>, form: &str) -> Result<Request, String> {
+    if skip_blanks(rest.unwrap_or_default()).is_empty() { Ok(request) } else { Err(takes(form)) }
+}
+
+fn takes(form: &str) -> String {
+    let key = if form.contains('K') { ", and K holds no space" } else { "" };
+    format!("the form of this command is `{form}`{key}")
+}
+
+fn skip_blanks(line: &[u8]) -> &[u8] {
+    &line[line.iter().take_while(|byte| is_blank(byte)).count()..]
+}
+
+fn is_blank(byte: &u8) -> bool {
+    matches!(byte, b' ' | b'\t')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parsed(line: &str) -> Request {
+        Request::parse(line.as_bytes()).expect(line).expect(line)
+    }
+
+    fn set(key: &str, value: &str) -> Request {
+        Request::Set { key: key.into(), value: value.into() }
+    }
+
+    fn cas(key: &str, old: Option<&str>, new: &str) -> Request {
+        Request::Cas { key: key.into(), old: old.map(Into::into), new: new.into() }
+    }
+
+    #[test]
+    fn a_value_is_the_rest_of_the_line() {
+        assert_eq!(parsed("set k v"), set("k", "v"));
+        assert_eq!(parsed("  set\tk  two  words \r"), set("k", " two  words "));
+        assert_eq!(parsed("set k "), set("k", ""));
+        assert_eq!(parsed("cas k - a b"), cas("k", None, "a b"));
+        assert_eq!(parsed("cas k a -"), cas("k", Some("a"), "-"));
+        assert_eq!(parsed("cas k a "), cas("k", Some("a"), ""));
+    }
+
+    #[test]
+    fn bytes_that_are_no_text_are_taken() {
+        let request = Request::parse(b"get \xff\0").expect("a command");
+        assert_eq!(request, Some(Request::Get { key: vec![0xff, 0] }));
+    }
+
+    #[test]
+    fn what_has_the_wrong_form_is_told_the_right_one() {
+        for (line, form) in [
+            ("set", "set K V"),
+            ("set k", "set K V"),
+            ("set  ", "set K V"),
+            ("get", "get K"),
+            ("get a b", "get K"),
+            ("getlocal ", "getlocal K"),
+            ("delete a b", "delete K"),
+            ("cas k", "cas K OLD NEW"),
+            ("cas k -", "cas K OLD NEW"),
+            ("state all", "state"),
+            ("quit now", "quit"),
+        ] {
+            let error = Request::parse(line.as_bytes()).expect_err(line);
+            assert!(error.contains(&format!("`{form}`")), "{line}: {error}");
+        }
+        let error = Request::parse(b"SET k v\x07").expect_err("unknown");
+        assert!(error.contains("\"SET\" is no command") && error.contains("`help`"), "{error}");
+    }
+
+    #[test]
+    fn a_blank_line_is_nothing() {
+        for line in ["", " ", "\t\r", "\r"] {
+            assert_eq!(Request::parse(line.as_bytes()), Ok(None), "{line:?}");
+        }
+    }
+
+    #[test]
+    fn the_list_of_commands_is_that_of_the_parser() {
+        for [form, ..] in COMMANDS {
+            assert!(Request::parse(form.as_bytes()).is_ok_and(|request| request.is_some()), "{form}");
+        }
+    }
+}

@@ -1,0 +1,559 @@
+//! The command `diskeyval`, as a process among processes.
+
+#![cfg(unix)]
+
+use std::fs;
+use std::io::{self, BufRead, BufReader, Write};
+use std::net::TcpListener;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdin, Command, ExitStatus, Output, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::mpsc::{self, Receiver};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use diskeyval_mio::certs::Authority;
+use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair, SanType, date_time_ymd};
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value;
+
+/// Nothing here takes nearly as long; a machine may be busy.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A directory that is gone at the end.
+struct Scratch(PathBuf);
+
+impl Scratch {
+    fn new() -> Scratch {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let name =
+            format!("diskeyval-command-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
+        let path = std::env::temp_dir().join(name);
+        fs::create_dir_all(&path).expect("a directory");
+        Scratch(path)
+    }
+
+    /// With certificates of these nodes.
+    fn with_certs(nodes: &[&str]) -> Scratch {
+        let dir = Scratch::new();
+        let done = run(["certs", "--dir", dir.path()].iter().chain(nodes));
+        assert!(done.status.success(), "{}", text(&done.stderr));
+        dir
+    }
+
+    fn path(&self) -> &str {
+        self.0.to_str().expect("a name that is text")
+    }
+
+    fn copy(&self, from: &str, to: &str) {
+        fs::copy(self.0.join(from), self.0.join(to)).expect(from);
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+fn diskeyval() -> Command {
+    Command::new(env!("CARGO_BIN_EXE_diskeyval"))
+}
+
+/// Runs a command that ends by itself.
+fn run<'a>(args: impl IntoIterator<Item = &'a &'a str>) -> Output {
+    diskeyval().args(args).stdin(Stdio::null()).output().expect("it runs")
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+fn until(what: &str, mut holds: impl FnMut() -> bool) {
+    let end = Instant::now() + PATIENCE;
+    while !holds() {
+        assert!(Instant::now() < end, "in vain: {what}");
+        thread::sleep(Duration::from_millis(10));
+    }
+}
+
+/// Ports that were free a moment ago, all of them at once.
+fn ports<const N: usize>() -> [u16; N] {
+    let listeners = [(); N].map(|()| TcpListener::bind("127.0.0.1:0").expect("a free port"));
+    listeners.map(|listener| listener.local_addr().expect("bound").port())
+}
+
+/// A node in a process of its own.
+struct Node {
+    child: Child,
+    input: Option<ChildStdin>,
+    answers: Receiver<String>,
+    errors: Receiver<String>,
+}
+
+impl Node {
+    fn start(dir: &Scratch, id: &str, listen: u16, peers: &[(&str, u16)], more: &[&str]) -> Node {
+        let mut command = diskeyval();
+        command.args(["node", "--id", id, "--certs", dir.path()]);
+        command.args(["--listen", &format!("127.0.0.1:{listen}")]);
+        for (peer, port) in peers {
+            command.args(["--peer", &format!("{peer}=127.0.0.1:{port}")]);
+        }
+        let piped = command.args(more).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = piped.spawn().expect("it runs");
+        let input = child.stdin.take();
+        let answers = lines(child.stdout.take().expect("piped"));
+        let errors = lines(child.stderr.take().expect("piped"));
+        let node = Node { child, input, answers, errors };
+        node.error("ready 127.0.0.1:");
+        node
+    }
+
+    /// Waits for a line on stderr that begins so.
+    fn error(&self, start: &str) -> String {
+        let end = Instant::now() + PATIENCE;
+        let mut seen = Vec::new();
+        loop {
+            match self.errors.recv_timeout(end.saturating_duration_since(Instant::now())) {
+                Ok(line) if line.starts_with(start) => return line,
+                Ok(line) => seen.push(line),
+                Err(error) => panic!("no line {start:?} on stderr ({error}): {seen:#?}"),
+            }
+        }
+    }
+
+    fn ask(&mut self, line: impl AsRef<[u8]>) -> String {
+        let input = self.input.as_mut().expect("not closed");
+        input.write_all(line.as_ref()).and_then(|()| input.write_all(b"\n")).expect("it reads");
+        self.answer()
+    }
+
+    fn answer(&self) -> String {
+        self.answers.recv_timeout(PATIENCE).expect("an answer")
+    }
+
+    fn json(&mut self, line: &str) -> Value {
+        let answer = self.ask(line);
+        serde_json::from_str(&answer).unwrap_or_else(|error| panic!("{line}: {error}: {answer}"))
+    }
+
+    /// Writes until it is committed; what came before the quorum was there is refused without effect.
+    fn set(&mut self, key: &str, value: &str) {
+        until("a write is committed", || {
+            let answer = self.ask(format!("set {key} {value}"));
+            assert!(answer.starts_with("ok ") || answer.starts_with("refused: "), "{answer}");
+            answer.starts_with("ok ")
+        });
+    }
+
+    fn is_member(&mut self) -> bool {
+        self.json("status")["standing"]["is"] == "member"
+    }
+
+    fn leader(&mut self) -> Option<String> {
+        self.json("leader")["leader"].as_str().map(str::to_owned)
+    }
+
+    fn signal(&self, signal: Signal) {
+        kill_process(self.pid(), signal).expect("a process that runs");
+    }
+
+    fn pid(&self) -> Pid {
+        Pid::from_child(&self.child)
+    }
+
+    fn ended(&mut self) -> ExitStatus {
+        let mut status = None;
+        until("the process ends", || {
+            status = self.child.try_wait().expect("a child");
+            status.is_some()
+        });
+        status.expect("just looked")
+    }
+}
+
+impl Drop for Node {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn lines(from: impl io::Read + Send + 'static) -> Receiver<String> {
+    let (sender, receiver) = mpsc::channel();
+    thread::spawn(move || {
+        for line in BufReader::new(from).lines() {
+            if line.is_ok_and(|line| sender.send(line).is_ok()) {
+                continue;
+            }
+            break;
+        }
+    });
+    receiver
+}
+
+const NAMES: [&str; 3] = ["n1", "n2", "n3"];
+
+/// One of three nodes that know each other.
+fn start(dir: &Scratch, ports: [u16; 3], which: usize, more: &[&str]) -> Node {
+    let members = NAMES.iter().copied().zip(ports);
+    let peers: Vec<_> = members.filter(|(name, _)| *name != NAMES[which]).collect();
+    Node::start(dir, NAMES[which], ports[which], &peers, more)
+}
+
+fn three(dir: &Scratch, more: &[&str]) -> [Node; 3] {
+    let ports = ports();
+    let mut nodes = [0, 1, 2].map(|which| start(dir, ports, which, more));
+    for node in &mut nodes {
+        until("every seat is filled", || node.is_member());
+    }
+    nodes
+}
+
+fn leader_of(nodes: &mut [Node]) -> String {
+    let mut leader = None;
+    until("all know the same leader", || {
+        let known: Vec<_> = nodes.iter_mut().map(Node::leader).collect();
+        leader = known[0].clone().filter(|_| known.iter().all(|other| *other == known[0]));
+        leader.is_some()
+    });
+    leader.expect("just found")
+}
+
+fn split_leader(nodes: [Node; 3]) -> (Node, Vec<Node>) {
+    let mut nodes = Vec::from(nodes);
+    let leader = leader_of(&mut nodes);
+    let place = NAMES.iter().position(|name| *name == leader).expect("a member");
+    (nodes.remove(place), nodes)
+}
+
+/// One line on stderr, which says all of this, and an exit code.
+fn fails<'a>(args: &[&str], code: i32, said: impl IntoIterator<Item = &'a str>) {
+    let done = run(args);
+    let errors = text(&done.stderr);
+    assert_eq!(done.status.code(), Some(code), "{args:?}: {errors}");
+    let [line] = errors.lines().collect::<Vec<_>>()[..] else { panic!("{args:?}: {errors}") };
+    assert!(line.starts_with("error: "), "{args:?}: {line}");
+    for part in said {
+        assert!(line.contains(part), "{args:?}: no {part:?} in: {line}");
+    }
+    assert!(done.stdout.is_empty(), "{args:?}: {}", text(&done.stdout));
+}
+
+// ---- Certificates -------------------------------------------------------------------------------------
+
+#[test]
+fn certificates_are_written_and_never_overwritten() {
+    let dir = Scratch::new();
+    let path = |name: &str| dir.0.join(name);
+    let done = run(&["certs", "--dir", dir.path(), "n1", "n2", "--client", "ops"]);
+    assert!(done.status.success(), "{}", text(&done.stderr));
+    let told = text(&done.stdout);
+    for name in ["ca", "n1", "n2", "client-ops"] {
+        let key = path(&format!("{name}-key.pem"));
+        assert!(
+            told.contains(key.to_str().expect("text")) && path(&format!("{name}.pem")).exists(),
+            "{told}"
+        );
+        let mode = fs::metadata(&key).expect("a key").permissions().mode();
+        assert_eq!(mode & 0o777, 0o600, "{name}");
+    }
+
+    let ca = fs::read(path("ca.pem")).expect("a CA");
+    fails(&["certs", "--dir", dir.path(), "n2", "n3"], 1, ["n2.pem is there", "move it away"]);
+    assert!(!path("n3.pem").exists());
+    let done = run(&["certs", "--dir", dir.path(), "n3"]);
+    assert!(done.status.success() && text(&done.stdout).contains("was there"), "{}", text(&done.stdout));
+    assert_eq!(fs::read(path("ca.pem")).expect("a CA"), ca);
+
+    fs::remove_file(path("ca-key.pem")).expect("a key");
+    fails(&["certs", "--dir", dir.path(), "n4"], 1, ["ca-key.pem is not"]);
+}
+
+#[test]
+fn names_that_are_none_get_no_certificate() {
+    let dir = Scratch::new();
+    fails(&["certs", "--dir", dir.path(), "a b"], 2, ["\"a b\" is no node id", "A-Z"]);
+    fails(&["certs", "--dir", dir.path(), "client"], 2, ["reserved"]);
+    fails(&["certs", "--dir", dir.path(), "--client", "a/b"], 2, ["\"a/b\" is no name for a client"]);
+    fails(&["certs", "--dir", dir.path(), "ca"], 2, ["the CA and ca", "ca.pem"]);
+    fails(&["certs", "--dir", dir.path()], 2, ["NODE"]);
+    assert_eq!(fs::read_dir(&dir.0).expect("a directory").count(), 0);
+}
+
+// ---- Clusters -----------------------------------------------------------------------------------------
+
+#[test]
+fn three_processes_are_one_store() {
+    let dir = Scratch::with_certs(&NAMES);
+    let [mut n1, mut n2, mut n3] = three(&dir, &[]);
+    n1.set("greeting", "good  day ");
+    assert_eq!(n2.ask("get greeting"), "value good  day ");
+    assert_eq!(n3.ask("get nothing"), "absent");
+    let revision = n1.ask("set k one");
+    assert!(revision.strip_prefix("ok ").is_some_and(|number| number.parse::<u64>().is_ok()), "{revision}");
+    assert_eq!(n1.ask("getlocal k"), "value one");
+    assert!(n2.ask("cas k - two").starts_with("mismatch "));
+    assert!(n2.ask("cas k one two words").starts_with("ok "));
+    assert!(n3.ask("cas new - x").starts_with("ok "));
+    assert_eq!(n1.ask("get k"), "value two words");
+    assert!(n1.ask("delete k").ends_with(" found"));
+    assert!(n1.ask("delete k").ends_with(" absent"));
+
+    let mut nodes = [n1, n2, n3];
+    let leader = leader_of(&mut nodes);
+    let [mut n1, ..] = nodes;
+    assert_eq!(n1.json("leader")["isLeader"], leader == "n1");
+    assert_eq!(n1.json("state"), serde_json::json!({"greeting": "good  day ", "new": "x"}));
+    let peers = n1.json("peers");
+    assert_eq!((&peers[0]["nodeId"], &peers[1]["nodeId"]), (&"n2".into(), &"n3".into()), "{peers}");
+    assert_eq!(n1.json("status")["nodeId"], "n1");
+    assert!(n1.json("metrics")["commitsApplied"].as_u64().is_some_and(|count| count > 0));
+    assert_eq!(n1.ask("quit"), "bye");
+    assert_eq!(n1.ended().code(), Some(0));
+}
+
+#[test]
+fn whatever_comes_in_one_line_is_answered() {
+    let dir = Scratch::with_certs(&["solo"]);
+    let mut node = Node::start(&dir, "solo", 0, &[], &[]);
+    until("one alone leads", || node.leader().is_some());
+    assert_eq!(node.ask("frobnicate"), "error: \"frobnicate\" is no command: `help` lists them");
+    assert!(node.ask("set k").starts_with("error: ") && node.ask("get a b").starts_with("error: "));
+    assert!(node.ask(b"\xff\x00\x1b[2J").starts_with("error: "));
+
+    assert!(node.ask(b"set k a\\b\x1b\xff\r").starts_with("ok "));
+    assert_eq!(node.ask("get k"), r"value a\\b\x1b\xff");
+    assert!(node.ask("set k ").starts_with("ok "));
+    // No answer to a blank line: the next answer is that of the next command.
+    assert_eq!(node.ask("\n\nget k"), "value ");
+
+    let large = "x".repeat((1 << 20) + 1);
+    let refused = node.ask(format!("set large {large}"));
+    assert!(refused.starts_with("refused: ") && refused.contains("1048577"), "{refused}");
+    assert!(node.ask(format!("set large {large}{large}{large}")).starts_with("error: the line is longer"));
+    assert_eq!(node.ask("get k"), "value ");
+    let help = node.ask("help");
+    assert!(help.contains("cas K OLD NEW") && help.contains("quit"), "{help}");
+}
+
+#[test]
+fn an_option_file_is_read_and_options_go_before_it() {
+    let dir = Scratch::with_certs(&["a", "b"]);
+    let file = dir.0.join("node.json");
+    fs::write(&file, r#"{"nodeId": "a", "port": 1, "cluster": "test", "electionTimeoutMs": 200}"#)
+        .expect("a file");
+    let config = file.to_str().expect("text");
+    let mut node = Node::start(&dir, "b", 0, &[], &["--config", config]);
+    assert_eq!(node.json("status")["nodeId"], "b");
+
+    fs::write(&file, r#"{"nodeId": "a", "prot": 1}"#).expect("a file");
+    fails(&["node", "--config", config], 2, ["node.json", "`prot`", "`port`"]);
+    fs::write(&file, "{").expect("a file");
+    fails(&["node", "--config", config], 2, ["node.json", "line 1"]);
+    fs::write(&file, r#"{"nodeId": "a"}"#).expect("a file");
+    fails(&["node", "--config", config], 2, ["no certificates", "--certs"]);
+    fs::remove_file(&file).expect("a file");
+    fails(&["node", "--config", config], 2, ["cannot read --config", "node.json"]);
+}
+
+#[test]
+fn a_third_node_that_comes_late_is_given_its_seat() {
+    let dir = Scratch::with_certs(&NAMES);
+    let ports = ports();
+    let hasty = ["--founding-grace-ms", "200"];
+    let mut n1 = start(&dir, ports, 0, &hasty);
+    let n2 = start(&dir, ports, 1, &hasty);
+    n1.set("early", "1");
+    let mut n3 = start(&dir, ports, 2, &hasty);
+    until("the late one is in its seat", || n3.is_member());
+    assert_eq!(n3.ask("get early"), "value 1");
+    // Now any one can be lost.
+    drop(n2);
+    n3.set("late", "2");
+    assert_eq!(n1.ask("get late"), "value 2");
+}
+
+#[test]
+fn writes_go_on_when_the_leader_is_killed() {
+    let dir = Scratch::with_certs(&NAMES);
+    let (mut leader, mut others) = split_leader(three(&dir, &[]));
+    leader.set("before", "1");
+    leader.signal(Signal::KILL);
+    assert_eq!(leader.ended().code(), None);
+    others[0].set("after", "2");
+    assert_eq!(others[1].ask("get before"), "value 1");
+    assert_eq!(others[1].ask("get after"), "value 2");
+}
+
+// ---- The end ------------------------------------------------------------------------------------------
+
+#[test]
+fn a_signal_ends_a_node_in_order() {
+    let dir = Scratch::with_certs(&NAMES);
+    let (mut leader, mut others) = split_leader(three(&dir, &["--election-timeout-ms", "1500"]));
+    leader.set("k", "v");
+    let asked = pre_votes(&mut others);
+    leader.signal(Signal::TERM);
+    assert_eq!(leader.ended().code(), Some(0));
+    assert_eq!(others[0].ask("get k"), "value v");
+    // Leadership was handed over: nobody had to wait for an election timeout.
+    assert_eq!(pre_votes(&mut others), asked);
+    others[1].signal(Signal::INT);
+    assert_eq!(others[1].ended().code(), Some(0));
+}
+
+fn pre_votes(nodes: &mut [Node]) -> u64 {
+    nodes.iter_mut().map(|node| node.json("metrics")["preVotesStarted"].as_u64().expect("a count")).sum()
+}
+
+#[test]
+fn a_second_signal_ends_a_node_at_once() {
+    let dir = Scratch::with_certs(&NAMES);
+    let (mut leader, others) = split_leader(three(&dir, &["--election-timeout-ms", "1500"]));
+    // Nobody is there to hand leadership to, so that the end in order takes its time.
+    for other in &others {
+        other.signal(Signal::STOP);
+    }
+    let mut status = None;
+    until("the process ends", || {
+        status = leader.child.try_wait().expect("a child");
+        if status.is_none() {
+            leader.signal(Signal::TERM);
+        }
+        status.is_some()
+    });
+    assert_eq!(status.and_then(|status| status.code()), Some(143));
+}
+
+#[test]
+fn a_node_goes_on_when_stdin_ends() {
+    let dir = Scratch::with_certs(&NAMES);
+    let ports: [u16; 2] = ports();
+    let two = [("n1", ports[0]), ("n2", ports[1])];
+    let mut n1 = Node::start(&dir, "n1", ports[0], &two[1..], &[]);
+    n1.input = None;
+    let mut n2 = Node::start(&dir, "n2", ports[1], &two[..1], &[]);
+    // Both are needed for this.
+    n2.set("k", "v");
+    n1.signal(Signal::TERM);
+    assert_eq!(n1.ended().code(), Some(0));
+}
+
+// ---- Bad input ----------------------------------------------------------------------------------------
+
+#[test]
+fn wrong_options_are_named_in_one_line() {
+    let dir = Scratch::with_certs(&["n1"]);
+    let node = |more: &[&'static str], code, said: &[&'static str]| {
+        let mut args = vec!["node", "--id", "n1", "--listen", "127.0.0.1:0", "--certs", dir.path()];
+        args.extend(more);
+        fails(&args, code, said.iter().copied());
+    };
+    node(&["--peer", "n1=127.0.0.1:1"], 2, &["names n1", "only the others"]);
+    node(&["--peer", "n2=127.0.0.1:1", "n2=127.0.0.1:2"], 2, &["n2 twice"]);
+    node(&["--peer", "n 2=127.0.0.1:1"], 2, &["\"n 2\" is no node id"]);
+    node(&["--peer", "n2=127.0.0.1"], 2, &["there is no port"]);
+    node(&["--peer", "127.0.0.1:1"], 2, &["ID=HOST:PORT"]);
+    node(&["--peer", "n2=127.0.0.1:0"], 2, &["port 0"]);
+    node(&["--frobnicate"], 2, &["'--frobnicate'", "--help"]);
+    node(&["--heartbeat-ms", "150"], 2, &["heartbeatMs", "a third"]);
+    node(&["--heartbeat-ms", "soon"], 2, &["'soon'", "--heartbeat-ms"]);
+    node(&["--log", "loud"], 2, &["'loud'", "warn"]);
+    node(&["--cluster", ""], 2, &["name of a cluster"]);
+    let peers: Vec<_> = (2..9).map(|n| format!("n{n}=127.0.0.1:{n}")).collect();
+    let mut many = vec!["node", "--id", "n1", "--listen", "127.0.0.1:0", "--certs", dir.path(), "--peer"];
+    many.extend(peers.iter().map(String::as_str));
+    fails(&many, 2, ["8 members", "at most 7"]);
+    fails(&["node", "--id", "client", "--listen", "a:1", "--certs", "x"], 2, ["reserved"]);
+    fails(&["node", "--id", "n1", "--listen", "::1:0", "--certs", "x"], 2, ["IPv6", "brackets"]);
+    fails(&["node", "--listen", "a:1", "--certs", "x"], 2, ["--id"]);
+    fails(&["frobnicate"], 2, ["'frobnicate'"]);
+}
+
+#[test]
+fn an_address_in_use_is_named() {
+    let dir = Scratch::with_certs(&["n1"]);
+    let taken = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let address = taken.local_addr().expect("bound").to_string();
+    let args = ["node", "--id", "n1", "--listen", &address, "--certs", dir.path()];
+    fails(&args, 1, [address.as_str(), "another port"]);
+}
+
+#[test]
+fn wrong_certificates_are_named_with_a_remedy() {
+    let dir = Scratch::with_certs(&["n1", "n2"]);
+    let other = Scratch::with_certs(&["n1"]);
+    let node = |id: &str, dir: &Path, said: &[&str]| {
+        let dir = dir.to_str().expect("text");
+        fails(&["node", "--id", id, "--listen", "127.0.0.1:0", "--certs", dir], 2, said.iter().copied());
+    };
+    node("n1", &dir.0.join("nowhere"), &["nowhere/ca.pem", "diskeyval certs --dir"]);
+    node("n3", &dir.0, &["n3.pem", "diskeyval certs --dir", "n3"]);
+    // Another node's, under this node's name.
+    dir.copy("n2.pem", "n4.pem");
+    dir.copy("n2-key.pem", "n4-key.pem");
+    node("n4", &dir.0, &["n4.pem", "certificate of n2"]);
+    // Another key's.
+    dir.copy("n1.pem", "n5.pem");
+    dir.copy("n2-key.pem", "n5-key.pem");
+    node("n5", &dir.0, &["n5-key.pem", "does not belong"]);
+    // Another CA's.
+    fs::copy(other.0.join("ca.pem"), dir.0.join("ca.pem")).expect("a CA");
+    node("n1", &dir.0, &["n1.pem", "of one CA"]);
+    // No certificate at all.
+    fs::write(dir.0.join("n1.pem"), "n1").expect("a file");
+    node("n1", &dir.0, &["n1.pem", "no PEM text"]);
+    fs::write(dir.0.join("n1.pem"), [0xff; 10]).expect("a file");
+    node("n1", &dir.0, &["n1.pem", "PEM text"]);
+    fs::remove_file(dir.0.join("n1.pem"))
+        .and_then(|()| fs::create_dir(dir.0.join("n1.pem")))
+        .expect("a directory");
+    node("n1", &dir.0, &["cannot read", "n1.pem"]);
+}
+
+#[test]
+fn an_expired_certificate_is_named_with_a_remedy() {
+    let dir = Scratch::new();
+    let mut ca = CertificateParams::default();
+    ca.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    let ca_key = KeyPair::generate().expect("a key");
+    let ca_pem = ca.self_signed(&ca_key).expect("a CA").pem();
+    let mut leaf = CertificateParams::default();
+    leaf.subject_alt_names = vec![SanType::URI("spiffe://diskeyval/n1".try_into().expect("ASCII"))];
+    leaf.not_after = date_time_ymd(2020, 1, 1);
+    let key = KeyPair::generate().expect("a key");
+    let pem = leaf.signed_by(&key, &Issuer::new(ca, ca_key)).expect("a certificate").pem();
+    for (name, pem) in [("ca.pem", ca_pem), ("n1.pem", pem), ("n1-key.pem", key.serialize_pem())] {
+        fs::write(dir.0.join(name), pem).expect("a file");
+    }
+    let args = ["node", "--id", "n1", "--listen", "127.0.0.1:0", "--certs", dir.path()];
+    fails(&args, 2, ["n1.pem", "expired", "issue a new one"]);
+
+    // And an expired CA issues nothing.
+    let mut old = CertificateParams::default();
+    old.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    old.not_after = date_time_ymd(2020, 1, 1);
+    let key = KeyPair::generate().expect("a key");
+    let old = old.self_signed(&key).expect("a CA").pem();
+    assert!(Authority::from_pem(&old, &key.serialize_pem()).is_err());
+    fs::write(dir.0.join("ca.pem"), old).expect("a file");
+    fs::write(dir.0.join("ca-key.pem"), key.serialize_pem()).expect("a file");
+    fails(&["certs", "--dir", dir.path(), "n2"], 2, ["CA", "expired"]);
+}
+
+#[test]
+fn help_and_version_are_no_errors() {
+    for (args, said) in [
+        (&["--help"][..], &["Examples:", "Exit codes:", "certs", "node"][..]),
+        (&["certs", "--help"], &["Examples:", "--client"]),
+        (&["node", "--help"], &["Examples:", "cas K OLD NEW", "ready HOST:PORT"]),
+        (&["--version"], &[env!("CARGO_PKG_VERSION")]),
+    ] {
+        let done = run(args);
+        let told = text(&done.stdout);
+        assert!(done.status.success() && done.stderr.is_empty(), "{args:?}");
+        assert!(said.iter().all(|part| told.contains(part)), "{args:?}: {told}");
+    }
+}

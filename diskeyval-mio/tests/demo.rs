@@ -1,0 +1,174 @@
+//! `demo` and `failover`, as their users run them: whole clusters of processes, disturbed and judged.
+#![cfg(unix)]
+
+use std::fs::File;
+use std::io::{BufRead, BufReader, Read};
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use diskeyval_sim::{check, lines};
+use rustix::process::{Pid, Signal, kill_process, test_kill_process};
+use serde_json::Value;
+
+/// How long anything may take on a busy machine. No test waits for it to pass.
+const AGES: Duration = Duration::from_secs(120);
+
+fn diskeyval() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_diskeyval"));
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command
+}
+
+/// What a command said, and with which code it ended.
+struct Done {
+    code: Option<i32>,
+    stdout: String,
+    stderr: String,
+}
+
+impl Done {
+    /// The figures in the last line.
+    fn figures(&self) -> Value {
+        let last = self.stdout.lines().last().unwrap_or_else(|| panic!("no report: {}", self.stderr));
+        serde_json::from_str(last).unwrap_or_else(|error| panic!("{error}: {}\n{}", self.stdout, self.stderr))
+    }
+}
+
+/// Waits for the end of a process, but not for ever.
+fn finish(mut process: Child) -> Done {
+    let (mut stdout, mut stderr) =
+        (process.stdout.take().expect("piped"), process.stderr.take().expect("piped"));
+    let (sender, ended) = mpsc::channel();
+    let pid = Pid::from_child(&process);
+    thread::spawn(move || {
+        let reading = thread::spawn(move || {
+            let mut text = String::new();
+            stderr.read_to_string(&mut text).map(|_| text)
+        });
+        let mut text = String::new();
+        stdout.read_to_string(&mut text).expect("text");
+        let stderr = reading.join().expect("no panic").expect("text");
+        let code = process.wait().expect("an end").code();
+        // Whoever waited may have given up.
+        let _ = sender.send(Done { code, stdout: text, stderr });
+    });
+    ended.recv_timeout(AGES).unwrap_or_else(|_| {
+        kill_process(pid, Signal::KILL).expect("killed");
+        panic!("it does not end");
+    })
+}
+
+#[test]
+fn a_demo_loses_its_leader_and_nothing_else() {
+    let file = std::env::temp_dir().join(format!("diskeyval-demo-{}.jsonl", std::process::id()));
+    let run = diskeyval().args(["demo", "--seconds", "6", "--json", "--history"]).arg(&file).spawn();
+    let done = finish(run.expect("a process"));
+    let history = lines::read(BufReader::new(File::open(&file).expect("a history")));
+    std::fs::remove_file(&file).expect("removed");
+    assert_eq!(done.code, Some(0), "{}\n{}", done.stdout, done.stderr);
+
+    let figures = done.figures();
+    let figure = |name: &str| figures[name].as_f64().unwrap_or_else(|| panic!("{name}: {figures}"));
+    for name in ["lost", "duplicated", "stale", "other_violations", "undecided"] {
+        assert_eq!(figure(name), 0.0, "{name}: {figures}");
+    }
+    for name in ["writes", "reads", "longest_pause_ms", "leader_changes", "disturbances"] {
+        assert!(figure(name) > 0.0, "{name}: {figures}");
+    }
+    assert!(figure("elections") >= 2.0, "{figures}");
+    assert!(done.stderr.contains("the leader, is frozen"), "{}", done.stderr);
+
+    let report = check(&history.expect("a history that is understood"));
+    assert!(report.is_clean() && report.undecided.is_empty(), "{report}");
+    assert_eq!(report.nodes, 3, "every node reported");
+    assert_eq!(report.operations as f64, figure("operations"));
+}
+
+#[test]
+fn an_interrupt_ends_a_demo_early_with_a_report() {
+    let mut process = diskeyval().args(["demo", "--seconds", "600", "--json"]).spawn().expect("a process");
+    let mut stderr = BufReader::new(process.stderr.take().expect("piped"));
+    let mut line = String::new();
+    while !line.contains("is frozen") {
+        line.clear();
+        assert_ne!(stderr.read_line(&mut line).expect("text"), 0, "it ended too early");
+    }
+    process.stderr = Some(stderr.into_inner());
+    kill_process(Pid::from_child(&process), Signal::INT).expect("signalled");
+    let done = finish(process);
+    assert_eq!(done.code, Some(0), "{}\n{}", done.stdout, done.stderr);
+    let figures = done.figures();
+    assert!(figures["writes"].as_u64() > Some(0), "{figures}");
+    assert!(figures["seconds"].as_f64() < Some(600.0), "{figures}");
+}
+
+/// Not even one that is frozen when its parent is killed stays behind.
+#[test]
+fn children_end_with_their_parent() {
+    let mut process = diskeyval().args(["demo", "--seconds", "600"]).spawn().expect("a process");
+    let mut stderr = BufReader::new(process.stderr.take().expect("piped"));
+    let mut line = String::new();
+    while !line.contains("is frozen") {
+        line.clear();
+        assert_ne!(stderr.read_line(&mut line).expect("text"), 0, "it ended too early");
+    }
+    let children = children_of(process.id());
+    assert_eq!(children.len(), 3, "{children:?}");
+    process.kill().expect("killed");
+    process.wait().expect("an end");
+    let end = Instant::now() + AGES;
+    // They are nobody's children now, so their end can only be looked for.
+    while let Some(pid) = children.iter().find(|pid| is_alive(**pid)) {
+        assert!(Instant::now() < end, "{pid:?} is still there");
+        thread::yield_now();
+    }
+}
+
+/// A process that has ended, and for which nobody has waited yet, does not count.
+fn is_alive(pid: Pid) -> bool {
+    if test_kill_process(pid).is_err() {
+        return false;
+    }
+    let stat = std::fs::read_to_string(format!("/proc/{}/stat", pid.as_raw_nonzero())).unwrap_or_default();
+    stat.rsplit(')').next().is_some_and(|rest| !rest.trim_start().starts_with(['Z', 'X']) && !rest.is_empty())
+}
+
+fn children_of(parent: u32) -> Vec<Pid> {
+    let file = format!("/proc/{parent}/task/{parent}/children");
+    let text = std::fs::read_to_string(file).expect("a list of children");
+    text.split_whitespace().filter_map(|pid| Pid::from_raw(pid.parse().ok()?)).collect()
+}
+
+#[test]
+fn a_killed_leader_is_replaced_in_time_and_nothing_is_lost() {
+    let done = finish(diskeyval().args(["failover", "--rounds", "1", "--json"]).spawn().expect("a process"));
+    let figures = done.figures();
+    assert_eq!(figures["rounds"].as_u64(), Some(1), "{figures}");
+    for name in ["lost", "duplicated", "stale", "other_violations"] {
+        assert_eq!(figures[name].as_u64(), Some(0), "{name}: {figures}");
+    }
+    assert!(figures["median_ms"].as_f64() > Some(0.0), "{figures}");
+    // Whether the aim is met is up to the machine, but the exit code has to say the same as the figures.
+    let expected = if figures["within_limits"] == true { 0 } else { 1 };
+    assert_eq!(done.code, Some(expected), "{figures}\n{}", done.stderr);
+}
+
+#[test]
+fn what_cannot_be_is_refused_before_anything_starts() {
+    for (args, word) in [
+        (&["demo", "--nodes", "2"][..], "--nodes"),
+        (&["demo", "--disturb-every", "1"], "at least 2"),
+        (&["demo", "--seconds", "0"], "--seconds"),
+        (&["failover", "--rounds", "none"], "--rounds"),
+    ] {
+        let done = finish(diskeyval().args(args).spawn().expect("a process"));
+        assert_eq!(done.code, Some(2), "{args:?}: {}", done.stderr);
+        assert!(done.stderr.contains(word) && done.stdout.is_empty(), "{args:?}: {}", done.stderr);
+    }
+    let run = diskeyval().args(["demo", "--history", "/no/such/directory/file"]).spawn();
+    let done = finish(run.expect("a process"));
+    assert_eq!(done.code, Some(1), "{}", done.stderr);
+    assert!(done.stderr.contains("/no/such/directory/file"), "{}", done.stderr);
+}
