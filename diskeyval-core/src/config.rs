@@ -325,7 +325,7 @@ impl Limits {
         }
         // One write of the largest size (a compare-and-set on a value) must fit everywhere, or it would be
         // refused for ever.
-        let largest = self.max_key + 2 * self.max_value;
+        let largest = self.max_key + 2 * self.max_value + ENTRY_ROOM;
         for (limit, given) in [
             ("maxWriteBytes", self.max_write_bytes),
             ("maxUncommitted", self.max_uncommitted),
@@ -335,7 +335,7 @@ impl Limits {
                 return Err(ConfigError::BadLimit {
                     limit,
                     given,
-                    must: "at least maxKey + 2 maxValue, at most 1 GiB",
+                    must: "at least maxKey + 2 maxValue + 1 KiB, at most 1 GiB",
                 });
             }
         }
@@ -354,6 +354,9 @@ impl Limits {
 /// The longest key and value that any member can be configured to take.
 const MAX_KEY: usize = 1 << 16;
 const MAX_VALUE: usize = 16 << 20;
+
+/// What an entry may need beside key and values.
+const ENTRY_ROOM: usize = 1024;
 
 /// The largest frame that a member may send. It does not depend on the limits of the receiver: members may
 /// have different ones, and what a leader has put into the log must reach everybody.

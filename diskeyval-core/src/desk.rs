@@ -16,7 +16,7 @@ use crate::entry::Write;
 use crate::error::{Doubt, Error, Fault, Refusal};
 use crate::id::{Index, NodeId, Term, Ticket};
 use crate::io::Answer;
-use crate::kv::{Command, Decision, Outcome, SessionId};
+use crate::kv::{Command, Decision, Outcome, SessionId, WINDOW};
 use crate::mesh::Turned;
 use crate::status::Metrics;
 use crate::time::Instant;
@@ -140,7 +140,7 @@ impl Desk {
     fn admit(&self, command: &Command) -> Result<(), Refusal> {
         check_size(command, &self.limits)?;
         // The window of numbers counts what has ended behind a write that is still pending, too.
-        if self.pending_writes >= self.limits.max_writes || self.writes.len() >= 4 * self.limits.max_writes {
+        if self.pending_writes >= self.limits.max_writes || self.writes.len() >= window(&self.limits) {
             return Err(Refusal::Overloaded { limit: "maxWrites" });
         }
         if self.pending_bytes + command.payload() > self.limits.max_write_bytes {
@@ -217,7 +217,11 @@ impl Desk {
 
     /// The leader cannot ask the log for a session now.
     pub(crate) fn session_turned_away(&mut self) {
-        self.pause_until = Some(self.now + self.pause);
+        self.pause();
+    }
+
+    fn pause(&mut self) {
+        self.pause_until.get_or_insert(self.now + self.pause);
     }
 
     /// The log has answered.
@@ -291,7 +295,7 @@ impl Desk {
             Some(refusal) if !write.in_doubt => self.end_write(seq, Err(Error::Refused(refusal))),
             Some(_) | None => {
                 self.turned_away.push(seq);
-                self.pause_until = Some(self.now + self.pause);
+                self.pause();
             }
         }
     }
@@ -379,7 +383,7 @@ impl Desk {
             Some(index) => self.granted.push_back((index, reads)),
             None => {
                 self.waiting.extend(reads);
-                self.pause_until = Some(self.now + self.pause);
+                self.pause();
             }
         }
     }
@@ -475,6 +479,11 @@ impl Desk {
     pub(crate) fn next_answer(&mut self) -> Option<(Ticket, Answer)> {
         self.answers.pop_front()
     }
+}
+
+/// How many numbers may lie between the first write that is pending and the last.
+fn window(limits: &Limits) -> usize {
+    usize::try_from(WINDOW).unwrap_or(usize::MAX).min(4 * limits.max_writes)
 }
 
 /// Whether key and values are within the limits.

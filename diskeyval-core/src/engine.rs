@@ -202,6 +202,10 @@ impl Engine {
             Input::Ask { ticket, request, budget } => self.ask(ticket, request, budget),
             Input::Listen { changes } => self.listening = changes,
         }
+        self.deliver_all();
+    }
+
+    fn deliver_all(&mut self) {
         while let Some(delivery) = self.mesh.next_delivery() {
             self.deliver(delivery);
         }
@@ -276,8 +280,9 @@ impl Engine {
 
     fn serve(&mut self, from: &NodeId, service: Service, payload: Bytes) {
         match service {
-            Service::OpenSession { boot } => {
-                if !self.open_session(from.clone(), boot) {
+            Service::OpenSession => {
+                let boot = self.mesh.boot_of(from);
+                if !boot.is_some_and(|boot| self.open_session(from.clone(), boot)) {
                     let refused = Service::Refused { seq: 0, attempt: 0, why: Turned::NotLeader };
                     self.mesh.send_service(from, refused, &[]);
                 }
@@ -291,6 +296,9 @@ impl Engine {
                     self.mesh.send_service(from, Service::Refused { seq, attempt, why }, &[]);
                 }
             }
+            // An answer is believed only from whom was asked.
+            Service::Refused { .. } | Service::ReadAt { .. } | Service::ReadRefused { .. } if !matches!(self.desk.route(), Some(Route::There(leader, _)) if leader == from) =>
+                {}
             Service::Refused { seq: 0, .. } => self.desk.session_turned_away(),
             Service::Refused { seq, attempt, why } => self.desk.refused(seq, attempt, why),
             Service::Read { question } => {
@@ -319,7 +327,12 @@ impl Engine {
         if !self.raft.takes_proposals() {
             return Err(Turned::NotLeader);
         }
-        let foreign = self.kv.sessions().owner(write.session).is_some_and(|owner| owner.node != *from);
+        let foreign = match self.kv.sessions().owner(write.session) {
+            Some(owner) => owner.node != *from,
+            // Its opening may be in the log already, and not be applied yet.
+            None if !self.raft.is_established() => return Err(Turned::NotLeader),
+            None => false,
+        };
         if foreign || check_size(&write.command, &self.limits).is_err() {
             return Err(Turned::Invalid);
         }
@@ -344,12 +357,13 @@ impl Engine {
             self.check_founding();
             self.raft.tick();
             self.mesh.tick();
+            self.deliver_all();
             loop {
                 self.send_requests();
-                let mut moved = self.raft.settle();
-                self.apply_committed();
-                moved |= self.pass_on();
-                if !moved {
+                let moved = self.raft.settle();
+                let applied = self.apply_committed();
+                let answered = self.pass_on();
+                if !(moved || applied || answered) {
                     break;
                 }
             }
@@ -397,9 +411,7 @@ impl Engine {
         if self.desk.take_session_wish() {
             let asked = match &route {
                 Route::Here(_) => self.open_session(self.id.clone(), self.boot),
-                Route::There(leader, _) => {
-                    self.mesh.send_service(leader, Service::OpenSession { boot: self.boot }, &[])
-                }
+                Route::There(leader, _) => self.mesh.send_service(leader, Service::OpenSession, &[]),
             };
             if !asked {
                 self.desk.session_turned_away();
@@ -436,7 +448,9 @@ impl Engine {
         }
     }
 
-    fn apply_committed(&mut self) {
+    /// Applies what is committed. Tells whether anything was.
+    fn apply_committed(&mut self) -> bool {
+        let before = self.kv.applied();
         while let Some((index, payload)) = self.raft.take_committed() {
             match self.kv.apply(index, payload) {
                 Applied::Nothing => {}
@@ -458,6 +472,7 @@ impl Engine {
         if let Some(genesis) = self.raft.log().genesis().filter(|_| self.raft.is_founded()) {
             self.mesh.set_cluster(genesis.cluster);
         }
+        self.kv.applied() > before
     }
 
     fn members_applied(&mut self) {

@@ -122,6 +122,9 @@ impl Entry {
     }
 }
 
+/// No session counts this far; sums with it do not overflow.
+const MAX_SEQ: u64 = 1 << 62;
+
 /// What an entry costs in memory beside its bytes, roughly.
 pub(crate) const OVERHEAD: usize = 64;
 
@@ -249,7 +252,7 @@ fn decode(bytes: &Bytes) -> Result<(Term, Payload), NotAnEntry> {
     let valid = match &payload {
         Payload::Genesis(genesis) => genesis.members.is_valid(),
         Payload::Members(members) => members.is_valid(),
-        Payload::Write(write) => write.seq > 0 && write.floor <= write.seq,
+        Payload::Write(write) => (1..MAX_SEQ).contains(&write.seq) && write.floor <= write.seq,
         Payload::Noop | Payload::OpenSession(_) => true,
     };
     if valid && rest.is_empty() { Ok((term, payload)) } else { Err(NotAnEntry) }

@@ -349,6 +349,11 @@ pub enum CloseReason {
     Malformed,
     /// A frame came that has no place here: before the hello, say, or after a goodbye.
     OutOfPlace,
+    /// The other end no longer holds what it has acknowledged.
+    WentBack {
+        /// Up to where it had acknowledged our log.
+        acknowledged: Index,
+    },
     /// Nothing was heard for too long.
     Silent,
     /// The other end does not read what is sent to it.
@@ -392,6 +397,10 @@ impl fmt::Display for CloseReason {
             }
             CloseReason::Malformed => f.write_str("a frame that cannot be understood"),
             CloseReason::OutOfPlace => f.write_str("a frame that has no place here"),
+            CloseReason::WentBack { acknowledged } => write!(
+                f,
+                "it has acknowledged the log up to {acknowledged} and no longer holds it: its storage was put back or lost"
+            ),
             CloseReason::Silent => f.write_str("nothing was heard for too long"),
             CloseReason::NotReading => f.write_str("it does not read what is sent to it"),
             CloseReason::Stopping => f.write_str("the node stops"),

@@ -128,9 +128,6 @@ number! {
 }
 
 impl Term {
-    /// No honest node gets this far: an election every nanosecond would take more than a century.
-    pub(crate) const LIMIT: Term = Term(1 << 62);
-
     pub(crate) fn next(self) -> Term {
         Term(self.0.saturating_add(1))
     }

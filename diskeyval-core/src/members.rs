@@ -113,11 +113,6 @@ impl<'c> Configuration<'c> {
         };
         names.iter().chain(seats.iter().map(|seat| &seat.id))
     }
-
-    /// Whether there is a member of this name, whatever its incarnation.
-    pub(crate) fn has_member(self, id: &NodeId) -> bool {
-        self.names().any(|name| name == id)
-    }
 }
 
 #[cfg(test)]

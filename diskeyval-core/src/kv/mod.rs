@@ -8,5 +8,5 @@ mod view;
 
 pub use command::{Command, Expect, Outcome, Versioned};
 pub(crate) use machine::{Applied, Checkpoint, Decision, Machine};
-pub(crate) use sessions::{Owner, SessionId};
+pub(crate) use sessions::{Owner, SessionId, WINDOW};
 pub use view::View;

@@ -545,6 +545,12 @@ impl Mesh {
         self.peers.get(peer).is_some_and(|peer| peer.link.is_some())
     }
 
+    /// Which boot of a member is at the other end of its link.
+    pub(crate) fn boot_of(&self, peer: &NodeId) -> Option<u128> {
+        let link = self.links.get(&self.peers.get(peer)?.link?)?;
+        link.partner().map(|partner| partner.boot)
+    }
+
     /// Members other than this node: name, address, whether linked, what is wrong, what was heard.
     pub(crate) fn peers(&self) -> impl Iterator<Item = PeerView<'_>> + Clone {
         self.peers.iter().map(|(id, peer)| PeerView {

@@ -56,7 +56,7 @@ pub(crate) struct Hello {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Service {
     /// Open a session for me. Answered by the log.
-    OpenSession { boot: u128 },
+    OpenSession,
     /// Put the write that stands behind into the log. Answered by the log, or by `Refused`.
     Write { seq: u64, attempt: u32 },
     /// That attempt was not put into the log.

@@ -4,6 +4,7 @@ use alloc::collections::BTreeSet;
 
 use super::Transition;
 use crate::id::{Incarnation, NodeId, Term};
+use crate::members::Configuration;
 use crate::raft::common::Common;
 use crate::raft::message::{Pledge, VoteRequest};
 
@@ -84,7 +85,16 @@ impl Candidate {
             return None;
         }
         self.granted.insert(from.clone());
-        if self.granted.len() < common.configuration().quorum() {
+        let configuration = common.configuration();
+        let granted = match configuration {
+            // The genesis binds the seats of those who are linked: they must be a majority. Who is linked again
+            // is asked again.
+            Configuration::ByName(_) => {
+                self.granted.iter().filter(|id| **id == common.id || common.links.contains_key(*id)).count()
+            }
+            Configuration::Seats(..) => self.granted.len(),
+        };
+        if granted < configuration.quorum() {
             return None;
         }
         Some(if self.pre { Transition::Campaign(false) } else { Transition::Lead })

@@ -35,15 +35,18 @@ pub(super) fn hear(
     if !is_our_leader && !common.hears(from, incarnation, its_configuration) {
         return Ok(None);
     }
-    if let Directive::Append(append) = &directive {
-        check_log_id(common, append)?;
-    }
     if term == common.term && common.leader.as_ref().is_some_and(|leader| leader != from) {
         // Two leaders of one term: somebody voted twice. Nothing good can come of listening.
         return Err(CloseReason::OutOfPlace);
     }
     if matches!(directive, Directive::TimeoutNow { .. }) && !is_our_leader {
         return Ok(None);
+    }
+    if let Directive::Append(append) = &directive {
+        if !is_well_formed(append, &entries) {
+            return Err(CloseReason::Malformed);
+        }
+        check_log_id(common, append)?;
     }
     if !is_our_leader {
         common.enter(term, Some(from.clone()));
@@ -57,7 +60,7 @@ pub(super) fn hear(
     common.heard_leader = Some(common.now);
     common.rearm_election();
     match directive {
-        Directive::Append(append) => append_entries(common, from, &append, entries)?,
+        Directive::Append(append) => append_entries(common, from, &append, entries),
         Directive::Commit { commit, .. } => common.raise_commit(commit),
         Directive::Heartbeat(heartbeat) => confirm(common, from, &heartbeat),
         Directive::TimeoutNow { .. } => return Ok(Some(Transition::Campaign(true))),
@@ -79,22 +82,14 @@ fn check_log_id(common: &mut Common, append: &Append) -> Result<(), CloseReason>
     Ok(())
 }
 
-fn append_entries(
-    common: &mut Common,
-    from: &NodeId,
-    append: &Append,
-    entries: Vec<Entry>,
-) -> Result<(), CloseReason> {
-    if !is_well_formed(append, &entries) {
-        return Err(CloseReason::Malformed);
-    }
+fn append_entries(common: &mut Common, from: &NodeId, append: &Append, entries: Vec<Entry>) {
     if !common.log.holds(append.prev) {
         // An entry of a higher term than the leader has at or before that place cannot be in its log.
         let below = EntryId { index: Index(append.prev.index.0 - 1), term: append.prev.term };
         let hint = common.log.last_not_above(below);
         let conflict = Pledge::Conflict { term: common.term, probed: append.prev.index, hint };
         common.pledge_by_ballot(from, conflict);
-        return Ok(());
+        return;
     }
     let mut index = append.prev.index;
     for entry in entries {
@@ -103,7 +98,7 @@ fn append_entries(
             Some(term) if term == entry.term => continue,
             Some(_) if index <= common.commit => {
                 common.fault.get_or_insert(Fault::CommittedOverwritten { at: index });
-                return Ok(());
+                return;
             }
             // Only a proven conflict gives up what stands here.
             Some(_) => common.truncate_behind(Index(index.0 - 1)),
@@ -114,7 +109,6 @@ fn append_entries(
     // Only what this append has shown to be equal: what stands behind may be another leader's.
     common.acknowledge(index);
     common.raise_commit(append.commit.min(index));
-    Ok(())
 }
 
 /// What no honest leader sends is refused before anything is touched.

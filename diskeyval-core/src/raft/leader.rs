@@ -6,6 +6,7 @@ use alloc::vec::Vec;
 
 use crate::config::MAX_BATCH;
 use crate::entry::{Entry, Genesis, Payload};
+use crate::error::CloseReason;
 use crate::id::{ClusterId, EntryId, Incarnation, Index, NodeId, Term};
 use crate::members::{Configuration, Membership, Seat, StorageKind};
 use crate::raft::agree::Comparison;
@@ -30,6 +31,8 @@ pub(super) struct Leader {
     pub(super) rounds: Rounds,
     comparison: Comparison,
     transfer: Option<Transfer>,
+    /// Who no longer holds what it acknowledged. Nothing of it counts in this reign any more.
+    unfaithful: BTreeMap<NodeId, Incarnation>,
 }
 
 #[derive(Clone, Debug)]
@@ -59,6 +62,7 @@ impl Leader {
             rounds: Rounds::default(),
             comparison: Comparison::default(),
             transfer: None,
+            unfaithful: BTreeMap::new(),
         };
         let opening = if common.log.is_founded() {
             Payload::Noop
@@ -89,8 +93,9 @@ impl Leader {
     /// Followers most likely hold all that stands before this reign.
     pub(super) fn link_up(&mut self, common: &Common, peer: &NodeId, incarnation: Incarnation) {
         let configuration = common.configuration();
-        if !configuration.counts(peer, incarnation) && !configuration.has_empty_seat(peer) {
-            // Another incarnation than the one in the seat: it stays out.
+        let wanted = configuration.counts(peer, incarnation) || configuration.has_empty_seat(peer);
+        if !wanted || self.unfaithful.get(peer) == Some(&incarnation) {
+            // Another incarnation than the one in the seat stays out.
             self.followers.remove(peer);
             return;
         }
@@ -161,6 +166,9 @@ impl Leader {
     fn beat(&mut self, common: &mut Common) {
         self.heartbeat_at = common.now + common.heartbeat;
         self.comparison.beat(common.checkpoints.latest(), &common.id);
+        for follower in self.followers.values_mut() {
+            follower.progress.ask_again(common.now - common.election_timeout);
+        }
         let round = self.rounds.current().unwrap_or(0);
         self.ask_round(common, round);
     }
@@ -193,6 +201,12 @@ impl Leader {
     }
 
     // The own log.
+
+    /// Whether an entry of this reign is committed: from then on everything that was committed before is
+    /// applied here.
+    pub(super) fn is_established(&self, common: &Common) -> bool {
+        common.commit >= self.first
+    }
 
     /// Whether it takes what a program or a peer wants to write.
     pub(super) fn is_open(&self, common: &Common) -> bool {
@@ -231,17 +245,18 @@ impl Leader {
 
     // What followers say.
 
+    /// An error is the follower's guilt, and its link is to be closed.
     pub(super) fn hear(
         &mut self,
         common: &mut Common,
         from: &NodeId,
         incarnation: Incarnation,
         pledge: &Pledge,
-    ) {
-        let Some(follower) = self.followers.get_mut(from) else { return };
+    ) -> Result<(), CloseReason> {
+        let Some(follower) = self.followers.get_mut(from) else { return Ok(()) };
         let progress = &mut follower.progress;
         if !follower.linked || progress.incarnation != incarnation {
-            return;
+            return Ok(());
         }
         progress.heard = Some(common.now);
         match *pledge {
@@ -250,6 +265,12 @@ impl Leader {
                 if matched <= common.log.last().index {
                     progress.appended(matched);
                 }
+            }
+            Pledge::Conflict { probed, .. } if probed <= progress.matched => {
+                let matched = progress.matched;
+                self.followers.remove(from);
+                self.unfaithful.insert(from.clone(), incarnation);
+                return Err(CloseReason::WentBack { acknowledged: matched });
             }
             Pledge::Conflict { probed, hint, .. } => {
                 let meeting = common.log.last_not_above(hint).index;
@@ -268,6 +289,7 @@ impl Leader {
             }
             Pledge::VoteRequest(_) | Pledge::VoteReply { .. } => {}
         }
+        Ok(())
     }
 
     fn compare(
@@ -287,6 +309,8 @@ impl Leader {
         if let Some(verdict) = self.comparison.report(from, at, hash, members)
             && let Some(fault) = common.checkpoints.judge(verdict)
         {
+            // The others have to hear it before this node falls silent.
+            self.beat(common);
             common.fault.get_or_insert(fault);
         }
     }
@@ -319,7 +343,7 @@ impl Leader {
     /// Once the genesis is committed an ordinary entry follows at once, which founds the cluster for good.
     /// Then empty seats are filled, one at a time, by whoever has caught up.
     fn found_or_fill(&mut self, common: &mut Common) {
-        if common.commit < self.first {
+        if !self.is_established(common) {
             return;
         }
         if !common.log.is_founded() {
@@ -341,7 +365,7 @@ impl Leader {
     }
 
     fn confirm_reads(&mut self, common: &mut Common) {
-        if common.commit < self.first {
+        if !self.is_established(common) {
             return;
         }
         if self.rounds.is_due() {
@@ -389,7 +413,7 @@ impl Leader {
         let successor = self
             .voters(configuration)
             .filter(|(id, _)| self.followers.get(*id).is_some_and(|follower| follower.linked))
-            .max_by_key(|(_, progress)| progress.matched)
+            .max_by_key(|(_, progress)| (progress.matched, progress.heard))
             .map(|(id, _)| id.clone());
         let Some(to) = successor else { return false };
         common.metrics.transfers_started += 1;
@@ -428,7 +452,7 @@ fn next_append(
 ) -> Option<(Append, Vec<bytes::Bytes>)> {
     let last = common.log.last().index;
     let from = match &progress.replication {
-        Replication::Probe { asked: true, .. } => return None,
+        Replication::Probe { asked: Some(_), .. } => return None,
         Replication::Probe { next, .. } => *next,
         Replication::Stream { next, bytes, .. } if *next <= last && *bytes < common.append_window => *next,
         Replication::Stream { .. } => return None,
@@ -438,7 +462,7 @@ fn next_append(
     let entries = common.log.batch(from, MAX_BATCH);
     let sent_up_to = Index(prev.index.0 + entries.len() as u64);
     match &mut progress.replication {
-        Replication::Probe { asked, .. } => *asked = true,
+        Replication::Probe { asked, .. } => *asked = Some(common.now),
         Replication::Stream { next, in_flight, bytes } => {
             let size = entries.iter().map(|entry| entry.len()).sum();
             in_flight.push_back(InFlight { last: sent_up_to, bytes: size });

@@ -125,13 +125,10 @@ impl Log {
     /// The last entry at or below `hint.index` whose term is at most `hint.term`. Whoever holds a log that
     /// ends so cannot agree with us on anything behind it.
     pub(crate) fn last_not_above(&self, hint: EntryId) -> EntryId {
-        let mut index = hint.index.min(self.last().index);
-        loop {
-            match self.term(index) {
-                Some(term) if term <= hint.term || index == Index(0) => return EntryId { index, term },
-                _ => index = Index(index.0.saturating_sub(1)),
-            }
-        }
+        // Terms never decrease.
+        let not_above = self.entries.partition_point(|entry| entry.term <= hint.term) as u64;
+        let index = hint.index.min(Index(not_above));
+        EntryId { index, term: self.term(index).unwrap_or_default() }
     }
 
     /// Bytes of all entries, with what they cost beside.

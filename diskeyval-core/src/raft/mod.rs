@@ -64,6 +64,10 @@ enum Transition {
     Lead,
 }
 
+/// How far a term may be ahead of ours. No honest node gets there: elections at a rate of one each
+/// millisecond, unheard of here, would take seven weeks.
+const MAX_LEAP: u64 = 1 << 32;
+
 /// A leader cannot take it now: there is none here, or it hands over, or the cluster is not founded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct NotNow;
@@ -136,7 +140,7 @@ impl Raft {
     /// A message came. An error is the sender's guilt, and its link is to be closed.
     pub(crate) fn receive(&mut self, from: &NodeId, message: Received) -> Result<(), CloseReason> {
         let Some(&incarnation) = self.common.links.get(from) else { return Ok(()) };
-        if message.term() > Term::LIMIT {
+        if message.term().0 > self.common.term.0.saturating_add(MAX_LEAP) {
             return Err(CloseReason::Malformed);
         }
         let next = match message {
@@ -146,34 +150,34 @@ impl Raft {
             Received::Pledge(Pledge::VoteRequest(request)) => {
                 follower::vote(&mut self.common, &self.role, from, incarnation, &request)
             }
-            Received::Pledge(pledge) => self.hear_pledge(from, incarnation, pledge),
+            Received::Pledge(pledge) => self.hear_pledge(from, incarnation, pledge)?,
         };
         self.follow_up(next);
         Ok(())
     }
 
-    fn hear_pledge(&mut self, from: &NodeId, incarnation: Incarnation, pledge: Pledge) -> Option<Transition> {
-        let (term, refused) = match &pledge {
-            Pledge::VoteRequest(_) => return None,
-            Pledge::VoteReply { term, granted, .. } => (*term, !granted),
-            Pledge::Appended { term, .. }
-            | Pledge::Conflict { term, .. }
-            | Pledge::Confirmed { term, .. } => (*term, true),
-        };
-        if term > self.common.term && refused {
-            // Only who may count for us moves our term.
-            let named = self.common.configuration().has_member(from);
-            return named.then_some(Transition::Follow(term, None));
+    fn hear_pledge(
+        &mut self,
+        from: &NodeId,
+        incarnation: Incarnation,
+        pledge: Pledge,
+    ) -> Result<Option<Transition>, CloseReason> {
+        let term = pledge.term();
+        if term > self.common.term && !matches!(pledge, Pledge::VoteReply { granted: true, .. }) {
+            // Only who counts for us, or is about to, moves our term.
+            let configuration = self.common.configuration();
+            let named = configuration.counts(from, incarnation) || configuration.has_empty_seat(from);
+            return Ok(named.then_some(Transition::Follow(term, None)));
         }
         match (&mut self.role, pledge) {
             (Role::Candidate(candidate), Pledge::VoteReply { term, pre, granted: true }) => {
-                candidate.granted(&self.common, from, incarnation, term, pre)
+                Ok(candidate.granted(&self.common, from, incarnation, term, pre))
             }
             (Role::Leader(leader), pledge) if term == self.common.term => {
-                leader.hear(&mut self.common, from, incarnation, &pledge);
-                None
+                leader.hear(&mut self.common, from, incarnation, &pledge)?;
+                Ok(None)
             }
-            _ => None,
+            _ => Ok(None),
         }
     }
 
@@ -185,6 +189,11 @@ impl Raft {
             }
             _ => Err(NotNow),
         }
+    }
+
+    /// Whether this node leads, and all that was committed before its reign is applied here.
+    pub(crate) fn is_established(&self) -> bool {
+        matches!(&self.role, Role::Leader(leader) if leader.is_established(&self.common))
     }
 
     /// Whether a proposal would be taken now.
@@ -498,15 +507,31 @@ mod tests {
     #[test]
     fn numbers_that_no_honest_node_reaches_are_refused_and_overflow_nothing() {
         let mut raft = leader();
-        for term in [u64::MAX, Term::LIMIT.0 + 1] {
+        for term in [u64::MAX, MAX_LEAP + 2] {
             let pledge = Pledge::VoteReply { term: Term(term), pre: false, granted: false };
             assert_eq!(raft.receive(&id("b"), Received::Pledge(pledge)), Err(CloseReason::Malformed));
         }
         let hint = EntryId::new(u64::MAX, u64::MAX);
-        tell(&mut raft, "b", Pledge::Conflict { term: Term(1), probed: Index(u64::MAX), hint });
+        tell(&mut raft, "c", Pledge::Conflict { term: Term(1), probed: Index(u64::MAX), hint });
         tell(&mut raft, "b", Pledge::Appended { term: Term(1), matched: Index(u64::MAX) });
         settle(&mut raft);
         assert!(raft.is_leader());
+    }
+
+    #[test]
+    fn a_follower_that_refuses_what_it_acknowledged_is_cut_and_counts_no_more() {
+        let mut raft = leader();
+        let index = raft.propose(Payload::Noop).expect("it leads");
+        settle(&mut raft);
+        let hint = EntryId::default();
+        let conflict = Pledge::Conflict { term: Term(1), probed: Index(1), hint };
+        let refused = raft.receive(&id("b"), Received::Pledge(conflict));
+        assert_eq!(refused, Err(CloseReason::WentBack { acknowledged: Index(1) }));
+        raft.link_down(&id("b"));
+        raft.link_up(&id("b"), Incarnation(2));
+        tell(&mut raft, "b", Pledge::Appended { term: Term(1), matched: index });
+        settle(&mut raft);
+        assert!(raft.commit() < index);
     }
 
     #[test]

@@ -28,8 +28,8 @@ pub(crate) enum Replication {
     /// It is not known where its log meets ours: one append at a time.
     Probe {
         next: Index,
-        /// Whether an append is on its way.
-        asked: bool,
+        /// Since when an append is on its way.
+        asked: Option<Instant>,
     },
     /// Its log meets ours: appends are sent without waiting, as far as the window allows.
     Stream { next: Index, in_flight: VecDeque<InFlight>, bytes: usize },
@@ -50,7 +50,7 @@ impl Progress {
         Progress {
             incarnation,
             matched,
-            replication: Replication::Probe { next, asked: false },
+            replication: Replication::Probe { next, asked: None },
             told_commit: Index(0),
             heard: None,
             asked_round: 0,
@@ -77,18 +77,27 @@ impl Progress {
         news
     }
 
+    /// An append that was sent before `then` and never answered is sent again, if the follower has said
+    /// anything since: it may have come before the follower listened to us (see `Common::hears`).
+    pub(crate) fn ask_again(&mut self, then: Instant) {
+        let heard = self.heard;
+        if let Replication::Probe { asked, .. } = &mut self.replication {
+            asked.take_if(|at| *at <= then && heard.is_some_and(|heard| heard > *at));
+        }
+    }
+
     /// It says that its log does not hold `probed`; ours may meet it at `meeting`. Tells whether that was
     /// an answer to what is asked now, and not a late one.
     pub(crate) fn conflicted(&mut self, probed: Index, meeting: Index) -> bool {
         let current = match &self.replication {
-            Replication::Probe { next, asked } => *asked && probed.next() == *next,
+            Replication::Probe { next, asked } => asked.is_some() && probed.next() == *next,
             Replication::Stream { .. } => probed > self.matched,
         };
         if current {
             // Never below what is known to match, and always below what was just refused.
             let below = Index(probed.0.saturating_sub(1));
             let next = meeting.min(below).max(self.matched).next();
-            self.replication = Replication::Probe { next, asked: false };
+            self.replication = Replication::Probe { next, asked: None };
             // It did not take the commit index of the append that it refused.
             self.told_commit = self.matched.min(self.told_commit);
         }
@@ -102,7 +111,7 @@ mod tests {
 
     fn probing(next: u64) -> Progress {
         let mut progress = Progress::new(Incarnation(1), Index(0), Index(next));
-        progress.replication = Replication::Probe { next: Index(next), asked: true };
+        progress.replication = Replication::Probe { next: Index(next), asked: Some(Instant::ZERO) };
         progress
     }
 
@@ -132,8 +141,8 @@ mod tests {
             "a hint that would not move it down is not believed"
         );
         let Replication::Probe { next, asked } = &mut progress.replication else { panic!() };
-        assert_eq!((*next, *asked), (Index(7), false));
-        *asked = true;
+        assert_eq!((*next, *asked), (Index(7), None));
+        *asked = Some(Instant::ZERO);
         progress.matched = Index(4);
         assert!(progress.conflicted(Index(6), Index(0)));
         assert!(matches!(progress.replication, Replication::Probe { next: Index(5), .. }));

@@ -74,7 +74,7 @@ fn pledge(pledge: &Pledge) -> String {
 
 fn service(service: &Service, payload: &Bytes) -> String {
     match service {
-        Service::OpenSession { .. } => "open-session".into(),
+        Service::OpenSession => "open-session".into(),
         Service::Write { attempt, .. } => {
             let write = Entry::parse(payload.clone()).map(|entry| self::payload(&entry.payload));
             format!("please {} (attempt {attempt})", write.unwrap_or_else(|_| "?".into()))
