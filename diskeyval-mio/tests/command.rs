@@ -78,10 +78,21 @@ fn until(what: &str, mut holds: impl FnMut() -> bool) {
     }
 }
 
-/// Ports that were free a moment ago, all of them at once.
+/// Ports that are free, each given once. They are none of those that systems give to whoever dials (from
+/// 32768 on, or 49152): such a one, once let go, could be taken by a connection before its node starts.
 fn ports<const N: usize>() -> [u16; N] {
-    let listeners = [(); N].map(|()| TcpListener::bind("127.0.0.1:0").expect("a free port"));
-    listeners.map(|listener| listener.local_addr().expect("bound").port())
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    [(); N].map(|()| {
+        loop {
+            // Another run of these tests begins elsewhere.
+            let place =
+                std::process::id().wrapping_mul(61).wrapping_add(NEXT.fetch_add(1, Ordering::Relaxed));
+            let port = 10_000 + u16::try_from(place % 20_000).expect("small");
+            if TcpListener::bind(("127.0.0.1", port)).is_ok() {
+                return port;
+            }
+        }
+    })
 }
 
 /// A node in a process of its own.
