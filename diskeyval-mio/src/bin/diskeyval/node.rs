@@ -47,6 +47,8 @@ pub(crate) fn run(args: &NodeArgs) -> Result<(), Failure> {
     let fault = node.fault();
     node.end();
     session.wait_idle(LAST_ANSWER);
+    // The prompt may have been about to take the terminal when the end was asked for.
+    terminal::restore();
     match ended {
         Ending::Quit if !at_terminal => {
             // Whoever asked may have left without waiting.
