@@ -78,10 +78,21 @@ fn until(what: &str, mut holds: impl FnMut() -> bool) {
     }
 }
 
-/// Ports that were free a moment ago, all of them at once.
+/// Ports that are free, each given once. They are none of those that systems give to whoever dials (from
+/// 32768 on, or 49152): such a one, once let go, could be taken by a connection before its node starts.
 fn ports<const N: usize>() -> [u16; N] {
-    let listeners = [(); N].map(|()| TcpListener::bind("127.0.0.1:0").expect("a free port"));
-    listeners.map(|listener| listener.local_addr().expect("bound").port())
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    [(); N].map(|()| {
+        loop {
+            // Another run of these tests begins elsewhere.
+            let place =
+                std::process::id().wrapping_mul(61).wrapping_add(NEXT.fetch_add(1, Ordering::Relaxed));
+            let port = 10_000 + u16::try_from(place % 20_000).expect("small");
+            if TcpListener::bind(("127.0.0.1", port)).is_ok() {
+                return port;
+            }
+        }
+    })
 }
 
 /// A node in a process of its own.
@@ -439,6 +450,65 @@ fn a_node_goes_on_when_stdin_ends() {
     n2.set("k", "v");
     n1.signal(Signal::TERM);
     assert_eq!(n1.ended().code(), Some(0));
+}
+
+// ---- The prompt ---------------------------------------------------------------------------------------
+
+#[cfg(target_os = "linux")]
+#[test]
+fn at_a_terminal_there_is_a_prompt_and_the_terminal_is_given_back() {
+    use std::fs::File;
+    use std::io::Read;
+
+    use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
+    use rustix::termios::tcgetattr;
+
+    let dir = Scratch::with_certs(&["solo"]);
+    let ours = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).expect("a terminal");
+    grantpt(&ours).and_then(|()| unlockpt(&ours)).expect("a terminal");
+    let path = ptsname(&ours, Vec::new()).expect("a terminal").into_string().expect("text");
+    // Held open here: what is read from a terminal that nobody has open is an error.
+    let theirs = File::options().read(true).write(true).open(path).expect("a terminal");
+    let end = || theirs.try_clone().expect("a terminal");
+    let found = tcgetattr(&theirs).expect("a terminal").local_modes;
+    let mut child = diskeyval()
+        .args(["node", "--id", "solo", "--listen", "127.0.0.1:0", "--certs", dir.path()])
+        .env("TERM", "xterm")
+        .stdin(end())
+        .stdout(end())
+        .stderr(end())
+        .spawn()
+        .expect("it runs");
+
+    let mut ours = File::from(ours);
+    let mut reader = ours.try_clone().expect("a terminal");
+    let (sender, shown) = mpsc::channel();
+    thread::spawn(move || {
+        let mut chunk = [0; 4096];
+        while let Ok(count @ 1..) = reader.read(&mut chunk) {
+            if sender.send(text(&chunk[..count])).is_err() {
+                break;
+            }
+        }
+    });
+    let mut screen = String::new();
+    let mut wait_for = |what: &str| {
+        while !screen.contains(what) {
+            screen += &shown.recv_timeout(PATIENCE).unwrap_or_else(|_| panic!("no {what:?} in {screen:?}"));
+        }
+    };
+    wait_for("solo> ");
+    wait_for("this node leads");
+    ours.write_all(b"set a b\rget a\rhelp\r").expect("a terminal");
+    wait_for("value b");
+    wait_for("cas K OLD NEW");
+    ours.write_all(b"unfinished").expect("a terminal");
+    wait_for("unfinished");
+    // What was typed may have been shown by the terminal itself, before the prompt took over.
+    until("the prompt is there", || tcgetattr(&theirs).expect("a terminal").local_modes != found);
+    kill_process(Pid::from_child(&child), Signal::TERM).expect("a process that runs");
+    assert_eq!(child.wait().expect("a child").code(), Some(0));
+    assert_eq!(tcgetattr(&theirs).expect("a terminal").local_modes, found);
 }
 
 // ---- Bad input ----------------------------------------------------------------------------------------

@@ -29,7 +29,7 @@ pub(crate) fn serve(node: &Node, mut editor: DefaultEditor, session: &Session) -
     let prompt = format!("{}> ", node.id());
     let mut out = io::stdout();
     writeln!(out, "`help` lists the commands, `quit` ends the node.")?;
-    loop {
+    while !session.is_ending() {
         let line = match editor.readline(&prompt) {
             Ok(line) => line,
             Err(ReadlineError::Eof | ReadlineError::Interrupted) => return Ok(()),
@@ -45,6 +45,7 @@ pub(crate) fn serve(node: &Node, mut editor: DefaultEditor, session: &Session) -
             Err(why) => writeln!(out, "{}", answer::mistake(&why))?,
         }
     }
+    Ok(())
 }
 
 fn help(out: &mut impl Write) -> io::Result<()> {

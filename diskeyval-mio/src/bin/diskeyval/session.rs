@@ -43,6 +43,11 @@ impl Session {
         again
     }
 
+    /// Whether the end has been asked for.
+    pub(crate) fn is_ending(&self) -> bool {
+        self.ending.load(Ordering::Acquire)
+    }
+
     /// From now on, and until what is returned is dropped, somebody waits for an answer.
     pub(crate) fn busy(&self) -> Busy<'_> {
         *self.lock() = true;

@@ -56,14 +56,14 @@ pub(crate) fn remember() {
 }
 
 /// Leaves the prompt: notices go to stderr, and the terminal is given back as it was found. Without a prompt
-/// this does nothing.
+/// this does nothing; doing it again does no harm.
 pub(crate) fn restore() {
     let prompt = BESIDE_THE_PROMPT.lock().unwrap_or_else(PoisonError::into_inner).take();
     #[cfg(unix)]
-    if let Some(found) = FOUND.lock().unwrap_or_else(PoisonError::into_inner).take() {
+    if let Some(found) = &*FOUND.lock().unwrap_or_else(PoisonError::into_inner) {
         use rustix::termios::{OptionalActions, tcsetattr};
         // If the terminal is gone, so is the need.
-        let _ = tcsetattr(io::stdin(), OptionalActions::Now, &found);
+        let _ = tcsetattr(io::stdin(), OptionalActions::Now, found);
     }
     if prompt.is_some() {
         // Away from what was being typed.
