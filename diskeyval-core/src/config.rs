@@ -115,9 +115,9 @@ impl fmt::Debug for Tls {
 #[serde(rename_all = "camelCase", default, deny_unknown_fields)]
 #[non_exhaustive]
 pub struct Limits {
-    /// The longest key, in bytes. Default: 4 KiB.
+    /// The longest key, in bytes; at most 64 KiB. Default: 4 KiB.
     pub max_key: usize,
-    /// The longest value, in bytes. Default: 1 MiB.
+    /// The longest value, in bytes; at most 16 MiB. Default: 1 MiB.
     pub max_value: usize,
     /// Writes of this node that wait for their answer. Default: 4096.
     pub max_writes: usize,
@@ -311,21 +311,21 @@ impl Limits {
     fn check(&self) -> Result<(), ConfigError> {
         const GIB: usize = 1 << 30;
         let ranges = [
-            ("maxKey", self.max_key, 1, 1 << 16, "1 to 65,536 bytes"),
-            ("maxValue", self.max_value, 1, 64 << 20, "1 byte to 64 MiB"),
+            ("maxKey", self.max_key, 1, MAX_KEY, "1 to 65,536 bytes"),
+            ("maxValue", self.max_value, 1, MAX_VALUE, "1 byte to 16 MiB"),
             ("maxWrites", self.max_writes, 1, 1 << 20, "1 to 1,048,576"),
             ("maxReads", self.max_reads, 1, 1 << 24, "1 to 16,777,216"),
             ("maxStrangers", self.max_strangers, 1, 1 << 16, "1 to 65,536"),
             ("logBytes", self.log_bytes, 1 << 16, usize::MAX, "at least 64 KiB"),
-            ("sendBuffer", self.send_buffer, 1 << 16, GIB, "64 KiB to 1 GiB"),
         ];
         for (limit, given, from, to, must) in ranges {
             if given < from || given > to {
                 return Err(ConfigError::BadLimit { limit, given, must });
             }
         }
-        // One write of the largest size must fit everywhere, or it would be refused for ever.
-        let largest = self.max_key + self.max_value;
+        // One write of the largest size (a compare-and-set on a value) must fit everywhere, or it would be
+        // refused for ever.
+        let largest = self.max_key + 2 * self.max_value;
         for (limit, given) in [
             ("maxWriteBytes", self.max_write_bytes),
             ("maxUncommitted", self.max_uncommitted),
@@ -335,19 +335,29 @@ impl Limits {
                 return Err(ConfigError::BadLimit {
                     limit,
                     given,
-                    must: "at least maxKey + maxValue, at most 1 GiB",
+                    must: "at least maxKey + 2 maxValue, at most 1 GiB",
                 });
             }
         }
+        if self.send_buffer < 2 * self.append_window || self.send_buffer > 2 * GIB {
+            let (limit, given) = ("sendBuffer", self.send_buffer);
+            return Err(ConfigError::BadLimit {
+                limit,
+                given,
+                must: "at least twice appendWindow, at most 2 GiB",
+            });
+        }
         Ok(())
     }
-
-    /// The largest frame that a peer may send, in bytes: one entry of the largest size, or a batch of
-    /// small ones, with room for headers.
-    pub(crate) fn max_frame(&self) -> usize {
-        (self.max_key + self.max_value).max(MAX_BATCH) + 4096
-    }
 }
+
+/// The longest key and value that any member can be configured to take.
+const MAX_KEY: usize = 1 << 16;
+const MAX_VALUE: usize = 16 << 20;
+
+/// The largest frame that a member may send. It does not depend on the limits of the receiver: members may
+/// have different ones, and what a leader has put into the log must reach everybody.
+pub(crate) const MAX_FRAME: usize = MAX_KEY + 2 * MAX_VALUE + MAX_BATCH + 4096;
 
 /// How many bytes of entries are cut into one frame, unless a single entry has more.
 pub(crate) const MAX_BATCH: usize = 256 << 10;

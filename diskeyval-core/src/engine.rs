@@ -1,6 +1,8 @@
 //! The one type that a driver, a simulator or a fuzzer drives. It wires the parts together and decides
 //! nothing itself.
 
+mod standing;
+
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use alloc::string::{String, ToString};
@@ -10,7 +12,7 @@ use core::time::Duration;
 use bytes::Bytes;
 
 use crate::config::{Limits, Settings};
-use crate::desk::{Desk, Route, check_part, check_size, in_the_way};
+use crate::desk::{Desk, Route, check_part, check_size};
 use crate::entry::{Entry, OVERHEAD, Payload, Write};
 use crate::error::{CloseReason, Fault, Refusal};
 use crate::founding::{Founding, Verdict};
@@ -19,8 +21,8 @@ use crate::io::{Answer, Effect, Event, Input, Read, Request};
 use crate::kv::{Applied, Machine, Owner};
 use crate::mesh::{Delivery, Heard, Mesh, Service, Turned};
 use crate::prng::{Prng, Seed};
-use crate::raft::{Asker, Configuration, Raft};
-use crate::status::{MemberStatus, Metrics, Standing, Status};
+use crate::raft::{Asker, Raft};
+use crate::status::Metrics;
 use crate::time::{Deadline, Instant, Timer};
 
 /// One node: consensus, state, links and pending requests, without any IO.
@@ -185,93 +187,6 @@ impl Engine {
         self.raft.metrics().plus(self.mesh.metrics).plus(self.desk.metrics)
     }
 
-    /// What this node knows of itself and its peers.
-    pub fn status(&self) -> Status {
-        let last = self.raft.log().last();
-        let configuration = self.raft.configuration();
-        let seat = |id: &NodeId| match configuration {
-            Configuration::Seats(_, members) => members.seat(id).and_then(|seat| seat.bound),
-            Configuration::ByName(_) => None,
-        };
-        let own = MemberStatus {
-            node_id: self.id.clone(),
-            address: self.own_address.clone(),
-            seat: seat(&self.id),
-            linked: true,
-            trouble: None,
-            matched: self.raft.is_leader().then_some(last.index),
-            heard: None,
-        };
-        let peers = self.mesh.peers().map(|peer| {
-            let progress = self.raft.progress(peer.id);
-            MemberStatus {
-                node_id: peer.id.clone(),
-                address: peer.address.to_string(),
-                seat: seat(peer.id),
-                linked: peer.linked,
-                trouble: peer.trouble.filter(|_| !peer.linked).map(ToString::to_string),
-                matched: progress.map(|progress| progress.matched),
-                heard: progress.and_then(|progress| progress.heard).map(|at| self.now.since(at)),
-            }
-        });
-        let mut members: Vec<MemberStatus> = core::iter::once(own).chain(peers).collect();
-        members.sort_by(|left, right| left.node_id.cmp(&right.node_id));
-        Status {
-            node_id: self.id.clone(),
-            incarnation: self.incarnation,
-            cluster_id: self
-                .raft
-                .log()
-                .genesis()
-                .filter(|_| self.raft.is_founded())
-                .map(|genesis| genesis.cluster),
-            standing: self.standing(),
-            role: self.raft.role(),
-            term: self.raft.term(),
-            leader: self.raft.leader().cloned(),
-            last_index: last.index,
-            last_term: last.term,
-            commit_index: self.raft.commit(),
-            last_applied: self.kv.applied(),
-            keys: self.kv.keys(),
-            log_bytes: self.raft.log().bytes(),
-            state_hash: self.kv.hash(),
-            members,
-        }
-    }
-
-    fn standing(&self) -> Standing {
-        match &self.phase {
-            Phase::Running => {}
-            Phase::Stopping(_) | Phase::Stopped => return Standing::Stopping,
-            Phase::Halted(fault) => return Standing::Halted(fault.to_string()),
-        }
-        if self.admitted {
-            return Standing::Member;
-        }
-        if let Configuration::Seats(_, members) = self.raft.configuration()
-            && self.raft.is_founded()
-        {
-            let text = match members.seat(&self.id).and_then(|seat| seat.bound) {
-                Some(bound) if bound == self.incarnation => {
-                    "its seat is filled, and the entry not committed yet"
-                }
-                Some(_) => AMNESIA,
-                None => "its seat is empty; the leader fills it once this node has caught up",
-            };
-            return Standing::Waiting(text.into());
-        }
-        match self.founding.judge(self.now, self.mesh.peers()) {
-            Verdict::Allowed => {
-                Standing::Founding("ready to found the cluster; waiting for a majority".into())
-            }
-            Verdict::Wait(why) | Verdict::Disagreement(why) => Standing::Founding(why),
-            Verdict::Founded(by) => {
-                Standing::Waiting(alloc::format!("{by} belongs to a founded cluster: {AMNESIA}"))
-            }
-        }
-    }
-
     // One turn.
 
     fn take(&mut self, input: Input) {
@@ -393,6 +308,9 @@ impl Engine {
         let incarnation =
             if node == self.id { Some(self.incarnation) } else { self.raft.linked_incarnation(&node) };
         let Some(incarnation) = incarnation else { return false };
+        if self.check_room(node.as_str().len()).is_err() {
+            return false;
+        }
         self.raft.propose(Payload::OpenSession(Owner { node, incarnation, boot })).is_ok()
     }
 
@@ -405,14 +323,20 @@ impl Engine {
         if foreign || check_size(&write.command, &self.limits).is_err() {
             return Err(Turned::Invalid);
         }
-        let size = write.command.payload() + OVERHEAD;
-        if self.raft.log().untaken_bytes() + size > self.limits.max_uncommitted {
-            return Err(Turned::Overloaded);
-        }
+        self.check_room(write.command.payload())?;
+        self.raft.propose(Payload::Write(write)).map(drop).map_err(|_| Turned::NotLeader)
+    }
+
+    /// Whether the limits leave room for an entry in the log.
+    fn check_room(&self, payload: usize) -> Result<(), Turned> {
+        let size = payload + OVERHEAD;
         if self.raft.log().bytes() + size > self.limits.log_bytes {
             return Err(Turned::LogFull);
         }
-        self.raft.propose(Payload::Write(write)).map(drop).map_err(|_| Turned::NotLeader)
+        if self.raft.log().untaken_bytes() + size > self.limits.max_uncommitted {
+            return Err(Turned::Overloaded);
+        }
+        Ok(())
     }
 
     fn finish_turn(&mut self) {
@@ -579,25 +503,6 @@ impl Engine {
         }
     }
 
-    /// Why what has used up its time could not be served.
-    fn refusal(&self) -> Refusal {
-        match self.standing() {
-            Standing::Founding(why) => Refusal::NoQuorum { why },
-            Standing::Waiting(why) => Refusal::NotAdmitted { why },
-            Standing::Member | Standing::Stopping | Standing::Halted(_) => {
-                let troubles: Vec<String> = self
-                    .mesh
-                    .peers()
-                    .filter(|peer| !peer.linked)
-                    .map(|peer| alloc::format!("{}: {}", peer.id, peer.trouble.unwrap_or("not reached yet")))
-                    .collect();
-                let members = self.mesh.peers().count() + 1;
-                let linked = members - troubles.len();
-                Refusal::NoQuorum { why: in_the_way(self.raft.leader(), linked, members, &troubles) }
-            }
-        }
-    }
-
     /// W8: every transition is told once, on followers too.
     fn tell_leader(&mut self) {
         let (told, told_term) = &self.told_leader;
@@ -633,10 +538,6 @@ impl Engine {
         self.phase = Phase::Halted(fault);
     }
 }
-
-/// What a node is told that has lost its memory.
-const AMNESIA: &str = "its seat is bound to an earlier life of this node; a memory-only node that restarts \
-    has lost what it promised, and stays out";
 
 impl<'e> Turn<'e> {
     /// Gives the engine something that has arrived. Never fails: guilt becomes an effect.

@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::id::{ClusterId, Incarnation, NodeId, Term};
 use crate::kv::{Command, Expect, Owner, SessionId};
-use crate::raft::{Membership, StorageKind};
+use crate::members::{Membership, StorageKind};
 
 /// What an entry says.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -280,7 +280,7 @@ pub(crate) fn read_batch(mut bytes: &[u8]) -> Result<Vec<Entry>, NotAnEntry> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::raft::Seat;
+    use crate::members::Seat;
     use proptest::prelude::*;
 
     fn members() -> Membership {

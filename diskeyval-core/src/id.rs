@@ -128,14 +128,17 @@ number! {
 }
 
 impl Term {
+    /// No honest node gets this far: an election every nanosecond would take more than a century.
+    pub(crate) const LIMIT: Term = Term(1 << 62);
+
     pub(crate) fn next(self) -> Term {
-        Term(self.0 + 1)
+        Term(self.0.saturating_add(1))
     }
 }
 
 impl Index {
     pub(crate) fn next(self) -> Index {
-        Index(self.0 + 1)
+        Index(self.0.saturating_add(1))
     }
 }
 

@@ -16,6 +16,7 @@ mod id;
 pub mod identity;
 mod io;
 mod kv;
+mod members;
 mod mesh;
 mod prng;
 mod raft;

@@ -5,6 +5,7 @@
 //! before you keep it. The commands are those of [`run_command`]; `docs/src/scripts.md` explains them.
 
 mod print;
+mod soak;
 mod world;
 
 use std::fmt::Write as _;

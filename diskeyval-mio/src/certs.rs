@@ -511,7 +511,7 @@ impl std::error::Error for CertsError {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, any(feature = "ring", feature = "aws-lc-rs")))]
 mod tests {
     use std::sync::atomic::{AtomicU32, Ordering};
 

@@ -441,6 +441,64 @@ fn a_node_goes_on_when_stdin_ends() {
     assert_eq!(n1.ended().code(), Some(0));
 }
 
+// ---- The prompt ---------------------------------------------------------------------------------------
+
+#[cfg(target_os = "linux")]
+#[test]
+fn at_a_terminal_there_is_a_prompt_and_the_terminal_is_given_back() {
+    use std::fs::File;
+    use std::io::Read;
+
+    use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
+    use rustix::termios::tcgetattr;
+
+    let dir = Scratch::with_certs(&["solo"]);
+    let ours = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).expect("a terminal");
+    grantpt(&ours).and_then(|()| unlockpt(&ours)).expect("a terminal");
+    let path = ptsname(&ours, Vec::new()).expect("a terminal").into_string().expect("text");
+    // Held open here: what is read from a terminal that nobody has open is an error.
+    let theirs = File::options().read(true).write(true).open(path).expect("a terminal");
+    let end = || theirs.try_clone().expect("a terminal");
+    let found = tcgetattr(&theirs).expect("a terminal").local_modes;
+    let mut child = diskeyval()
+        .args(["node", "--id", "solo", "--listen", "127.0.0.1:0", "--certs", dir.path()])
+        .env("TERM", "xterm")
+        .stdin(end())
+        .stdout(end())
+        .stderr(end())
+        .spawn()
+        .expect("it runs");
+
+    let mut ours = File::from(ours);
+    let mut reader = ours.try_clone().expect("a terminal");
+    let (sender, shown) = mpsc::channel();
+    thread::spawn(move || {
+        let mut chunk = [0; 4096];
+        while let Ok(count @ 1..) = reader.read(&mut chunk) {
+            if sender.send(text(&chunk[..count])).is_err() {
+                break;
+            }
+        }
+    });
+    let mut screen = String::new();
+    let mut wait_for = |what: &str| {
+        while !screen.contains(what) {
+            screen += &shown.recv_timeout(PATIENCE).unwrap_or_else(|_| panic!("no {what:?} in {screen:?}"));
+        }
+    };
+    wait_for("solo> ");
+    wait_for("this node leads");
+    ours.write_all(b"set a b\rget a\rhelp\r").expect("a terminal");
+    wait_for("value b");
+    wait_for("cas K OLD NEW");
+    ours.write_all(b"unfinished").expect("a terminal");
+    wait_for("unfinished");
+    assert_ne!(tcgetattr(&theirs).expect("a terminal").local_modes, found);
+    kill_process(Pid::from_child(&child), Signal::TERM).expect("a process that runs");
+    assert_eq!(child.wait().expect("a child").code(), Some(0));
+    assert_eq!(tcgetattr(&theirs).expect("a terminal").local_modes, found);
+}
+
 // ---- Bad input ----------------------------------------------------------------------------------------
 
 #[test]

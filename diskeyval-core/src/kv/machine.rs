@@ -9,7 +9,7 @@ use crate::io::Change;
 use crate::kv::map::Map;
 use crate::kv::sessions::{Sessions, Verdict};
 use crate::kv::{Command, Expect, Outcome, Owner, SessionId, Versioned, View};
-use crate::raft::Membership;
+use crate::members::Membership;
 
 /// How many entries lie between two indexes at which states are compared.
 pub(crate) const CHECKPOINT_EVERY: u64 = 1024;
@@ -193,7 +193,7 @@ mod tests {
     use super::*;
     use crate::entry::Genesis;
     use crate::id::{Incarnation, NodeId};
-    use crate::raft::{Seat, StorageKind};
+    use crate::members::{Seat, StorageKind};
 
     fn bytes(text: &'static str) -> Bytes {
         Bytes::from_static(text.as_bytes())

@@ -5,6 +5,8 @@
 
 mod frame;
 mod link;
+#[cfg(test)]
+mod tests;
 mod wire;
 
 use alloc::collections::{BTreeMap, VecDeque};
@@ -15,13 +17,14 @@ use core::time::Duration;
 use bytes::Bytes;
 use xxhash_rust::xxh3::Xxh3;
 
-use crate::config::{Address, Limits, Settings};
+use crate::config::{Address, Limits, MAX_FRAME, Settings};
 use crate::error::{CloseReason, DialError};
 use crate::id::{ClusterId, ConnId, DialId, Incarnation, NodeId};
 use crate::identity::Identity;
 use crate::io::{Effect, Event, Origin};
+use crate::members::StorageKind;
 use crate::prng::Prng;
-use crate::raft::{Outgoing, Received, StorageKind};
+use crate::raft::{Outgoing, Received};
 use crate::status::Metrics;
 use crate::time::{Deadline, Instant, Timer};
 
@@ -328,11 +331,10 @@ impl Mesh {
             }
             self.shut(former, CloseReason::Replaced, true);
         }
-        let max_frame = self.limits.max_frame();
         let (Some(link), Some(peer)) = (self.links.get_mut(&conn), self.peers.get_mut(&who)) else {
             return Ok(());
         };
-        link.raise(partner, max_frame);
+        link.raise(partner, MAX_FRAME);
         link.heard = self.now;
         peer.link = Some(conn);
         peer.trouble = None;
@@ -443,7 +445,7 @@ impl Mesh {
             .map(|(conn, _)| *conn)
             .collect();
         for conn in silent {
-            let full = self.links.get(&conn).is_some_and(|link| link.unsent > 0);
+            let full = self.links.get(&conn).is_some_and(|link| link.unsent >= self.limits.send_buffer / 2);
             self.shut(conn, if full { CloseReason::NotReading } else { CloseReason::Silent }, true);
         }
         for link in self.links.values_mut() {

@@ -10,8 +10,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::entry::{read_batch, write_batch, write_head};
 use crate::id::{ClusterId, Incarnation, Index, NodeId};
+use crate::members::StorageKind;
 use crate::mesh::frame;
-use crate::raft::{Directive, Outgoing, Pledge, Received, StorageKind};
+use crate::raft::{Directive, Outgoing, Pledge, Received};
 
 /// The versions of the protocol that this code speaks, from and to.
 pub(crate) const VERSIONS: (u16, u16) = (1, 1);

@@ -158,7 +158,7 @@ impl Log {
 mod tests {
     use super::*;
     use crate::id::{ClusterId, Incarnation, NodeId};
-    use crate::raft::{Membership, Seat, StorageKind};
+    use crate::members::{Membership, Seat, StorageKind};
 
     fn genesis() -> Payload {
         let seat = Seat { id: NodeId::new("a").expect("a good name"), bound: Some(Incarnation(1)) };

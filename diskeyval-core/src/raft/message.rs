@@ -103,6 +103,28 @@ pub(crate) enum Outgoing {
     Pledge(Pledge),
 }
 
+impl Received {
+    /// The term that it speaks of.
+    pub(crate) fn term(&self) -> Term {
+        match self {
+            Received::Directive(directive, _) => directive.term(),
+            Received::Pledge(pledge) => pledge.term(),
+        }
+    }
+}
+
+impl Pledge {
+    pub(crate) fn term(&self) -> Term {
+        match self {
+            Pledge::VoteRequest(request) => request.term,
+            Pledge::VoteReply { term, .. }
+            | Pledge::Appended { term, .. }
+            | Pledge::Conflict { term, .. }
+            | Pledge::Confirmed { term, .. } => *term,
+        }
+    }
+}
+
 impl Directive {
     pub(crate) fn term(&self) -> Term {
         match self {

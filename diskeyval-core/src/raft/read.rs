@@ -7,6 +7,7 @@
 
 use alloc::vec::Vec;
 
+use super::NotNow;
 use crate::id::{Index, NodeId};
 
 /// Who waits for a read index.
@@ -31,9 +32,16 @@ struct Round {
     askers: Vec<Asker>,
 }
 
+/// How many may wait. A node has one question on its way at a time, so only a liar gets near.
+pub(super) const MAX_ASKERS: usize = 1024;
+
 impl Rounds {
-    pub(super) fn ask(&mut self, asker: Asker) {
+    pub(super) fn ask(&mut self, asker: Asker) -> Result<(), NotNow> {
+        if self.waiting.len() >= MAX_ASKERS {
+            return Err(NotNow);
+        }
         self.waiting.push(asker);
+        Ok(())
     }
 
     /// Whether a round should begin: somebody waits, and none is on its way.

@@ -97,7 +97,7 @@ fn payload(payload: &Payload) -> String {
 }
 
 /// The seats: a dash for an empty one.
-fn seats(members: &crate::raft::Membership) -> String {
+fn seats(members: &crate::members::Membership) -> String {
     let seats: Vec<String> = members
         .seats
         .iter()

@@ -12,10 +12,10 @@ use core::time::Duration;
 use super::print;
 use crate::config::Config;
 use crate::engine::Engine;
-use crate::error::{CloseReason, DialError};
+use crate::error::{CloseReason, DialError, Fault};
 use crate::id::{ConnId, DialId, NodeId, Ticket};
 use crate::identity::Identity;
-use crate::io::{Answer, Effect, Input, Origin, Read, Request};
+use crate::io::{Answer, Effect, Event, Input, Origin, Read, Request};
 use crate::kv::{Command, Expect};
 use crate::mesh::{Cutter, Frame};
 use crate::prng::Seed;
@@ -27,7 +27,7 @@ const BUDGET: Duration = Duration::from_secs(2);
 #[derive(Default)]
 pub(super) struct World {
     nodes: BTreeMap<String, Node>,
-    options: Vec<(String, u64)>,
+    options: Vec<(String, usize)>,
     now: Instant,
     /// Ordered pairs that cannot reach each other.
     cuts: BTreeSet<(String, String)>,
@@ -41,6 +41,15 @@ pub(super) struct World {
     starts: u64,
     all: bool,
     lines: Vec<String>,
+    /// Everything that was answered and that happened, for tests that are no scripts.
+    pub(super) seen: Vec<(String, Seen)>,
+}
+
+/// What a node has brought forth.
+pub(super) enum Seen {
+    Answer(Ticket, Answer),
+    Event(Event),
+    Halt(Fault),
 }
 
 #[derive(Default)]
@@ -129,11 +138,11 @@ impl World {
         }
         for (option, value) in &self.options {
             match option.as_str() {
-                "max_uncommitted" => config.limits.max_uncommitted = *value as usize,
-                "log_bytes" => config.limits.log_bytes = *value as usize,
-                "max_writes" => config.limits.max_writes = *value as usize,
-                "max_value" => config.limits.max_value = *value as usize,
-                "max_key" => config.limits.max_key = *value as usize,
+                "max_uncommitted" => config.limits.max_uncommitted = *value,
+                "log_bytes" => config.limits.log_bytes = *value,
+                "max_writes" => config.limits.max_writes = *value,
+                "max_value" => config.limits.max_value = *value,
+                "max_key" => config.limits.max_key = *value,
                 other => panic!("no such option: {other}"),
             }
         }
@@ -238,11 +247,26 @@ impl World {
 
     // Requests.
 
-    fn ask(&mut self, name: &str, request: Request) {
+    /// Asks a node, and lets it and everybody else do what can be done without time.
+    pub(super) fn ask(&mut self, name: &str, request: Request) -> Ticket {
         self.next_ticket += 1;
         let ticket = Ticket(self.next_ticket);
         self.node(name).inbox.push_back(Input::Ask { ticket, request, budget: BUDGET });
         self.run();
+        ticket
+    }
+
+    pub(super) fn engine(&self, name: &str) -> Option<&Engine> {
+        self.nodes.get(name)?.engine.as_ref()
+    }
+
+    /// The next nodes that are started draw their chance from here.
+    pub(super) fn seed(&mut self, seed: u64) {
+        self.starts = seed;
+    }
+
+    pub(super) fn release_all(&mut self) {
+        self.held.clear();
     }
 
     pub(super) fn write(&mut self, name: &str, command: Command) {
@@ -433,13 +457,18 @@ impl World {
                 if !matches!(answer, Answer::Status(_) | Answer::View(_)) {
                     self.say(format!("{name} answers {}: {}", ticket.0, print::answer(&answer)));
                 }
+                self.seen.push((name.into(), Seen::Answer(ticket, answer)));
             }
             Effect::Event(event) => {
                 if let Some(line) = print::event(&event) {
                     self.say(format!("{name} {line}"));
                 }
+                self.seen.push((name.into(), Seen::Event(event)));
             }
-            Effect::Halt { fault } => self.say(format!("{name} halts: {fault}")),
+            Effect::Halt { fault } => {
+                self.say(format!("{name} halts: {fault}"));
+                self.seen.push((name.into(), Seen::Halt(fault)));
+            }
         }
     }
 

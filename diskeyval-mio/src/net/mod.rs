@@ -12,7 +12,7 @@ mod accept;
 mod dial;
 mod names;
 mod socket;
-#[cfg(test)]
+#[cfg(all(test, any(feature = "ring", feature = "aws-lc-rs")))]
 mod tests;
 
 use std::collections::{BTreeSet, HashMap, VecDeque};

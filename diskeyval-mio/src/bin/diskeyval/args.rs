@@ -147,7 +147,7 @@ pub(crate) struct NodeArgs {
     #[arg(long, value_name = "ID", value_parser = node_id, required_unless_present = "config")]
     pub(crate) id: Option<NodeId>,
 
-    /// Where to listen; port 0 takes any that is free, [HOST]:PORT is for IPv6
+    /// Where to listen; port 0 takes any that is free, and an IPv6 address stands in brackets
     #[arg(long, value_name = "HOST:PORT", required_unless_present = "config")]
     pub(crate) listen: Option<Address>,
 

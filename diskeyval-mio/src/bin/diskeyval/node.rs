@@ -6,7 +6,7 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
-use diskeyval_mio::{Event, Node};
+use diskeyval_mio::{Event, Node, NodeId, Term};
 use tracing::warn;
 
 use crate::answer;
@@ -64,20 +64,32 @@ pub(crate) fn run(args: &NodeArgs) -> Result<(), Failure> {
 /// Notices that the node ends by itself; at a terminal, tells who leads.
 fn watch(node: &Node, session: &Arc<Session>, at_terminal: bool) -> io::Result<()> {
     let (events, session) = (node.events(), session.clone());
+    // What was so before the subscription is no event.
+    let mut known = node.status().map_or((None, Term(0)), |status| (status.leader, status.term));
     let own = node.id().clone();
     thread::Builder::new().name("notices-of-node".to_owned()).spawn(move || {
+        if at_terminal && known.0.is_some() {
+            terminal::notice(&leadership(&known, &own));
+        }
         for notice in events {
-            if let (true, Some(Event::Leader { leader, term })) = (at_terminal, notice.event()) {
-                terminal::notice(&match leader {
-                    Some(leader) if *leader == own => format!("this node leads (term {term})\n"),
-                    Some(leader) => format!("{leader} leads (term {term})\n"),
-                    None => format!("no leader is known (term {term})\n"),
-                });
+            let Some(Event::Leader { leader, term }) = notice.event() else { continue };
+            let news = (leader.clone(), *term);
+            if at_terminal && news != known {
+                terminal::notice(&leadership(&news, &own));
             }
+            known = news;
         }
         session.end(Ending::Node);
     })?;
     Ok(())
+}
+
+fn leadership((leader, term): &(Option<NodeId>, Term), own: &NodeId) -> String {
+    match leader {
+        Some(leader) if leader == own => format!("this node leads (term {term})\n"),
+        Some(leader) => format!("{leader} leads (term {term})\n"),
+        None => format!("no leader is known (term {term})\n"),
+    }
 }
 
 /// With a person.
