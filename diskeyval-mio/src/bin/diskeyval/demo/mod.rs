@@ -156,8 +156,8 @@ fn play(
 fn standing(cluster: &Cluster, disturber: &Disturber) -> String {
     let notes = cluster.notes(|notes| (notes.answered, notes.last_write));
     let operations: usize = notes.iter().map(|(answered, _)| answered).sum();
-    let leader = cluster.leader().map_or("nobody leads".into(), |leader| format!("{} leads", name(leader)));
-    let mut line = format!("{operations} operations, {leader}");
+    let leader = cluster.leader().map_or("none".into(), name);
+    let mut line = format!("{operations} operations, leader {leader}");
     if let Some(current) = disturber.current() {
         line += &format!(", {current}");
     }

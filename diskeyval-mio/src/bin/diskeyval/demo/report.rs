@@ -153,7 +153,7 @@ impl Report {
         let of = |what| disturbances.iter().filter(|done| **done == what).count();
         writeln!(
             out,
-            "\n{:18}{:>9}   the leader was {} times frozen, {} cut off, {} silenced",
+            "\n{:18}{:>9}   of the leader: frozen {}, cut off {}, silenced {}",
             "disturbances",
             disturbances.len(),
             of(Disturbance::Frozen),
@@ -161,7 +161,12 @@ impl Report {
             of(Disturbance::Silenced),
         )?;
         let changes = self.leader_changes();
-        writeln!(out, "{:18}{:>9}   {changes} changes of leader", "elections", self.elections())?;
+        writeln!(
+            out,
+            "{:18}{:>9}   {changes} changes of leader after the first",
+            "elections",
+            self.elections()
+        )?;
         let pause = millis(self.longest_pause);
         writeln!(out, "{:18}{pause:>6.0} ms   without a successful write of any client", "longest pause")?;
         let judged = [
