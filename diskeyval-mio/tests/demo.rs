@@ -4,16 +4,22 @@
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read};
 use std::process::{Child, Command, Stdio};
-use std::sync::mpsc;
+use std::sync::{Mutex, MutexGuard, PoisonError, mpsc};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use diskeyval_sim::{check, lines};
-use rustix::process::{Pid, Signal, kill_process, test_kill_process};
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
 /// How long anything may take on a busy machine. No test waits for it to pass.
 const AGES: Duration = Duration::from_secs(120);
+
+/// Several clusters at once would be a test of the machine.
+fn alone() -> MutexGuard<'static, ()> {
+    static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+    ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
 fn diskeyval() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_diskeyval"));
@@ -60,8 +66,19 @@ fn finish(mut process: Child) -> Done {
     })
 }
 
+/// The next line that has this in it.
+fn line_with(words: &str, stderr: &mut impl BufRead) -> String {
+    let mut line = String::new();
+    while !line.contains(words) {
+        line.clear();
+        assert_ne!(stderr.read_line(&mut line).expect("text"), 0, "it ended too early");
+    }
+    line
+}
+
 #[test]
 fn a_demo_loses_its_leader_and_nothing_else() {
+    let _alone = alone();
     let file = std::env::temp_dir().join(format!("diskeyval-demo-{}.jsonl", std::process::id()));
     let run = diskeyval().args(["demo", "--seconds", "6", "--json", "--history"]).arg(&file).spawn();
     let done = finish(run.expect("a process"));
@@ -88,13 +105,10 @@ fn a_demo_loses_its_leader_and_nothing_else() {
 
 #[test]
 fn an_interrupt_ends_a_demo_early_with_a_report() {
+    let _alone = alone();
     let mut process = diskeyval().args(["demo", "--seconds", "600", "--json"]).spawn().expect("a process");
     let mut stderr = BufReader::new(process.stderr.take().expect("piped"));
-    let mut line = String::new();
-    while !line.contains("is frozen") {
-        line.clear();
-        assert_ne!(stderr.read_line(&mut line).expect("text"), 0, "it ended too early");
-    }
+    line_with("is frozen", &mut stderr);
     process.stderr = Some(stderr.into_inner());
     kill_process(Pid::from_child(&process), Signal::INT).expect("signalled");
     let done = finish(process);
@@ -105,36 +119,58 @@ fn an_interrupt_ends_a_demo_early_with_a_report() {
 }
 
 /// Not even one that is frozen when its parent is killed stays behind.
+#[cfg(target_os = "linux")]
 #[test]
 fn children_end_with_their_parent() {
+    let _alone = alone();
     let mut process = diskeyval().args(["demo", "--seconds", "600"]).spawn().expect("a process");
     let mut stderr = BufReader::new(process.stderr.take().expect("piped"));
-    let mut line = String::new();
-    while !line.contains("is frozen") {
-        line.clear();
-        assert_ne!(stderr.read_line(&mut line).expect("text"), 0, "it ended too early");
-    }
+    line_with("is frozen", &mut stderr);
     let children = children_of(process.id());
     assert_eq!(children.len(), 3, "{children:?}");
     process.kill().expect("killed");
     process.wait().expect("an end");
-    let end = Instant::now() + AGES;
+    let end = std::time::Instant::now() + AGES;
     // They are nobody's children now, so their end can only be looked for.
     while let Some(pid) = children.iter().find(|pid| is_alive(**pid)) {
-        assert!(Instant::now() < end, "{pid:?} is still there");
+        assert!(std::time::Instant::now() < end, "{pid:?} is still there");
         thread::yield_now();
     }
 }
 
+/// Writes went on without a pause of note, where the npm package stopped for nine seconds.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_frozen_follower_does_not_slow_the_writes_of_others() {
+    let _alone = alone();
+    let args = ["demo", "--seconds", "6", "--disturb-every", "0", "--json"];
+    let mut process = diskeyval().args(args).spawn().expect("a process");
+    let mut stderr = BufReader::new(process.stderr.take().expect("piped"));
+    let leads = line_with(" leads", &mut stderr);
+    // Started in the order of their names.
+    let follower = (0..3).find(|number| !leads.contains(&format!("node-{} leads", number + 1)));
+    let follower = children_of(process.id())[follower.expect("one that does not lead")];
+    kill_process(follower, Signal::STOP).expect("frozen");
+    line_with("the clients end", &mut stderr);
+    kill_process(follower, Signal::CONT).expect("let go on");
+    process.stderr = Some(stderr.into_inner());
+    let done = finish(process);
+    assert_eq!(done.code, Some(0), "{}\n{}", done.stdout, done.stderr);
+    let figures = done.figures();
+    assert!(figures["longest_pause_ms"].as_f64() < Some(2_000.0), "{figures}");
+}
+
 /// A process that has ended, and for which nobody has waited yet, does not count.
+#[cfg(target_os = "linux")]
 fn is_alive(pid: Pid) -> bool {
-    if test_kill_process(pid).is_err() {
+    if rustix::process::test_kill_process(pid).is_err() {
         return false;
     }
     let stat = std::fs::read_to_string(format!("/proc/{}/stat", pid.as_raw_nonzero())).unwrap_or_default();
     stat.rsplit(')').next().is_some_and(|rest| !rest.trim_start().starts_with(['Z', 'X']) && !rest.is_empty())
 }
 
+#[cfg(target_os = "linux")]
 fn children_of(parent: u32) -> Vec<Pid> {
     let file = format!("/proc/{parent}/task/{parent}/children");
     let text = std::fs::read_to_string(file).expect("a list of children");
@@ -143,6 +179,7 @@ fn children_of(parent: u32) -> Vec<Pid> {
 
 #[test]
 fn a_killed_leader_is_replaced_in_time_and_nothing_is_lost() {
+    let _alone = alone();
     let done = finish(diskeyval().args(["failover", "--rounds", "1", "--json"]).spawn().expect("a process"));
     let figures = done.figures();
     assert_eq!(figures["rounds"].as_u64(), Some(1), "{figures}");

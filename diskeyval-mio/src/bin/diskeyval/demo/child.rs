@@ -8,10 +8,11 @@ use std::sync::mpsc::Sender;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 
-use diskeyval_sim::history::{Action, Event, Operation, Outcome, Record};
+use diskeyval_sim::history::{Event, Record};
 use diskeyval_sim::lines;
 use rustix::process::{Pid, Signal, kill_process};
 
+use super::kind::{Kind, answered};
 use super::words::{MARK, Order, Setup, Tiding};
 
 /// What a parent hears of a child.
@@ -55,38 +56,6 @@ impl Notes {
         }
         self.records.push(record);
     }
-}
-
-/// What was asked.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
-    Set,
-    Get,
-    Delete,
-    CompareAndSet,
-}
-
-impl Kind {
-    pub(super) fn of(operation: &Operation) -> Kind {
-        match operation.action {
-            Action::Set { .. } => Kind::Set,
-            Action::Get { .. } => Kind::Get,
-            Action::Delete { .. } => Kind::Delete,
-            Action::CompareAndSet { .. } => Kind::CompareAndSet,
-        }
-    }
-}
-
-/// What was asked, if it was answered.
-pub(super) fn answered(operation: &Operation) -> Option<Kind> {
-    let is_answered = match &operation.action {
-        Action::Set { outcome, .. } => matches!(outcome, Outcome::Ok(())),
-        Action::Get { outcome } => matches!(outcome, Outcome::Ok(_)),
-        Action::Delete { outcome } | Action::CompareAndSet { outcome, .. } => {
-            matches!(outcome, Outcome::Ok(_))
-        }
-    };
-    is_answered.then(|| Kind::of(operation))
 }
 
 impl Child {

@@ -1,6 +1,6 @@
 //! A cluster of child processes, and what its nodes say.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::net::SocketAddr;
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
@@ -66,7 +66,8 @@ struct Told {
     ready: bool,
     stopped: bool,
     marked: Option<bool>,
-    saw_mark: Option<String>,
+    /// One of unknown fate may come late.
+    marks: BTreeSet<String>,
     applied: Option<(u64, String)>,
     gone: bool,
     /// It was killed, or told to end.
@@ -213,7 +214,7 @@ impl Cluster {
             self.wait("an answer", |cluster| cluster.told[writer].marked.is_some())?;
             if self.told[writer].marked == Some(true) {
                 return self.wait("every node to report the last write", |cluster| {
-                    cluster.all(|told| told.saw_mark.as_ref() == Some(&value))
+                    cluster.all(|told| told.marks.contains(&value))
                 });
             }
             if Instant::now() > end {
@@ -333,7 +334,9 @@ impl Cluster {
             News::Told(Tiding::Trouble(why)) => {
                 return Err(Halt::Trouble(format!("{}: {why}", name(number))));
             }
-            News::SawMark(value) => told.saw_mark = Some(value),
+            News::SawMark(value) => {
+                told.marks.insert(value);
+            }
             News::Gone => {
                 told.gone = true;
                 if !told.may_go {

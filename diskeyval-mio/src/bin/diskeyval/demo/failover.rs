@@ -10,11 +10,11 @@ use diskeyval_sim::{History, check};
 use serde::Serialize;
 
 use super::args::FailoverArgs;
-use super::child::{Kind, answered};
 use super::clock;
 use super::cluster::{Cluster, Halt, name};
 use super::dice::Dice;
 use super::interrupt::Interrupt;
+use super::kind::{Kind, answered};
 use super::progress::Progress;
 use super::report::{longest_pause, rounded};
 use super::words::Work;

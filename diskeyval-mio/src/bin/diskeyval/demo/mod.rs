@@ -13,6 +13,7 @@ mod dice;
 mod disturb;
 mod failover;
 mod interrupt;
+mod kind;
 mod progress;
 mod proxy;
 mod report;
@@ -71,6 +72,8 @@ pub(crate) fn run(args: &DemoArgs) -> Result<(), Failure> {
     let begin = clock::now();
     let played = play(&mut cluster, &mut disturber, &progress, end);
     let stopped = clock::now();
+    // When the nodes end, leadership is handed over once more or twice: that is not counted.
+    let reigns = cluster.reigns().values().copied().collect();
     let finished = match played {
         Ok(()) | Err(Halt::Interrupted) => finish(&mut cluster, &mut disturber, &progress),
         trouble @ Err(_) => trouble,
@@ -87,7 +90,7 @@ pub(crate) fn run(args: &DemoArgs) -> Result<(), Failure> {
         clients: args.clients.into(),
         begin,
         end: stopped,
-        reigns: cluster.reigns().values().copied().collect(),
+        reigns,
         disturbances: disturber.done,
         trouble: finished.err().map(Halt::why),
     };
@@ -153,8 +156,8 @@ fn play(
 fn standing(cluster: &Cluster, disturber: &Disturber) -> String {
     let notes = cluster.notes(|notes| (notes.answered, notes.last_write));
     let operations: usize = notes.iter().map(|(answered, _)| answered).sum();
-    let leader = cluster.leader().map_or("nobody leads".into(), |leader| format!("{} leads", name(leader)));
-    let mut line = format!("{operations} operations, {leader}");
+    let leader = cluster.leader().map_or("none".into(), name);
+    let mut line = format!("{operations} operations, leader {leader}");
     if let Some(current) = disturber.current() {
         line += &format!(", {current}");
     }

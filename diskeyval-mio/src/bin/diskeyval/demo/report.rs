@@ -2,14 +2,14 @@
 
 use std::io::{self, Write};
 
-use diskeyval_sim::history::{Action, Operation, Outcome};
+use diskeyval_sim::history::{Operation, Outcome};
 use diskeyval_sim::report::Report as Judgement;
 use diskeyval_sim::{History, check};
 use serde::Serialize;
 
-use super::child::{Kind, answered};
 use super::clock::millis;
 use super::disturb::Disturbance;
+use super::kind::{Kind, answered, ended};
 
 /// What a run was.
 pub(super) struct Run {
@@ -129,7 +129,7 @@ impl Report {
             writeln!(out, "\n{}", self.judgement)?;
         }
         if let Some(trouble) = &self.run.trouble {
-            writeln!(out, "\nthe run came to a bad end: {trouble}")?;
+            writeln!(out, "\nthe run came to a bad end, and its history is cut off there: {trouble}")?;
         }
         if json {
             writeln!(out, "{}", serde_json::to_string(&self.figures())?)?;
@@ -153,7 +153,7 @@ impl Report {
         let of = |what| disturbances.iter().filter(|done| **done == what).count();
         writeln!(
             out,
-            "\n{:18}{:>9}   the leader was {} times frozen, {} cut off, {} silenced",
+            "\n{:18}{:>9}   of the leader: frozen {}, cut off {}, silenced {}",
             "disturbances",
             disturbances.len(),
             of(Disturbance::Frozen),
@@ -161,7 +161,12 @@ impl Report {
             of(Disturbance::Silenced),
         )?;
         let changes = self.leader_changes();
-        writeln!(out, "{:18}{:>9}   {changes} changes of leader", "elections", self.elections())?;
+        writeln!(
+            out,
+            "{:18}{:>9}   {changes} changes of leader after the first",
+            "elections",
+            self.elections()
+        )?;
         let pause = millis(self.longest_pause);
         writeln!(out, "{:18}{pause:>6.0} ms   without a successful write of any client", "longest pause")?;
         let judged = [
@@ -225,17 +230,10 @@ impl Report {
 
 impl Tally {
     fn count(&mut self, operation: &Operation) {
-        let is_unknown = match &operation.action {
-            Action::Set { outcome, .. } => *outcome == Outcome::Unknown,
-            Action::Get { outcome } => *outcome == Outcome::Unknown,
-            Action::Delete { outcome } | Action::CompareAndSet { outcome, .. } => {
-                *outcome == Outcome::Unknown
-            }
-        };
-        match answered(operation) {
-            Some(_) => self.ok += 1,
-            None if is_unknown => self.unknown += 1,
-            None => self.failed += 1,
+        match ended(operation) {
+            Outcome::Ok(()) => self.ok += 1,
+            Outcome::Refused => self.failed += 1,
+            Outcome::Unknown => self.unknown += 1,
         }
     }
 }
