@@ -88,7 +88,7 @@ impl Authority {
         let key = new_key()?;
         let mut params = CertificateParams::default();
         params.distinguished_name = DistinguishedName::new();
-        params.distinguished_name.push(DnType::CommonName, name);
+        params.distinguished_name.push(DnType::CommonName, distinct(name, &key));
         params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
         params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
         let now = now()?;
@@ -246,6 +246,13 @@ fn client(name: &str) -> Result<Identity, CertsError> {
 
 fn uri(identity: &Identity) -> Result<SanType, CertsError> {
     Ok(SanType::URI(identity.uri().try_into().map_err(crypto)?))
+}
+
+/// A name that no two CAs share: else a certificate of the other one is taken for a forgery of this one's,
+/// and the message about it says so.
+fn distinct(name: &str, key: &KeyPair) -> String {
+    let tail: String = key.public_key_raw().iter().rev().take(4).map(|byte| format!("{byte:02x}")).collect();
+    format!("{name} {tail}")
 }
 
 fn new_key() -> Result<KeyPair, CertsError> {

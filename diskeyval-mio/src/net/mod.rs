@@ -17,6 +17,7 @@ mod tests;
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::io;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -44,6 +45,8 @@ const CLOSING: Duration = Duration::from_secs(1);
 const MUCH_DRAINED: usize = 32 << 10;
 
 pub(crate) struct Net {
+    /// Who was refused last, and why: the log repeats nothing.
+    refused: Option<(IpAddr, String)>,
     poll: Poll,
     events: Events,
     waker: Arc<Waker>,
@@ -86,6 +89,7 @@ impl Net {
         let mut listener = TcpListener::from_std(listener);
         poll.registry().register(&mut listener, LISTENER, Interest::READABLE)?;
         Ok(Net {
+            refused: None,
             names: Names::new(waker.clone(), format!("dkv-{node}-dns")),
             door: Door::new(listener, max_strangers),
             poll,
@@ -379,7 +383,15 @@ impl Net {
                 self.inputs.push(Input::DialFailed { dial, why: DialError::Tls(why) });
             }
             Origin::Accepted => {
-                warn!(node = %self.node, from = %socket.remote, why, "a connection was refused");
+                // Whoever is refused tries again and again: the same from the same address is told once.
+                let from = socket.remote.ip();
+                let known = self.refused.as_ref().is_some_and(|(last, text)| *last == from && *text == why);
+                if known {
+                    debug!(node = %self.node, %from, why, "a connection was refused again");
+                } else {
+                    warn!(node = %self.node, %from, why, "a connection was refused");
+                    self.refused = Some((from, why));
+                }
             }
         }
         socket.abort();
