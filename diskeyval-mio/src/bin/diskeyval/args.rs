@@ -1,0 +1,144 @@
+//! What can be given on the command line.
+
+use std::io::{self, Write};
+use std::path::PathBuf;
+use std::process;
+
+use clap::error::ErrorKind;
+use clap::{Parser, Subcommand, ValueEnum};
+use diskeyval_mio::{ConfigError, NodeId};
+
+use crate::exit::Failure;
+
+/// A replicated key/value store: Raft over mutual TLS.
+#[derive(Debug, Parser)]
+#[command(name = "diskeyval", version, after_help = AFTER_HELP)]
+pub(crate) struct Args {
+    /// What is told on stderr while the command runs: errors only, or more and more
+    #[arg(long, value_name = "LEVEL", global = true, default_value = "warn")]
+    pub(crate) log: LogLevel,
+
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+// One variant a line, and what a command takes in a struct of its own.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    Certs(CertsArgs),
+}
+
+const AFTER_HELP: &str = "\
+Examples:
+  Make a CA and the certificates of three nodes, and start the first of them:
+    diskeyval certs --dir certs n1 n2 n3
+    diskeyval node --id n1 --listen 127.0.0.1:8051 --peer n2=127.0.0.1:8052 n3=127.0.0.1:8053 \\
+      --certs certs
+
+Exit codes:
+  0  done
+  1  what was asked for failed
+  2  what was given is wrong: options, names, configuration or certificates
+  A second signal ends a command at once, with 128 + its number.
+
+Errors are one line on stderr: `error: …`.";
+
+/// What is told on stderr.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum LogLevel {
+    Off,
+    Error,
+    Warn,
+    Info,
+    Debug,
+    Trace,
+}
+
+/// Make a CA, and certificates that it signs
+///
+/// DIR/ca.pem and DIR/ca-key.pem are the CA; if they are there, they are used, so that a cluster can grow.
+/// Each NODE gets DIR/NODE.pem and DIR/NODE-key.pem, each client DIR/client-NAME.pem and its key. Nothing is
+/// ever overwritten, and keys can be read by their owner alone.
+///
+/// Whoever holds ca-key.pem can be any node: keep it away from the machines that nodes run on. A node needs
+/// ca.pem and its own two files.
+#[derive(Debug, clap::Args)]
+#[command(
+    verbatim_doc_comment,
+    after_help = "\
+Examples:
+  diskeyval certs --dir certs n1 n2 n3
+  diskeyval certs --dir certs n4                   one more node, by the same CA
+  diskeyval certs --dir certs --client backup      for a client, which is no node"
+)]
+pub(crate) struct CertsArgs {
+    /// The directory to write into; it is made if need be
+    #[arg(long, value_name = "DIR")]
+    pub(crate) dir: PathBuf,
+
+    /// The ids of the nodes: 1 to 63 of A-Z a-z 0-9 _ . -
+    #[arg(value_name = "NODE", value_parser = node_id, required_unless_present = "client")]
+    pub(crate) nodes: Vec<NodeId>,
+
+    /// The name of a client that is no node; can be given several times
+    #[arg(long, value_name = "NAME")]
+    pub(crate) client: Vec<String>,
+}
+
+fn node_id(given: &str) -> Result<NodeId, ConfigError> {
+    NodeId::new(given)
+}
+
+impl Args {
+    /// Takes the command line. Where help or the version is asked for, it is printed, and the process ends.
+    pub(crate) fn read() -> Result<Args, Failure> {
+        Args::try_parse().map_err(|error| match error.kind() {
+            ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => {
+                // Whoever closed stdout does not want to read it.
+                let _ = error.print();
+                process::exit(0)
+            }
+            ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
+                let _ = write!(io::stderr(), "{}", error.render());
+                Failure::input("no command was given: `diskeyval --help` lists them")
+            }
+            _ => Failure::input(summary(&error.render().to_string())),
+        })
+    }
+}
+
+/// What clap says in several lines, in one: what is wrong and its tips, without the usage.
+fn summary(rendered: &str) -> String {
+    let said = rendered.strip_prefix("error: ").unwrap_or(rendered);
+    let end = ["\n\nUsage:", "\n\nFor more information"].iter().filter_map(|mark| said.find(mark)).min();
+    let said = said[..end.unwrap_or(said.len())].replace("\n\n", "; ");
+    let said = said.split_whitespace().collect::<Vec<_>>().join(" ");
+    format!("{said}; `--help` shows what can be given")
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_arguments_fit_each_other() {
+        Args::command().debug_assert();
+    }
+
+    #[test]
+    fn what_clap_says_becomes_one_line() {
+        let said = |args: &[&str]| {
+            let error = Args::try_parse_from(args).expect_err("wrong");
+            summary(&error.render().to_string())
+        };
+        let unknown = said(&["diskeyval", "certs", "--dri", "x", "n1"]);
+        assert!(unknown.starts_with("unexpected argument '--dri' found"), "{unknown}");
+        assert!(unknown.contains("'--dir'") && !unknown.contains("Usage"), "{unknown}");
+        let missing = said(&["diskeyval", "certs", "n1"]);
+        assert!(missing.contains("--dir <DIR>") && !missing.contains('\n'), "{missing}");
+        let bad = said(&["diskeyval", "certs", "--dir", "x", "a b"]);
+        assert!(bad.contains("\"a b\" is no node id"), "{bad}");
+    }
+}
