@@ -8,15 +8,17 @@ use clap::error::ErrorKind;
 use clap::{Parser, Subcommand, ValueEnum};
 use diskeyval_mio::{ConfigError, NodeId};
 
+use crate::bench::BenchArgs;
 use crate::exit::Failure;
 
 /// A replicated key/value store: Raft over mutual TLS.
 #[derive(Debug, Parser)]
 #[command(name = "diskeyval", version, after_help = AFTER_HELP)]
 pub(crate) struct Args {
-    /// What is told on stderr while the command runs: errors only, or more and more
-    #[arg(long, value_name = "LEVEL", global = true, default_value = "warn")]
-    pub(crate) log: LogLevel,
+    /// What is told on stderr while the command runs: errors only, or more and more [default: warn; of
+    /// bench: error]
+    #[arg(long, value_name = "LEVEL", global = true)]
+    pub(crate) log: Option<LogLevel>,
 
     #[command(subcommand)]
     pub(crate) command: Command,
@@ -25,6 +27,7 @@ pub(crate) struct Args {
 // One variant a line, and what a command takes in a struct of its own.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
+    Bench(BenchArgs),
     Certs(CertsArgs),
 }
 
@@ -87,6 +90,17 @@ pub(crate) struct CertsArgs {
 
 fn node_id(given: &str) -> Result<NodeId, ConfigError> {
     NodeId::new(given)
+}
+
+impl Command {
+    /// What is told on stderr unless something else was asked for.
+    pub(crate) fn log_level(&self) -> LogLevel {
+        match self {
+            // It starts and ends clusters all the time, which is worth no word.
+            Command::Bench(_) => LogLevel::Error,
+            _ => LogLevel::Warn,
+        }
+    }
 }
 
 impl Args {

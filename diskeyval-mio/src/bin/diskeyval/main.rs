@@ -3,6 +3,7 @@
 #![forbid(unsafe_code)]
 
 mod args;
+mod bench;
 mod certs;
 mod exit;
 mod log;
@@ -19,8 +20,9 @@ fn main() -> ExitCode {
 }
 
 fn run(args: Args) -> Result<(), Failure> {
-    log::start(args.log);
+    log::start(args.log.unwrap_or_else(|| args.command.log_level()));
     match args.command {
+        Command::Bench(bench) => bench::run(&bench),
         Command::Certs(certs) => certs::run(&certs),
     }
 }
