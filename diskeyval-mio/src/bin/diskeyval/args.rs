@@ -8,6 +8,7 @@ use clap::error::ErrorKind;
 use clap::{Parser, Subcommand, ValueEnum};
 use diskeyval_mio::{Address, ConfigError, NodeId, Peer};
 
+use crate::bench::BenchArgs;
 use crate::config;
 use crate::exit::Failure;
 
@@ -15,9 +16,10 @@ use crate::exit::Failure;
 #[derive(Debug, Parser)]
 #[command(name = "diskeyval", version, after_help = AFTER_HELP)]
 pub(crate) struct Args {
-    /// What is told on stderr while the command runs: errors only, or more and more
-    #[arg(long, value_name = "LEVEL", global = true, default_value = "warn")]
-    pub(crate) log: LogLevel,
+    /// What is told on stderr while the command runs: errors only, or more and more [default: warn; of
+    /// bench: error]
+    #[arg(long, value_name = "LEVEL", global = true)]
+    pub(crate) log: Option<LogLevel>,
 
     #[command(subcommand)]
     pub(crate) command: Command,
@@ -26,6 +28,7 @@ pub(crate) struct Args {
 // One variant a line, and what a command takes in a struct of its own.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
+    Bench(BenchArgs),
     Certs(CertsArgs),
     Node(NodeArgs),
     #[cfg(unix)]
@@ -190,6 +193,17 @@ pub(crate) struct NodeArgs {
 
 fn node_id(given: &str) -> Result<NodeId, ConfigError> {
     NodeId::new(given)
+}
+
+impl Command {
+    /// What is told on stderr unless something else was asked for.
+    pub(crate) fn log_level(&self) -> LogLevel {
+        match self {
+            // It starts and ends clusters all the time, which is worth no word.
+            Command::Bench(_) => LogLevel::Error,
+            _ => LogLevel::Warn,
+        }
+    }
 }
 
 impl Args {

@@ -5,6 +5,7 @@
 
 mod answer;
 mod args;
+mod bench;
 mod certs;
 mod config;
 #[cfg(unix)]
@@ -30,8 +31,9 @@ fn main() -> ExitCode {
 }
 
 fn run(args: Args) -> Result<(), Failure> {
-    log::start(args.log);
+    log::start(args.log.unwrap_or_else(|| args.command.log_level()));
     match args.command {
+        Command::Bench(bench) => bench::run(&bench),
         Command::Certs(certs) => certs::run(&certs),
         Command::Node(node) => node::run(&node),
         #[cfg(unix)]
