@@ -10,62 +10,76 @@ use crate::id::{EntryId, Incarnation, Index, NodeId};
 use crate::raft::common::Common;
 use crate::raft::message::{Append, Directive, Heartbeat, Pledge, VoteRequest};
 
-/// A leader speaks.
+/// What comes of a leader's words before they are obeyed.
+pub(super) enum Heard {
+    /// Nothing: it leads no more, or is not to be listened to.
+    Nothing,
+    /// It is our leader already.
+    OurLeader,
+    /// It is to be followed first.
+    Follow(Transition),
+}
+
+/// A leader speaks: whether to listen. An error is its guilt.
 pub(super) fn hear(
     common: &mut Common,
-    role: &mut Role,
     from: &NodeId,
     incarnation: Incarnation,
-    directive: Directive,
-    entries: Vec<Entry>,
-) -> Result<Option<Transition>, CloseReason> {
+    directive: &Directive,
+    entries: &[Entry],
+) -> Result<Heard, CloseReason> {
     let term = directive.term();
     if term < common.term {
         // Whoever thinks that it leads learns that its reign is over.
         let stale = Pledge::Confirmed { term: common.term, round: 0, compared: None };
         common.pledge_by_ballot(from, stale);
-        return Ok(None);
+        return Ok(Heard::Nothing);
     }
-    let its_configuration = match &directive {
+    let its_configuration = match directive {
         Directive::Append(append) => append.configuration,
         Directive::Heartbeat(heartbeat) => heartbeat.configuration,
         Directive::Commit { .. } | Directive::TimeoutNow { .. } => EntryId::default(),
     };
     let is_our_leader = term == common.term && common.leader.as_ref() == Some(from);
     if !is_our_leader && !common.hears(from, incarnation, its_configuration) {
-        return Ok(None);
+        return Ok(Heard::Nothing);
     }
     if term == common.term && common.leader.as_ref().is_some_and(|leader| leader != from) {
         // Two leaders of one term: somebody voted twice. Nothing good can come of listening.
         return Err(CloseReason::OutOfPlace);
     }
     if matches!(directive, Directive::TimeoutNow { .. }) && !is_our_leader {
-        return Ok(None);
+        return Ok(Heard::Nothing);
     }
-    if let Directive::Append(append) = &directive {
-        if !is_well_formed(append, &entries) {
+    if let Directive::Append(append) = directive {
+        if !is_well_formed(append, entries) {
             return Err(CloseReason::Malformed);
         }
         check_log_id(common, append)?;
     }
-    if !is_our_leader {
-        common.enter(term, Some(from.clone()));
-        if !matches!(role, Role::Follower) {
-            if let Role::Leader(leader) = role {
-                leader.leave(common);
-            }
-            *role = Role::Follower;
-        }
-    }
+    Ok(if is_our_leader {
+        Heard::OurLeader
+    } else {
+        Heard::Follow(Transition::Follow(term, Some(from.clone())))
+    })
+}
+
+/// Does what our leader says.
+pub(super) fn obey(
+    common: &mut Common,
+    from: &NodeId,
+    directive: Directive,
+    entries: Vec<Entry>,
+) -> Option<Transition> {
     common.heard_leader = Some(common.now);
     common.rearm_election();
     match directive {
         Directive::Append(append) => append_entries(common, from, &append, entries),
         Directive::Commit { commit, .. } => common.raise_commit(commit),
         Directive::Heartbeat(heartbeat) => confirm(common, from, &heartbeat),
-        Directive::TimeoutNow { .. } => return Ok(Some(Transition::Campaign(true))),
+        Directive::TimeoutNow { .. } => return Some(Transition::Campaign(true)),
     }
-    Ok(None)
+    None
 }
 
 /// Before the founding is committed, two foundings may compete; afterwards two ids never mix.

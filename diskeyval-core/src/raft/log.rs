@@ -11,10 +11,11 @@ use bytes::Bytes;
 
 use crate::entry::{Entry, Genesis, OVERHEAD, Payload};
 use crate::id::{EntryId, Index, Term};
+use crate::raft::segments::Segments;
 
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Log {
-    entries: VecDeque<Stored>,
+    entries: Segments<Stored>,
     fresh: VecDeque<Payload>,
     taken: usize,
     bytes: usize,
@@ -39,7 +40,7 @@ impl Stored {
 impl Log {
     /// The last entry; zero if there is none.
     pub(crate) fn last(&self) -> EntryId {
-        match self.entries.back() {
+        match self.entries.last() {
             Some(last) => EntryId { index: Index(self.entries.len() as u64), term: last.term },
             None => EntryId::default(),
         }
@@ -73,7 +74,7 @@ impl Log {
                 assert!(self.genesis.is_some(), "the first entry is a genesis");
             }
         }
-        self.entries.push_back(Stored { term: entry.term, bytes: entry.bytes });
+        self.entries.push(Stored { term: entry.term, bytes: entry.bytes });
         self.fresh.push_back(entry.payload);
         self.last().index
     }
@@ -83,7 +84,7 @@ impl Log {
         let keep = usize::try_from(index.0).unwrap_or(usize::MAX);
         assert!(keep >= self.taken, "an applied entry is never given up");
         while self.entries.len() > keep {
-            if let Some(entry) = self.entries.pop_back() {
+            if let Some(entry) = self.entries.pop() {
                 self.bytes -= entry.size();
             }
             self.fresh.pop_back();
@@ -111,7 +112,7 @@ impl Log {
         let mut room = max_bytes;
         let mut batch = Vec::new();
         let start = usize::try_from(from.0.saturating_sub(1)).unwrap_or(usize::MAX).min(self.entries.len());
-        for entry in self.entries.range(start..) {
+        for entry in self.entries.from(start) {
             let size = entry.bytes.len() + 4;
             if size > room && !batch.is_empty() {
                 break;

@@ -15,6 +15,7 @@ mod message;
 mod progress;
 mod quorum;
 mod read;
+mod segments;
 
 use crate::config::Settings;
 use crate::entry::Payload;
@@ -145,7 +146,12 @@ impl Raft {
         }
         let next = match message {
             Received::Directive(directive, entries) => {
-                follower::hear(&mut self.common, &mut self.role, from, incarnation, directive, entries)?
+                match follower::hear(&mut self.common, from, incarnation, &directive, &entries)? {
+                    follower::Heard::Nothing => return Ok(()),
+                    follower::Heard::OurLeader => {}
+                    follower::Heard::Follow(transition) => self.follow_up(Some(transition)),
+                }
+                follower::obey(&mut self.common, from, directive, entries)
             }
             Received::Pledge(Pledge::VoteRequest(request)) => {
                 follower::vote(&mut self.common, &self.role, from, incarnation, &request)
