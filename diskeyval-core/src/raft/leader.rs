@@ -148,7 +148,7 @@ impl Leader {
     /// The latest moment since when a majority was heard; `None` if none needs to be, or none was.
     fn quorum_heard(&self, common: &Common) -> Option<Instant> {
         let configuration = common.configuration();
-        let heard = self.voters(configuration).filter_map(|(_, progress)| progress.heard).collect();
+        let heard = self.voters(configuration).filter_map(|(_, progress)| progress.heard);
         // The leader hears itself.
         reached_by(heard, configuration.quorum() - 1)
     }
@@ -329,11 +329,8 @@ impl Leader {
     /// what stands before it is then committed with it (Raft, 5.4.2).
     fn commit(&mut self, common: &mut Common) {
         let configuration = common.configuration();
-        let mut matched: Vec<Index> =
-            self.voters(configuration).map(|(_, progress)| progress.matched).collect();
-        if configuration.counts(&common.id, common.own) {
-            matched.push(self.own_matched);
-        }
+        let own = configuration.counts(&common.id, common.own).then_some(self.own_matched);
+        let matched = self.voters(configuration).map(|(_, progress)| progress.matched).chain(own);
         let Some(index) = reached_by(matched, configuration.quorum()) else { return };
         if index > common.commit && common.log.term(index) == Some(common.term) {
             common.raise_commit(index);
@@ -375,8 +372,8 @@ impl Leader {
             self.ask_round(common, common.last_round);
         }
         let configuration = common.configuration();
-        let mut confirmed: Vec<u64> = self.voters(configuration).map(|(_, p)| p.confirmed_round).collect();
-        confirmed.push(common.last_round);
+        let own = core::iter::once(common.last_round);
+        let confirmed = self.voters(configuration).map(|(_, progress)| progress.confirmed_round).chain(own);
         if let Some(round) = reached_by(confirmed, configuration.quorum()) {
             let answers = self.rounds.confirmed(round);
             common.reads.extend(answers);

@@ -1,20 +1,25 @@
 //! The arithmetic of majorities, and nothing else.
 
-use alloc::vec::Vec;
+use crate::config::MAX_MEMBERS;
 
 /// The highest value that at least `quorum` members have reached. Those of whom nothing is known are
-/// not listed.
-pub(crate) fn reached_by<T: Ord + Copy>(mut values: Vec<T>, quorum: usize) -> Option<T> {
-    if quorum == 0 || values.len() < quorum {
-        return None;
+/// not among the values. No cluster has more than [`MAX_MEMBERS`].
+pub(crate) fn reached_by<T: Ord + Copy>(values: impl Iterator<Item = T>, quorum: usize) -> Option<T> {
+    let mut highest_first: [Option<T>; MAX_MEMBERS] = [None; MAX_MEMBERS];
+    let mut known = 0;
+    for (place, value) in highest_first.iter_mut().zip(values) {
+        *place = Some(value);
+        known += 1;
     }
-    values.sort_unstable();
-    Some(values[values.len() - quorum])
+    let known = &mut highest_first[..known];
+    known.sort_unstable_by(|left, right| right.cmp(left));
+    known.get(quorum.checked_sub(1)?).copied().flatten()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use alloc::vec::Vec;
 
     /// Every configuration of up to seven members with every vector of values from 0 to 3, against a
     /// definition that counts.
@@ -26,7 +31,11 @@ mod tests {
                 for code in 0..4usize.pow(known) {
                     let values: Vec<usize> = (0..known).map(|n| code / 4usize.pow(n) % 4).collect();
                     let counted = (0..4).rev().find(|v| values.iter().filter(|x| *x >= v).count() >= quorum);
-                    assert_eq!(reached_by(values.clone(), quorum), counted, "{values:?} of {members}");
+                    assert_eq!(
+                        reached_by(values.iter().copied(), quorum),
+                        counted,
+                        "{values:?} of {members}"
+                    );
                 }
             }
         }
