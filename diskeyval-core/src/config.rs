@@ -259,7 +259,14 @@ impl Config {
                     why: "a peer cannot be dialled at port 0",
                 });
             }
-            peers.push((peer.node_id.clone(), Address::new(&peer.host, peer.port)?));
+            let address = Address::new(&peer.host, peer.port)?;
+            let taken = address == own_address || peers.iter().any(|(_, other)| *other == address);
+            if taken {
+                let given = alloc::format!("{address}");
+                let why = "two members cannot listen at the same address";
+                return Err(ConfigError::BadAddress { given, why });
+            }
+            peers.push((peer.node_id.clone(), address));
         }
         if peers.len() + 1 > MAX_MEMBERS {
             return Err(ConfigError::TooManyMembers { given: peers.len() + 1, limit: MAX_MEMBERS });

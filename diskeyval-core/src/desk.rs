@@ -508,7 +508,7 @@ pub(crate) fn check_part(what: &'static str, size: usize, limit: usize) -> Resul
 /// What stands in the way when no majority answers, put together from what is wrong with each member.
 pub(crate) fn in_the_way(
     leader: Option<&NodeId>,
-    linked: usize,
+    able: usize,
     members: usize,
     troubles: &[String],
 ) -> String {
@@ -516,7 +516,8 @@ pub(crate) fn in_the_way(
         Some(leader) => alloc::format!("the leader {leader} has not answered in time"),
         None => "no leader is known".into(),
     };
-    let mut text = alloc::format!("{leader}; {linked} of {members} members are linked, this one included");
+    let mut text =
+        alloc::format!("{leader}; {able} of {members} members are within reach, this one included");
     if !troubles.is_empty() {
         text.push_str(" (");
         text.push_str(&troubles.join("; "));

@@ -22,7 +22,7 @@ use crate::kv::{Applied, Machine, Owner};
 use crate::mesh::{Delivery, Heard, Mesh, Service, Turned};
 use crate::prng::{Prng, Seed};
 use crate::raft::{Asker, Raft};
-use crate::status::Metrics;
+use crate::status::{Metrics, Standing};
 use crate::time::{Deadline, Instant, Timer};
 
 /// One node: consensus, state, links and pending requests, without any IO.
@@ -78,6 +78,7 @@ pub struct Engine {
     desk: Desk,
     founding: Founding,
     admitted: bool,
+    told_not_admitted: bool,
     listening: bool,
     told_leader: (Option<NodeId>, Term),
     phase: Phase,
@@ -132,6 +133,7 @@ impl Engine {
             desk: Desk::new(&settings),
             founding: Founding::new(settings.founding_grace),
             admitted: false,
+            told_not_admitted: false,
             listening: false,
             told_leader: (None, Term(0)),
             phase: Phase::Running,
@@ -373,6 +375,7 @@ impl Engine {
                 self.desk.expire(&refusal);
             }
             self.tell_leader();
+            self.tell_not_admitted();
             self.finish_stop();
             self.check_fault();
         }
@@ -529,6 +532,16 @@ impl Engine {
         self.told_leader = (leader.cloned(), self.raft.term());
         let (leader, term) = self.told_leader.clone();
         self.effects.push_back(Effect::Event(Event::Leader { leader, term }));
+    }
+
+    fn tell_not_admitted(&mut self) {
+        if self.admitted || self.told_not_admitted || !self.is_amnesiac() {
+            return;
+        }
+        self.told_not_admitted = true;
+        if let Standing::Waiting(why) = self.standing() {
+            self.effects.push_back(Effect::Event(Event::NotAdmitted { why }));
+        }
     }
 
     fn finish_stop(&mut self) {

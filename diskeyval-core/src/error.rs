@@ -265,7 +265,10 @@ impl fmt::Display for ConfigError {
                 "{given:?} is no node id: use 1 to 63 of A-Z a-z 0-9 _ . - and not the reserved word `client`"
             ),
             ConfigError::BadAddress { given, why } => {
-                write!(f, "{given:?} is no address: {why} (HOST:PORT is wanted, [HOST]:PORT for IPv6)")
+                write!(
+                    f,
+                    "the address {given:?} cannot be used: {why} (HOST:PORT is wanted, [HOST]:PORT for IPv6)"
+                )
             }
             ConfigError::PeerIsSelf { id } => {
                 write!(f, "the peer list names {id}, which is this node: list only the others")

@@ -6,6 +6,7 @@
 //! one connection; between connections there is no order to respect.
 
 use alloc::boxed::Box;
+use alloc::string::String;
 use core::time::Duration;
 
 use bytes::Bytes;
@@ -214,6 +215,11 @@ pub enum Event {
     },
     /// This node serves from now on: its incarnation is in its seat, by a committed entry.
     Admitted,
+    /// This node does not serve, and will not by itself: its seat is bound to another life of it. Told once.
+    NotAdmitted {
+        /// What has happened, and what to do.
+        why: String,
+    },
 }
 
 /// One committed update.

@@ -33,7 +33,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     while let Err(error) = node.wait_ready(Duration::from_secs(5)) {
         println!("{error}");
     }
-    println!("{} leads", node.wait_leader(Duration::from_secs(5))?);
+    println!("{} leads; Enter ends this node", node.wait_leader(Duration::from_secs(5))?);
+    std::io::stdin().read_line(&mut String::new())?;
 
     // Leadership is handed over, pending calls are answered, connections are closed in order.
     node.end();

@@ -209,6 +209,7 @@ impl Driver {
                     }
                 }
             }
+            Event::NotAdmitted { why } => warn!(%node, why, "this node does not serve"),
             Event::Admitted => info!(%node, "this node is in its seat, and serves"),
             other => info!(%node, event = ?other, "something happened"),
         }

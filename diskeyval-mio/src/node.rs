@@ -157,6 +157,9 @@ impl Node {
 
     /// Gives a key a value if it is as expected (absent, of a value, of a revision), else does nothing.
     ///
+    /// One that does not match is an entry of the log all the same, and the log is bounded: wait for a change
+    /// ([`events`](Node::events)) before trying again, rather than polling.
+    ///
     /// # Errors
     /// As [`set`](Node::set).
     #[doc(alias = "cas")]

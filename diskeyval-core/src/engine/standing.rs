@@ -9,40 +9,14 @@ use crate::error::Refusal;
 use crate::founding::Verdict;
 use crate::id::NodeId;
 use crate::members::Configuration;
+use crate::mesh::Heard;
 use crate::status::{MemberStatus, Standing, Status};
 
 impl Engine {
     /// What this node knows of itself and its peers.
     pub fn status(&self) -> Status {
         let last = self.raft.log().last();
-        let configuration = self.raft.configuration();
-        let seat = |id: &NodeId| match configuration {
-            Configuration::Seats(_, members) => members.seat(id).and_then(|seat| seat.bound),
-            Configuration::ByName(_) => None,
-        };
-        let own = MemberStatus {
-            node_id: self.id.clone(),
-            address: self.own_address.clone(),
-            seat: seat(&self.id),
-            linked: true,
-            trouble: None,
-            matched: self.raft.is_leader().then_some(last.index),
-            heard: None,
-        };
-        let peers = self.mesh.peers().map(|peer| {
-            let progress = self.raft.progress(peer.id);
-            MemberStatus {
-                node_id: peer.id.clone(),
-                address: peer.address.to_string(),
-                seat: seat(peer.id),
-                linked: peer.linked,
-                trouble: peer.trouble.filter(|_| !peer.linked).map(ToString::to_string),
-                matched: progress.map(|progress| progress.matched),
-                heard: progress.and_then(|progress| progress.heard).map(|at| self.now.since(at)),
-            }
-        });
-        let mut members: Vec<MemberStatus> = core::iter::once(own).chain(peers).collect();
-        members.sort_by(|left, right| left.node_id.cmp(&right.node_id));
+        let members = self.status_of_members();
         Status {
             node_id: self.id.clone(),
             incarnation: self.incarnation,
@@ -65,6 +39,49 @@ impl Engine {
             state_hash: self.kv.hash(),
             members,
         }
+    }
+
+    fn status_of_members(&self) -> Vec<MemberStatus> {
+        let last = self.raft.log().last();
+        let configuration = self.raft.configuration();
+        let seat = |id: &NodeId| match configuration {
+            Configuration::Seats(_, members) => members.seat(id).and_then(|seat| seat.bound),
+            Configuration::ByName(_) => None,
+        };
+        let own = MemberStatus {
+            node_id: self.id.clone(),
+            address: self.own_address.clone(),
+            seat: seat(&self.id),
+            linked: true,
+            trouble: None,
+            matched: self.raft.is_leader().then_some(last.index),
+            heard: None,
+        };
+        let peers = self.mesh.peers().map(|peer| {
+            let progress = self.raft.progress(peer.id);
+            let seat = seat(peer.id);
+            let another_life = match (seat, self.raft.linked_incarnation(peer.id)) {
+                (Some(bound), Some(linked)) => bound != linked,
+                (_, _) => false,
+            };
+            let trouble = match peer.trouble {
+                _ if another_life => Some("it restarted without its memory, and is not in its seat"),
+                trouble if !peer.linked => Some(trouble.unwrap_or("not reached yet")),
+                _ => None,
+            };
+            MemberStatus {
+                node_id: peer.id.clone(),
+                address: peer.address.to_string(),
+                seat,
+                linked: peer.linked,
+                trouble: trouble.map(ToString::to_string),
+                matched: progress.map(|progress| progress.matched),
+                heard: progress.and_then(|progress| progress.heard).map(|at| self.now.since(at)),
+            }
+        });
+        let mut members: Vec<MemberStatus> = core::iter::once(own).chain(peers).collect();
+        members.sort_by(|left, right| left.node_id.cmp(&right.node_id));
+        members
     }
 
     pub(super) fn standing(&self) -> Standing {
@@ -90,12 +107,20 @@ impl Engine {
         }
         match self.founding.judge(self.now, self.mesh.peers()) {
             Verdict::Allowed => {
-                Standing::Founding("ready to found the cluster; waiting for a majority".into())
+                let (troubles, _) = self.troubles();
+                let missing = if troubles.is_empty() {
+                    String::new()
+                } else {
+                    alloc::format!(" ({})", troubles.join("; "))
+                };
+                Standing::Founding(alloc::format!(
+                    "ready to found the cluster; waiting for a majority{missing}"
+                ))
             }
             Verdict::Wait(why) | Verdict::Disagreement(why) => Standing::Founding(why),
-            Verdict::Founded(by) => {
-                Standing::Waiting(alloc::format!("{by} belongs to a founded cluster: {AMNESIA}"))
-            }
+            Verdict::Founded(by) => Standing::Waiting(alloc::format!(
+                "the cluster is founded already (says {by}), and {NOT_TAKEN_IN}"
+            )),
         }
     }
 
@@ -105,20 +130,48 @@ impl Engine {
             Standing::Founding(why) => Refusal::NoQuorum { why },
             Standing::Waiting(why) => Refusal::NotAdmitted { why },
             Standing::Member | Standing::Stopping | Standing::Halted(_) => {
-                let troubles: Vec<String> = self
-                    .mesh
-                    .peers()
-                    .filter(|peer| !peer.linked)
-                    .map(|peer| alloc::format!("{}: {}", peer.id, peer.trouble.unwrap_or("not reached yet")))
-                    .collect();
-                let members = self.mesh.peers().count() + 1;
-                let linked = members - troubles.len();
-                Refusal::NoQuorum { why: in_the_way(self.raft.leader(), linked, members, &troubles) }
+                let (troubles, members) = self.troubles();
+                let able = members - troubles.len();
+                Refusal::NoQuorum { why: in_the_way(self.raft.leader(), able, members, &troubles) }
             }
         }
     }
+
+    /// Whether the seat of this node is bound to another life of it, as far as this node knows.
+    pub(super) fn is_amnesiac(&self) -> bool {
+        match self.raft.configuration() {
+            Configuration::Seats(_, members) => members
+                .seat(&self.id)
+                .and_then(|seat| seat.bound)
+                .is_some_and(|bound| bound != self.incarnation),
+            // A leader fills an empty seat at once; what has met a founded cluster and hears no leader for an
+            // election timeout has none that would.
+            Configuration::ByName(_) => {
+                self.mesh.peers().any(|peer| matches!(peer.heard, Heard::Founded(_)))
+                    && self.raft.leader().is_none()
+                    && self.raft.has_waited_for_a_leader()
+            }
+        }
+    }
+
+    /// What is wrong with each member that cannot vote or acknowledge, and how many members there are.
+    fn troubles(&self) -> (Vec<String>, usize) {
+        let members = self.status_of_members();
+        let count = members.len();
+        let troubles = members
+            .into_iter()
+            .filter_map(|member| {
+                member.trouble.map(|trouble| alloc::format!("{}: {trouble}", member.node_id))
+            })
+            .collect();
+        (troubles, count)
+    }
 }
 
-/// What a node is told that has lost its memory.
-const AMNESIA: &str = "its seat is bound to an earlier life of this node; a memory-only node that restarts \
-    has lost what it promised, and stays out";
+/// What a node says that knows that another life of it is in its seat.
+const AMNESIA: &str = "this node's seat is bound to another life of it: either it has restarted, and a memory-only \
+    node loses with its memory what it had promised, so it stays out; or another process runs under its name";
+
+/// What a node says that has met a founded cluster, and does not know its seats.
+const NOT_TAKEN_IN: &str = "no leader has taken this node in yet; if it has restarted, it has lost with its memory \
+    what it had promised, and stays out; if another process runs under its name, stop one of the two";

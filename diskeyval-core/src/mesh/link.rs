@@ -23,6 +23,8 @@ pub(super) struct Link {
     pub(super) unsent: usize,
     pub(super) heard: Instant,
     pub(super) spoke: Instant,
+    /// When it came up.
+    pub(super) raised: Instant,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -55,6 +57,7 @@ impl Link {
             unsent: 0,
             heard: now,
             spoke: now,
+            raised: now,
         }
     }
 

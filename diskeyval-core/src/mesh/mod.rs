@@ -63,6 +63,8 @@ struct Peer {
     link: Option<ConnId>,
     heard: Heard,
     trouble: Option<String>,
+    /// Why its last link ended that did not live for long: the same again is not told again.
+    told: Option<String>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -117,6 +119,7 @@ impl Mesh {
                 link: None,
                 heard: Heard::Silence,
                 trouble: None,
+                told: None,
             };
             (id.clone(), peer)
         };
@@ -288,6 +291,10 @@ impl Mesh {
                 let partner = *partner;
                 self.raise(conn, partner)?;
             }
+            // Both ends decide alike which link is kept; whoever decides first says so.
+            (_, Frame::Goodbye { reason }) if reason == CloseReason::Replaced.to_string() => {
+                self.shut(conn, CloseReason::Replaced, false);
+            }
             (_, Frame::Goodbye { reason }) => self.shut(conn, CloseReason::Goodbye(reason), false),
             _ => return Err(CloseReason::OutOfPlace),
         }
@@ -336,9 +343,9 @@ impl Mesh {
         };
         link.raise(partner, MAX_FRAME);
         link.heard = self.now;
+        link.raised = self.now;
         peer.link = Some(conn);
         peer.trouble = None;
-        peer.back_off = MIN_BACK_OFF;
         if peer.dial == Dial::Open(conn) {
             peer.dial = Dial::At(self.now);
         }
@@ -377,32 +384,34 @@ impl Mesh {
     fn forget(&mut self, conn: ConnId, why: CloseReason) {
         let Some(link) = self.links.remove(&conn) else { return };
         let Some(peer) = self.peers.get_mut(&link.who) else { return };
-        if peer.dial == Dial::Open(conn) || peer.link == Some(conn) {
+        let was_up = peer.link == Some(conn);
+        if was_up && self.now.since(link.raised) >= self.rpc_timeout {
+            // It was a good link: what was before it is forgotten.
+            peer.back_off = MIN_BACK_OFF;
+            peer.told = None;
+        }
+        if peer.dial == Dial::Open(conn) || was_up {
             let pause = self.prng.once_to_twice(peer.back_off);
             peer.back_off = (peer.back_off * 2).min(MAX_BACK_OFF);
             if !matches!(peer.dial, Dial::Asked(_)) {
                 peer.dial = Dial::At(self.now + pause);
             }
         }
-        let was_up = peer.link == Some(conn);
         if was_up {
             peer.link = None;
-        }
-        if why != CloseReason::Replaced {
-            // The same refusal again and again is told once.
-            let text = why.to_string();
-            let known = !was_up && peer.trouble.as_ref() == Some(&text);
-            if peer.link.is_none() {
-                peer.trouble = Some(text);
-            }
-            if known {
-                return;
-            }
-            self.event(Event::LinkDown { peer: Identity::Node(link.who.clone()), why });
-        }
-        if was_up {
             self.metrics.links_down += 1;
-            self.delivered.push_back(Delivery::Down(link.who));
+            self.delivered.push_back(Delivery::Down(link.who.clone()));
+        }
+        if why == CloseReason::Replaced {
+            return;
+        }
+        let text = why.to_string();
+        if peer.link.is_none() {
+            peer.trouble = Some(text.clone());
+        }
+        if peer.told.as_ref() != Some(&text) {
+            peer.told = Some(text);
+            self.event(Event::LinkDown { peer: Identity::Node(link.who), why });
         }
     }
 

@@ -21,7 +21,7 @@ fn settings(name: &str, peers: &[&str], cluster: &str) -> Settings {
     let mut config = Config::new(name).expect("a good name");
     config.cluster = cluster.into();
     for peer in peers {
-        config = config.peer(peer, "localhost", 1).expect("a good name");
+        config = config.peer(peer, peer, 1).expect("a good name");
     }
     config.validate().expect("a good configuration")
 }

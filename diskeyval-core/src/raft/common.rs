@@ -62,6 +62,8 @@ pub(super) struct Common {
     pub(super) outgoing: Vec<(NodeId, Outgoing)>,
     pub(super) metrics: Metrics,
     pub(super) fault: Option<Fault>,
+    /// A node that may not stand for election has waited for a leader as long as if it might.
+    pub(super) waited_in_vain: bool,
 }
 
 /// What is promised, and to whom.
@@ -110,6 +112,7 @@ impl Common {
             outgoing: Vec::new(),
             metrics: Metrics::default(),
             fault: None,
+            waited_in_vain: false,
         }
     }
 

@@ -286,6 +286,7 @@ impl Raft {
                 (Role::Follower, None)
             }
             Transition::PreCampaign | Transition::Campaign(_) if !common.may_campaign() => {
+                common.waited_in_vain = !common.links.is_empty();
                 common.enter(common.term, None);
                 common.election_at = common.election_at.max(common.now + common.heartbeat);
                 (Role::Follower, None)
@@ -397,6 +398,11 @@ impl Raft {
         if let Some(checkpoint) = checkpoint {
             self.common.checkpoints.note(checkpoint);
         }
+    }
+
+    /// Whether an election timeout has passed since the links came up without a word of any leader.
+    pub(crate) fn has_waited_for_a_leader(&self) -> bool {
+        self.common.waited_in_vain
     }
 
     /// What keeps this node from going on.
@@ -582,5 +588,34 @@ mod tests {
             assert_eq!(raft.receive(&id("b"), Received::Directive(directive, alloc::vec![])), Ok(()));
             assert_eq!(raft.fault().cloned(), fault);
         }
+    }
+
+    /// W1, and FAULTS 14 and 15: a tail that the append says nothing about is neither acknowledged nor
+    /// committed, even if the leader has committed as far.
+    #[test]
+    fn w1_only_what_an_append_has_shown_is_acknowledged_and_committed() {
+        let mut raft = leader();
+        let log = raft.log().genesis().map(|genesis| genesis.cluster).expect("it has founded");
+        let tail: alloc::vec::Vec<Index> =
+            (0..3).map(|_| raft.propose(Payload::Noop).expect("it leads")).collect();
+        settle(&mut raft);
+        let known = raft.commit();
+        // Another leader knows the first of the three, and has committed its own entries in place of the others.
+        let append = Append {
+            term: Term(2),
+            log,
+            configuration: EntryId::new(1, 1),
+            prev: EntryId { index: tail[0], term: Term(1) },
+            commit: tail[2],
+        };
+        let directive = Directive::Append(append);
+        assert_eq!(raft.receive(&id("b"), Received::Directive(directive, alloc::vec![])), Ok(()));
+        while raft.settle() {}
+        assert_eq!(raft.commit(), tail[0].max(known));
+        let told = raft.take_outgoing().find_map(|(_, message)| match message {
+            Outgoing::Pledge(Pledge::Appended { matched, .. }) => Some(matched),
+            _ => None,
+        });
+        assert_eq!(told, Some(tail[0]));
     }
 }

@@ -133,7 +133,7 @@ impl World {
         let mut config = Config::new(name).expect("a good name");
         for member in self.node(name).members.clone() {
             if member != name {
-                config = config.peer(&member, "localhost", 1).expect("a good name");
+                config = config.peer(&member, &member, 1).expect("a good name");
             }
         }
         for (option, value) in &self.options {

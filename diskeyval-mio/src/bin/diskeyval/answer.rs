@@ -20,7 +20,8 @@ pub(crate) fn answer(node: &Node, request: Request) -> String {
             let expect = old.map_or(Expect::Absent, |old| Expect::Value(old.into()));
             node.compare_and_set(key, expect, new).map(|swap| match swap {
                 Swap::Swapped { revision } => format!("ok {revision}"),
-                Swap::Mismatch { revision, .. } => format!("mismatch {revision}"),
+                Swap::Mismatch { actual: Some(actual), .. } => format!("mismatch {actual}"),
+                Swap::Mismatch { actual: None, .. } => "mismatch absent".into(),
             })
         }
         Request::State => node.view().map(|view| json(&State(&view))),

@@ -112,7 +112,7 @@ pub(crate) struct CertsArgs {
 ///   get K          value V | absent                  linearizable
 ///   getlocal K     value V | absent                  as this node knows it, which may be behind
 ///   delete K       ok REVISION found | ok REVISION absent
-///   cas K OLD NEW  ok REVISION | mismatch REVISION   OLD is the value, or - for absent
+///   cas K OLD NEW  ok REVISION | mismatch REVISION|absent   OLD is the value, or - for absent
 ///   state          {"K":"V",...}                     as this node knows them
 ///   peers          [{"nodeId":...,"host":...,"port":...},...]
 ///   leader         {"leader":ID or null,"isLeader":true or false}
@@ -130,8 +130,8 @@ pub(crate) struct CertsArgs {
 /// backslash, and \xNN for a byte of another control character or of what is no UTF-8. JSON has its own
 /// escapes; there only a string that is no UTF-8 takes that form.
 ///
-/// `quit`, SIGINT and SIGTERM end the node in order (leadership is handed over): exit code 0. The end of stdin
-/// does not: the node goes on until a signal comes. A second signal ends the process at once, with 130 or 143.
+/// `quit`, SIGINT and SIGTERM end the node in order (leadership is handed over): exit code 0; at a terminal so do
+/// Ctrl-C and Ctrl-D. Elsewhere the end of stdin does not: the node goes on until a signal comes. A second signal ends the process at once, with 130 or 143.
 /// A node that halts by itself ends with 1.
 #[derive(Debug, clap::Args)]
 #[command(

@@ -41,7 +41,7 @@ pub(crate) const COMMANDS: [[&str; 3]; 12] = [
     ["get K", "reads K, linearizable", "value V | absent"],
     ["getlocal K", "reads K as this node knows it, which may be behind", "value V | absent"],
     ["delete K", "removes K", "ok REVISION found | ok REVISION absent"],
-    ["cas K OLD NEW", "sets K to NEW if it is OLD (-: absent)", "ok REVISION | mismatch REVISION"],
+    ["cas K OLD NEW", "sets K to NEW if it is OLD (-: absent)", "ok REVISION | mismatch REVISION|absent"],
     ["state", "all keys and values as this node knows them", "JSON"],
     ["peers", "the other members", "JSON"],
     ["leader", "the leader, if one is known", "JSON"],

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 use clap::value_parser;
 
-/// Show a cluster that loses its leader again and again, and no write
+/// Show a cluster that loses its leader again and again, and yet no write
 ///
 /// Starts nodes in processes of their own, on loopback and over mutual TLS. Clients on all of them write,
 /// read, delete and compare-and-set, while the leader is frozen, cut off or silenced in turn, and let back.
