@@ -268,7 +268,7 @@ impl Cluster {
             let mut config = Config::new(&name(own)).expect("a good name");
             config.limits.log_bytes = usize::MAX / 2;
             for other in (0..nodes).filter(|other| *other != own) {
-                config = config.peer(&name(other), "localhost", 1).expect("a good name");
+                config = config.peer(&name(other), &name(other), 1).expect("a good name");
             }
             Engine::open(config.validate().expect("a good configuration"), Seed::from_u64(own as u64 + 1))
         };
