@@ -467,6 +467,14 @@ impl Desk {
         }
     }
 
+    /// How many writes and reads wait.
+    #[cfg(any(test, feature = "inspect"))]
+    pub(crate) fn burden(&self) -> (usize, usize) {
+        let asked = self.asked.as_ref().map_or(0, |(_, reads)| reads.len());
+        let granted: usize = self.granted.iter().map(|(_, reads)| reads.len()).sum();
+        (self.pending_writes, self.waiting.len() + asked + granted)
+    }
+
     pub(crate) fn refuse(&mut self, ticket: Ticket, refusal: Refusal) {
         self.metrics.writes_refused += 1;
         self.answer(ticket, Answer::Written(Err(Error::Refused(refusal))));

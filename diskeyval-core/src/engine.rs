@@ -1,6 +1,8 @@
 //! The one type that a driver, a simulator or a fuzzer drives. It wires the parts together and decides
 //! nothing itself.
 
+#[cfg(any(test, feature = "inspect"))]
+mod parts;
 mod standing;
 
 use alloc::boxed::Box;
@@ -14,7 +16,7 @@ use bytes::Bytes;
 use crate::config::{Limits, Settings};
 use crate::desk::{Desk, Route, check_part, check_size};
 use crate::entry::{Entry, OVERHEAD, Payload, Write};
-use crate::error::{CloseReason, Fault, Refusal};
+use crate::error::{CloseReason, Fault, NotKept, Refusal};
 use crate::founding::{Founding, Verdict};
 use crate::id::{Incarnation, NodeId, Term, Ticket};
 use crate::io::{Answer, Effect, Event, Input, Read, Request};
@@ -23,6 +25,7 @@ use crate::mesh::{Delivery, Heard, Mesh, Service, Turned};
 use crate::prng::{Prng, Seed};
 use crate::raft::{Asker, Raft};
 use crate::status::{Metrics, Standing};
+use crate::store::{Record, Store};
 use crate::time::{Deadline, Instant, Timer};
 
 /// One node: consensus, state, links and pending requests, without any IO.
@@ -113,7 +116,47 @@ impl Engine {
     pub fn open(settings: Settings, seed: Seed) -> Engine {
         let mut prng = Prng::new(seed);
         let incarnation = Incarnation(prng.next_u128());
+        Engine::with(&settings, Store::in_memory(), incarnation, prng)
+    }
+
+    /// Opens a node that keeps its log on a disk: [`Effect::Store`] says what is to be kept, and
+    /// [`Input::Stored`] reports what is. `kept` is everything that earlier runs of the node were told to
+    /// keep and that is still there, in its order; at its first start there is nothing. What was reported as
+    /// stored must be there, and of what was not, any beginning may.
+    ///
+    /// The disk is a logical one: a simulator's. How records become bytes and files is not decided here.
+    ///
+    /// # Errors
+    /// [`NotKept`] if that cannot be what a node was told to keep.
+    pub fn open_on_disk(
+        settings: Settings,
+        seed: Seed,
+        kept: impl IntoIterator<Item = Record>,
+    ) -> Result<Engine, NotKept> {
+        let mut prng = Prng::new(seed);
+        let drawn = Incarnation(prng.next_u128());
+        let mut kept = kept.into_iter();
+        match kept.next() {
+            None => {
+                let mut store = Store::on_disk();
+                // Nothing is promised by it before it is durable: until then the mesh is mute.
+                let _ = store.record(|| Record::Incarnation(drawn));
+                let mut engine = Engine::with(&settings, store, drawn, prng);
+                engine.mesh.be_mute();
+                Ok(engine)
+            }
+            Some(Record::Incarnation(incarnation)) => {
+                let mut engine = Engine::with(&settings, Store::on_disk(), incarnation, prng);
+                kept.try_for_each(|record| engine.raft.recall(record))?;
+                Ok(engine)
+            }
+            Some(Record::Ballot { .. } | Record::Entry { .. } | Record::Truncate { .. }) => Err(NotKept),
+        }
+    }
+
+    fn with(settings: &Settings, store: Store, incarnation: Incarnation, mut prng: Prng) -> Engine {
         let boot = prng.next_u128();
+        let storage = store.kind();
         let mut fork = || {
             let mut seed = [0; 32];
             seed.chunks_exact_mut(8).for_each(|chunk| chunk.copy_from_slice(&prng.next_u64().to_le_bytes()));
@@ -127,10 +170,10 @@ impl Engine {
             limits: settings.limits.clone(),
             now: Instant::ZERO,
             begun: false,
-            raft: Raft::new(&settings, incarnation, fork()),
-            mesh: Mesh::new(&settings, incarnation, boot, fork()),
+            raft: Raft::new(settings, incarnation, fork(), store),
+            mesh: Mesh::new(settings, storage, incarnation, boot, fork()),
             kv: Machine::default(),
-            desk: Desk::new(&settings),
+            desk: Desk::new(settings),
             founding: Founding::new(settings.founding_grace),
             admitted: false,
             told_not_admitted: false,
@@ -203,6 +246,11 @@ impl Engine {
             Input::Closed { conn, why } => self.mesh.closed(conn, why),
             Input::Ask { ticket, request, budget } => self.ask(ticket, request, budget),
             Input::Listen { changes } => self.listening = changes,
+            Input::Stored { up_to } => {
+                self.raft.stored(up_to);
+                // The first record is the incarnation.
+                self.mesh.speak();
+            }
         }
         self.deliver_all();
     }
@@ -378,6 +426,9 @@ impl Engine {
             self.tell_not_admitted();
             self.finish_stop();
             self.check_fault();
+        }
+        if let Some((number, records)) = self.raft.take_records() {
+            self.effects.push_back(Effect::Store { number, records });
         }
         while let Some((ticket, answer)) = self.desk.next_answer() {
             self.effects.push_back(Effect::Answer { ticket, answer });

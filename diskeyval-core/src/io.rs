@@ -7,6 +7,7 @@
 
 use alloc::boxed::Box;
 use alloc::string::String;
+use alloc::vec::Vec;
 use core::time::Duration;
 
 use bytes::Bytes;
@@ -17,6 +18,7 @@ use crate::id::{ConnId, DialId, NodeId, Term, Ticket};
 use crate::identity::Identity;
 use crate::kv::{Command, Outcome, Versioned, View};
 use crate::status::Status;
+use crate::store::Record;
 
 /// What a driver tells the engine.
 #[derive(Clone, Debug)]
@@ -67,6 +69,11 @@ pub enum Input {
         request: Request,
         /// How long it may take, counted from this turn.
         budget: Duration,
+    },
+    /// What [`Effect::Store`] wanted to be kept is durable: every record up to this number.
+    Stored {
+        /// The number of the last.
+        up_to: u64,
     },
     /// From now on [`Event::Change`] is wanted, or no more.
     Listen {
@@ -147,6 +154,14 @@ pub enum Effect {
         conn: ConnId,
         /// Why, for the log.
         why: CloseReason,
+    },
+    /// Keep these records, behind all that were to be kept before, and report when they are durable
+    /// ([`Input::Stored`]). Only of a node that was opened with [`Engine::open_on_disk`](crate::Engine::open_on_disk).
+    Store {
+        /// The number of the last of them: records are counted from 1, at each opening anew.
+        number: u64,
+        /// The records, in their order.
+        records: Vec<Record>,
     },
     /// The one answer to a request.
     Answer {

@@ -14,6 +14,8 @@ mod error;
 mod founding;
 mod id;
 pub mod identity;
+#[cfg(any(test, feature = "inspect"))]
+pub mod inspect;
 mod io;
 mod kv;
 mod members;
@@ -30,11 +32,11 @@ pub mod tls;
 
 pub use config::{Address, Config, Limits, MAX_CLUSTER_NAME, MAX_MEMBERS, Peer, Settings, Tls};
 pub use engine::{Effects, Engine, Turn};
-pub use error::{CloseReason, ConfigError, DialError, Doubt, Error, Fault, Refusal};
+pub use error::{CloseReason, ConfigError, DialError, Doubt, Error, Fault, NotKept, Refusal};
 pub use id::{ClusterId, ConnId, DialId, EntryId, Incarnation, Index, NodeId, Term, Ticket};
 pub use io::{Answer, Change, Effect, Event, Input, Origin, Read, Request};
 pub use kv::{Command, Expect, Outcome, Versioned, View};
 pub use prng::Seed;
 pub use status::{MemberStatus, Metrics, RoleName, Standing, Status};
-pub use store::gate;
+pub use store::{Record, gate};
 pub use time::{Deadline, Instant, Timer};

@@ -15,6 +15,8 @@ use crate::id::{EntryId, Incarnation, NodeId};
 pub(crate) enum StorageKind {
     /// The log lives as long as the process.
     Memory,
+    /// The log outlives it.
+    Disk,
 }
 
 /// A place in the membership.

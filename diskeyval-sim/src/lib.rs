@@ -6,6 +6,8 @@ mod checks;
 pub mod history;
 pub mod linear;
 pub mod lines;
+pub mod notes;
+pub mod observe;
 pub mod report;
 
 pub use history::History;

@@ -43,6 +43,12 @@ impl Cutter {
         }
     }
 
+    /// Bytes that are no whole frame yet.
+    #[cfg(any(test, feature = "inspect"))]
+    pub(crate) fn unread(&self) -> usize {
+        self.partial.len() + self.pieces.iter().map(Bytes::len).sum::<usize>()
+    }
+
     /// The body of the next frame, if all of it is there. Nothing is allocated for a frame beyond the
     /// limit, and for one within it only as its bytes arrive.
     pub(crate) fn next(&mut self) -> Result<Option<Bytes>, TooLarge> {

@@ -82,6 +82,11 @@ impl Link {
         self.cutter.push(bytes);
     }
 
+    #[cfg(any(test, feature = "inspect"))]
+    pub(super) fn unread(&self) -> usize {
+        self.cutter.unread()
+    }
+
     /// The next frame, if all of it is there.
     pub(super) fn next_frame(&mut self) -> Result<Option<Frame>, CloseReason> {
         match self.cutter.next() {

@@ -7,7 +7,7 @@ mod frame;
 mod link;
 #[cfg(test)]
 mod tests;
-mod wire;
+pub(crate) mod wire;
 
 use alloc::collections::{BTreeMap, VecDeque};
 use alloc::string::{String, ToString};
@@ -28,7 +28,7 @@ use crate::raft::{Outgoing, Received};
 use crate::status::Metrics;
 use crate::time::{Deadline, Instant, Timer};
 
-#[cfg(test)]
+#[cfg(any(test, feature = "inspect"))]
 pub(crate) use frame::Cutter;
 use link::{Link, Partner, Phase, check_hello};
 pub(crate) use wire::{Frame, Service, Turned};
@@ -46,6 +46,8 @@ pub(crate) struct Mesh {
     delivered: VecDeque<Delivery>,
     effects: VecDeque<Effect>,
     next_dial: u64,
+    /// Nothing is dialled and nobody is met yet.
+    mute: bool,
     now: Instant,
     prng: Prng,
     rpc_timeout: Duration,
@@ -100,7 +102,13 @@ pub(crate) enum Delivery {
 }
 
 impl Mesh {
-    pub(crate) fn new(settings: &Settings, incarnation: Incarnation, boot: u128, prng: Prng) -> Mesh {
+    pub(crate) fn new(
+        settings: &Settings,
+        storage: StorageKind,
+        incarnation: Incarnation,
+        boot: u128,
+        prng: Prng,
+    ) -> Mesh {
         let hello = Hello {
             versions: VERSIONS,
             cluster_name: settings.cluster.clone(),
@@ -108,7 +116,7 @@ impl Mesh {
             node: settings.node_id.clone(),
             incarnation,
             boot,
-            storage: StorageKind::Memory,
+            storage,
             initial_members: hash_of_ids(settings),
         };
         let peer = |(id, address): &(NodeId, Address)| {
@@ -130,6 +138,7 @@ impl Mesh {
             delivered: VecDeque::new(),
             effects: VecDeque::new(),
             next_dial: 0,
+            mute: false,
             now: Instant::ZERO,
             prng,
             rpc_timeout: settings.rpc_timeout,
@@ -143,6 +152,15 @@ impl Mesh {
         self.now = now;
     }
 
+    /// No word before [`Mesh::speak`]: the incarnation that a hello would tell may still be forgotten.
+    pub(crate) fn be_mute(&mut self) {
+        self.mute = true;
+    }
+
+    pub(crate) fn speak(&mut self) {
+        self.mute = false;
+    }
+
     /// The node belongs to this cluster from now on, and says so in every hello.
     pub(crate) fn set_cluster(&mut self, cluster: ClusterId) {
         self.hello.cluster = Some(cluster);
@@ -151,6 +169,10 @@ impl Mesh {
     // What the driver reports.
 
     pub(crate) fn opened(&mut self, conn: ConnId, who: Identity, origin: Origin) {
+        if self.mute {
+            self.effects.push_back(Effect::Close { conn, why: CloseReason::Starting });
+            return;
+        }
         let id = match self.check_identity(&who, origin) {
             Ok(id) => id,
             Err(why) => {
@@ -436,6 +458,9 @@ impl Mesh {
 
     /// Dials who is to be dialled, keeps links awake, gives up those that are silent.
     pub(crate) fn tick(&mut self) {
+        if self.mute {
+            return;
+        }
         for (id, peer) in &mut self.peers {
             if let (Dial::At(at), None) = (peer.dial, peer.link)
                 && at <= self.now
@@ -466,6 +491,9 @@ impl Mesh {
     }
 
     pub(crate) fn deadline(&self) -> Option<Deadline> {
+        if self.mute {
+            return None;
+        }
         let dials = self.peers.values().filter_map(|peer| match (peer.dial, peer.link) {
             (Dial::At(at), None) => Some(Deadline { at, why: Timer::Dial }),
             _ => None,
@@ -549,6 +577,14 @@ impl Mesh {
     }
 
     // What others ask.
+
+    /// The most bytes on one link that have not left, and on one connection that are no whole frame.
+    #[cfg(any(test, feature = "inspect"))]
+    pub(crate) fn burden(&self) -> (usize, usize) {
+        let unsent = self.links.values().map(|link| link.unsent + link.out.len()).max();
+        let unread = self.links.values().map(Link::unread).max();
+        (unsent.unwrap_or(0), unread.unwrap_or(0))
+    }
 
     pub(crate) fn is_linked(&self, peer: &NodeId) -> bool {
         self.peers.get(peer).is_some_and(|peer| peer.link.is_some())

@@ -33,7 +33,7 @@ fn end(name: &str, peers: &[&str], life: u64) -> End {
 
 fn end_of(settings: &Settings, life: u64) -> End {
     let prng = Prng::new(Seed::from_u64(life));
-    let mut mesh = Mesh::new(settings, Incarnation(life.into()), life.into(), prng);
+    let mut mesh = Mesh::new(settings, StorageKind::Memory, Incarnation(life.into()), life.into(), prng);
     mesh.wake(Instant::ZERO + Duration::from_secs(10));
     End { mesh, effects: VecDeque::new() }
 }

@@ -6,17 +6,17 @@ use core::time::Duration;
 
 use crate::config::Settings;
 use crate::entry::{Entry, Payload};
-use crate::error::Fault;
+use crate::error::{Fault, NotKept};
 use crate::id::{EntryId, Incarnation, Index, NodeId, Term};
-use crate::members::{Configuration, Membership};
+use crate::members::{Configuration, Membership, StorageKind};
 use crate::prng::Prng;
 use crate::raft::agree::Checkpoints;
 use crate::raft::log::Log;
 use crate::raft::message::{Directive, Outgoing, Pledge};
 use crate::raft::read::Asker;
 use crate::status::Metrics;
-use crate::store::Store;
 use crate::store::gate::{Gate, Promised, Receipt};
+use crate::store::{Record, Store};
 use crate::time::Instant;
 
 #[derive(Clone, Debug)]
@@ -77,11 +77,10 @@ pub(super) enum Claim {
 }
 
 impl Common {
-    pub(super) fn new(settings: &Settings, own: Incarnation, prng: Prng) -> Common {
+    pub(super) fn new(settings: &Settings, own: Incarnation, prng: Prng, store: Store) -> Common {
         let mut initial: Vec<NodeId> = settings.peers.iter().map(|(id, _)| id.clone()).collect();
         initial.push(settings.node_id.clone());
         initial.sort();
-        let mut store = Store::default();
         Common {
             id: settings.node_id.clone(),
             own,
@@ -92,9 +91,9 @@ impl Common {
             prng,
             term: Term(0),
             vote: None,
-            ballot_receipt: store.save_ballot(),
+            ballot_receipt: store.opened(),
             log: Log::default(),
-            log_receipt: store.append(),
+            log_receipt: store.opened(),
             memberships: Vec::new(),
             initial,
             may_found: false,
@@ -124,7 +123,7 @@ impl Common {
         if term > self.term {
             self.term = term;
             self.vote = None;
-            self.ballot_receipt = self.store.save_ballot();
+            self.save_ballot();
             // What was to be acknowledged was the word of an older leader.
             self.acknowledge = None;
         }
@@ -140,8 +139,13 @@ impl Common {
         assert!(self.may_vote_for(candidate), "one vote in each term");
         if self.vote.is_none() {
             self.vote = Some(candidate.clone());
-            self.ballot_receipt = self.store.save_ballot();
+            self.save_ballot();
         }
+    }
+
+    fn save_ballot(&mut self) {
+        let (term, vote) = (self.term, &self.vote);
+        self.ballot_receipt = self.store.record(|| Record::Ballot { term, vote: vote.clone() });
     }
 
     pub(super) fn may_vote_for(&self, candidate: &NodeId) -> bool {
@@ -171,8 +175,16 @@ impl Common {
 
     // The log.
 
-    /// Puts an entry at the end; a configuration counts from here on.
+    /// Puts an entry at the end, for good.
     pub(super) fn push(&mut self, entry: Entry) -> Index {
+        let bytes = entry.bytes.clone();
+        let index = self.place(entry);
+        self.log_receipt = self.store.record(|| Record::Entry { index, bytes });
+        index
+    }
+
+    /// Puts an entry at the end; a configuration counts from here on.
+    fn place(&mut self, entry: Entry) -> Index {
         let term = entry.term;
         let members = match &entry.payload {
             Payload::Genesis(genesis) => Some(genesis.members.clone()),
@@ -180,7 +192,6 @@ impl Common {
             Payload::Noop | Payload::OpenSession(_) | Payload::Write(_) => None,
         };
         let index = self.log.push(entry);
-        self.log_receipt = self.store.append();
         if let Some(members) = members {
             self.memberships.push((EntryId { index, term }, members));
         }
@@ -190,11 +201,15 @@ impl Common {
     /// Gives up the entries behind an index; a configuration among them counts no more.
     pub(super) fn truncate_behind(&mut self, index: Index) {
         assert!(index >= self.commit, "what is committed is never given up");
-        self.log.truncate_behind(index);
-        self.log_receipt = self.store.truncate();
-        self.memberships.retain(|(entry, _)| entry.index <= index);
+        self.forget_behind(index);
+        self.log_receipt = self.store.record(|| Record::Truncate { behind: index });
         // An acknowledgement that is still to be said may speak of what is gone.
         self.acknowledge = self.acknowledge.map(|acknowledge| acknowledge.min(index));
+    }
+
+    fn forget_behind(&mut self, index: Index) {
+        self.log.truncate_behind(index);
+        self.memberships.retain(|(entry, _)| entry.index <= index);
     }
 
     /// Raises the commit index, never beyond the log and never back.
@@ -270,13 +285,45 @@ impl Common {
         self.gate.hold(promised);
     }
 
-    /// Makes all writes durable, and lets out what waited for them.
+    /// Lets out what waited for writes that are durable by now.
     pub(super) fn release(&mut self) -> Vec<Claim> {
         if self.gate.is_empty() {
             return Vec::new();
         }
-        let durable = self.store.sync();
-        self.gate.release(&durable)
+        self.gate.release(&self.store.durable())
+    }
+
+    /// Records that nobody was told to keep yet, and the number of the last.
+    pub(super) fn take_records(&mut self) -> Option<(u64, Vec<Record>)> {
+        self.store.take_fresh()
+    }
+
+    pub(super) fn storage(&self) -> StorageKind {
+        self.store.kind()
+    }
+
+    /// Everything up to this number is durable.
+    pub(super) fn stored(&mut self, up_to: u64) {
+        self.store.stored(up_to);
+    }
+
+    /// Remembers what an earlier run of this node has kept. It was durable before this run began.
+    pub(super) fn recall(&mut self, kept: Record) -> Result<(), NotKept> {
+        match kept {
+            Record::Incarnation(_) => return Err(NotKept),
+            Record::Ballot { term, vote } => (self.term, self.vote) = (term, vote),
+            Record::Entry { index, bytes } => {
+                let entry = Entry::parse(bytes).map_err(|_| NotKept)?;
+                let last = self.log.last();
+                let begins = index > Index(1) || matches!(entry.payload, Payload::Genesis(_));
+                if index != last.index.next() || entry.term < last.term || !begins {
+                    return Err(NotKept);
+                }
+                self.place(entry);
+            }
+            Record::Truncate { behind } => self.forget_behind(behind),
+        }
+        Ok(())
     }
 
     pub(super) fn send(&mut self, to: NodeId, message: Outgoing) {

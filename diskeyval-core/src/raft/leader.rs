@@ -8,7 +8,7 @@ use crate::config::MAX_BATCH;
 use crate::entry::{Entry, Genesis, Payload};
 use crate::error::CloseReason;
 use crate::id::{ClusterId, EntryId, Incarnation, Index, NodeId, Term};
-use crate::members::{Configuration, Membership, Seat, StorageKind};
+use crate::members::{Configuration, Membership, Seat};
 use crate::raft::agree::Comparison;
 use crate::raft::common::Common;
 use crate::raft::message::{Append, Directive, Heartbeat, Pledge};
@@ -117,6 +117,11 @@ impl Leader {
 
     pub(super) fn progress(&self, peer: &NodeId) -> Option<&Progress> {
         self.followers.get(peer).map(|follower| &follower.progress)
+    }
+
+    #[cfg(any(test, feature = "inspect"))]
+    pub(super) fn followers(&self) -> impl Iterator<Item = (&NodeId, &Progress)> {
+        self.followers.iter().map(|(id, follower)| (id, &follower.progress))
     }
 
     // Time.
@@ -481,5 +486,5 @@ fn found(common: &mut Common) -> Genesis {
         Seat { id: id.clone(), bound }
     };
     let members = Membership { seats: configuration.names().map(seat).collect() };
-    Genesis { cluster, storage: StorageKind::Memory, members }
+    Genesis { cluster, storage: common.storage(), members }
 }

@@ -5,6 +5,8 @@
 //! its own. A role never changes itself: it asks for a [`Transition`], and only [`Raft::transition`]
 //! carries that out.
 
+use alloc::vec::Vec;
+
 mod agree;
 mod candidate;
 mod common;
@@ -21,20 +23,21 @@ mod tests;
 
 use crate::config::Settings;
 use crate::entry::Payload;
-use crate::error::{CloseReason, Fault};
+use crate::error::{CloseReason, Fault, NotKept};
 use crate::id::{Incarnation, Index, NodeId, Term};
 use crate::kv::Checkpoint;
 use crate::members::Configuration;
 use crate::prng::Prng;
 use crate::status::{Metrics, RoleName};
+use crate::store::{Record, Store};
 use crate::time::{Deadline, Instant, Timer};
 
 use candidate::Candidate;
 use common::{Claim, Common};
 use leader::Leader;
 
-#[cfg(test)]
-pub(crate) use message::Append;
+#[cfg(any(test, feature = "inspect"))]
+pub(crate) use message::{Append, Heartbeat, VoteRequest};
 pub(crate) use message::{Directive, Outgoing, Pledge, Received};
 pub(crate) use progress::Progress;
 pub(crate) use read::Asker;
@@ -76,8 +79,13 @@ const MAX_LEAP: u64 = 1 << 32;
 pub(crate) struct NotNow;
 
 impl Raft {
-    pub(crate) fn new(settings: &Settings, own: Incarnation, prng: Prng) -> Raft {
-        Raft { common: Common::new(settings, own, prng), role: Role::Follower }
+    pub(crate) fn new(settings: &Settings, own: Incarnation, prng: Prng, store: Store) -> Raft {
+        Raft { common: Common::new(settings, own, prng, store), role: Role::Follower }
+    }
+
+    /// Remembers what an earlier run of this node has kept, before time begins.
+    pub(crate) fn recall(&mut self, kept: Record) -> Result<(), NotKept> {
+        self.common.recall(kept)
     }
 
     /// Time begins.
@@ -360,6 +368,16 @@ impl Raft {
         }
     }
 
+    /// What a leader knows of all its followers.
+    #[cfg(any(test, feature = "inspect"))]
+    pub(crate) fn followers(&self) -> impl Iterator<Item = (&NodeId, &Progress)> {
+        let leader = match &self.role {
+            Role::Leader(leader) => Some(leader),
+            Role::Follower | Role::Candidate(_) => None,
+        };
+        leader.into_iter().flat_map(|leader| leader.followers())
+    }
+
     pub(crate) fn metrics(&self) -> Metrics {
         self.common.metrics
     }
@@ -370,6 +388,16 @@ impl Raft {
     }
 
     // What the engine tells.
+
+    /// Records to be kept, and the number of the last: once they are durable, what waits for them is let out.
+    pub(crate) fn take_records(&mut self) -> Option<(u64, Vec<Record>)> {
+        self.common.take_records()
+    }
+
+    /// All records up to this number are durable.
+    pub(crate) fn stored(&mut self, up_to: u64) {
+        self.common.stored(up_to);
+    }
 
     /// The next committed entry that was not applied yet.
     pub(crate) fn take_committed(&mut self) -> Option<(Index, Payload)> {

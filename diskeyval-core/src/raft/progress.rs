@@ -58,6 +58,14 @@ impl Progress {
         }
     }
 
+    /// The next entry to be sent.
+    #[cfg(any(test, feature = "inspect"))]
+    pub(crate) fn next(&self) -> Index {
+        match &self.replication {
+            Replication::Probe { next, .. } | Replication::Stream { next, .. } => *next,
+        }
+    }
+
     /// It says that its log equals ours up to `matched`. Tells whether that is news.
     pub(crate) fn appended(&mut self, matched: Index) -> bool {
         let news = matched > self.matched;

@@ -1,4 +1,4 @@
-//! Messages, answers and nodes as one line each.
+//! Answers and nodes as one line each.
 
 use std::format;
 use std::string::{String, ToString};
@@ -6,120 +6,9 @@ use std::vec::Vec;
 
 use bytes::Bytes;
 
-use crate::entry::{Entry, Payload};
 use crate::io::{Answer, Event};
-use crate::kv::{Command, Expect, Outcome};
-use crate::mesh::{Frame, Service};
-use crate::raft::{Directive, Pledge, Received};
+use crate::kv::Outcome;
 use crate::status::Status;
-
-/// A frame, and whether it is one of those that come all the time.
-pub(super) fn frame(frame: &Frame) -> (String, bool) {
-    let line = match frame {
-        Frame::Hello(hello) => format!("hello{}", if hello.cluster.is_some() { " founded" } else { "" }),
-        Frame::Welcome { hello, .. } => {
-            format!("welcome{}", if hello.cluster.is_some() { " founded" } else { "" })
-        }
-        Frame::Confirm => "confirm".into(),
-        Frame::Goodbye { reason } => format!("goodbye: {reason}"),
-        Frame::Ping => "ping".into(),
-        Frame::Raft(Received::Directive(directive, entries)) => self::directive(directive, entries),
-        Frame::Raft(Received::Pledge(pledge)) => self::pledge(pledge),
-        Frame::Service(service, payload) => self::service(service, payload),
-    };
-    let common = match frame {
-        Frame::Hello(_) | Frame::Welcome { .. } | Frame::Confirm | Frame::Ping => true,
-        Frame::Raft(Received::Directive(Directive::Heartbeat(heartbeat), _)) => heartbeat.round == 0,
-        Frame::Raft(Received::Pledge(Pledge::Confirmed { round, .. })) => *round == 0,
-        Frame::Goodbye { .. } | Frame::Raft(_) | Frame::Service(..) => false,
-    };
-    (line, common)
-}
-
-fn directive(directive: &Directive, entries: &[Entry]) -> String {
-    match directive {
-        Directive::Append(append) => {
-            let entries: Vec<String> = (append.prev.index.0 + 1..)
-                .zip(entries)
-                .map(|(index, entry)| format!("{index}@{} {}", entry.term, payload(&entry.payload)))
-                .collect();
-            let (term, prev, commit) = (append.term, append.prev, append.commit);
-            format!("append t{term} prev={prev} commit={commit} [{}]", entries.join(", "))
-        }
-        Directive::Commit { term, commit } => format!("commit t{term} {commit}"),
-        Directive::Heartbeat(heartbeat) => {
-            let (term, commit, round) = (heartbeat.term, heartbeat.commit, heartbeat.round);
-            format!("heartbeat t{term} commit={commit} round={round}")
-        }
-        Directive::TimeoutNow { term } => format!("timeout-now t{term}"),
-    }
-}
-
-fn pledge(pledge: &Pledge) -> String {
-    match pledge {
-        Pledge::VoteRequest(request) => {
-            let kind = if request.pre { "pre-vote-request" } else { "vote-request" };
-            let handed = if request.handed_over { " handed over" } else { "" };
-            format!("{kind} t{} last={}{handed}", request.term, request.last)
-        }
-        Pledge::VoteReply { term, pre, granted } => {
-            let kind = if *pre { "pre-vote" } else { "vote" };
-            format!("{kind} t{term} {}", if *granted { "granted" } else { "refused" })
-        }
-        Pledge::Appended { term, matched } => format!("appended t{term} matched={matched}"),
-        Pledge::Conflict { term, probed, hint } => format!("conflict t{term} probed={probed} hint={hint}"),
-        Pledge::Confirmed { term, round, .. } => format!("confirmed t{term} round={round}"),
-    }
-}
-
-fn service(service: &Service, payload: &Bytes) -> String {
-    match service {
-        Service::OpenSession => "open-session".into(),
-        Service::Write { attempt, .. } => {
-            let write = Entry::parse(payload.clone()).map(|entry| self::payload(&entry.payload));
-            format!("please {} (attempt {attempt})", write.unwrap_or_else(|_| "?".into()))
-        }
-        Service::Refused { seq, attempt, why } => format!("refused #{seq} (attempt {attempt}): {why:?}"),
-        Service::Read { question } => format!("read-index question={question}"),
-        Service::ReadAt { question, index } => format!("read-at question={question} {index}"),
-        Service::ReadRefused { question } => format!("read-refused question={question}"),
-    }
-}
-
-fn payload(payload: &Payload) -> String {
-    match payload {
-        Payload::Genesis(genesis) => format!("genesis({})", seats(&genesis.members)),
-        Payload::Noop => "noop".into(),
-        Payload::Members(members) => format!("members({})", seats(members)),
-        Payload::OpenSession(owner) => format!("open-session({})", owner.node),
-        Payload::Write(write) => format!("{}#{}.{}", command(&write.command), write.session, write.seq),
-    }
-}
-
-/// The seats: a dash for an empty one.
-fn seats(members: &crate::members::Membership) -> String {
-    let seats: Vec<String> = members
-        .seats
-        .iter()
-        .map(|seat| if seat.bound.is_some() { seat.id.to_string() } else { format!("-{}", seat.id) })
-        .collect();
-    seats.join(" ")
-}
-
-fn command(command: &Command) -> String {
-    match command {
-        Command::Set { key, value } => format!("{}={}", text(key), text(value)),
-        Command::Delete { key } => format!("delete {}", text(key)),
-        Command::CompareAndSet { key, expect, value } => {
-            let expected = match expect {
-                Expect::Absent => "-".into(),
-                Expect::Value(expected) => text(expected),
-                Expect::Revision(revision) => format!("revision {revision}"),
-            };
-            format!("{}: {expected}=>{}", text(key), text(value))
-        }
-    }
-}
 
 fn text(bytes: &Bytes) -> String {
     if bytes.len() > 100 {

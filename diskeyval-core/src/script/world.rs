@@ -15,9 +15,9 @@ use crate::engine::Engine;
 use crate::error::{CloseReason, DialError, Fault};
 use crate::id::{ConnId, DialId, NodeId, Ticket};
 use crate::identity::Identity;
+use crate::inspect::Ear;
 use crate::io::{Answer, Effect, Event, Input, Origin, Read, Request};
 use crate::kv::{Command, Expect};
-use crate::mesh::{Cutter, Frame};
 use crate::prng::Seed;
 use crate::time::Instant;
 
@@ -67,7 +67,7 @@ struct Pipe {
     to: String,
     remote: ConnId,
     sent: VecDeque<Bytes>,
-    cutter: Cutter,
+    ear: Ear,
 }
 
 pub(super) fn set(key: &str, value: &str) -> Command {
@@ -231,16 +231,15 @@ impl World {
 
     fn lose(&mut self, from: &str, pipe: &mut Pipe) {
         while let Some(bytes) = pipe.sent.pop_front() {
-            self.say_frames(from, &pipe.to, &mut pipe.cutter, bytes, "-x");
+            self.say_frames(from, &pipe.to, &mut pipe.ear, bytes, "-x");
         }
     }
 
-    fn say_frames(&mut self, from: &str, to: &str, cutter: &mut Cutter, bytes: Bytes, arrow: &str) {
-        cutter.push(bytes);
-        while let Some(body) = cutter.next().expect("frames within the limit") {
-            let (line, common) = print::frame(&Frame::parse(&body).expect("a good frame"));
-            if self.all || !common {
-                self.say(format!("{from} {arrow} {to}  {line}"));
+    fn say_frames(&mut self, from: &str, to: &str, ear: &mut Ear, bytes: Bytes, arrow: &str) {
+        ear.push(bytes);
+        while let Some(word) = ear.next_word() {
+            if self.all || !word.is_routine() {
+                self.say(format!("{from} {arrow} {to}  {word}"));
             }
         }
     }
@@ -406,7 +405,7 @@ impl World {
                 let pair = (name.to_string(), pipe.to.clone());
                 let next = if self.held.contains(&pair) { None } else { pipe.sent.pop_front() };
                 if let Some(bytes) = next.clone() {
-                    self.say_frames(name, &pair.1, &mut pipe.cutter, bytes.clone(), "->");
+                    self.say_frames(name, &pair.1, &mut pipe.ear, bytes.clone(), "->");
                     let size = bytes.len();
                     let remote = pipe.remote;
                     self.node(&pair.1).inbox.push_back(Input::Received { conn: remote, bytes });
@@ -453,6 +452,7 @@ impl World {
                 self.deliver_from(name);
                 self.hang_up(name, conn);
             }
+            Effect::Store { .. } => unreachable!("nodes of scripts have no disk"),
             Effect::Answer { ticket, answer } => {
                 if !matches!(answer, Answer::Status(_) | Answer::View(_)) {
                     self.say(format!("{name} answers {}: {}", ticket.0, print::answer(&answer)));
@@ -498,7 +498,7 @@ impl World {
         for (from, conn, to, remote, origin) in
             [(name, ours, peer, theirs, Origin::Dialled(dial)), (peer, theirs, name, ours, Origin::Accepted)]
         {
-            let pipe = Pipe { to: to.into(), remote, sent: VecDeque::new(), cutter: Cutter::new(1 << 24) };
+            let pipe = Pipe { to: to.into(), remote, sent: VecDeque::new(), ear: Ear::default() };
             let who = Identity::Node(NodeId::new(to).expect("a good name"));
             let node = self.node(from);
             node.conns.insert(conn, pipe);

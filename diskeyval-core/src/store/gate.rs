@@ -11,7 +11,7 @@
 //! let mut gate = Gate::default();
 //! let receipt = ledger.record();
 //! gate.hold(receipt.promise("my vote is yours"));
-//! assert_eq!(gate.release(&ledger.synced()), ["my vote is yours"]);
+//! assert_eq!(gate.release(&ledger.synced(ledger.last())), ["my vote is yours"]);
 //! ```
 //!
 //! What must not be done cannot be written. A claim cannot be taken out of its seal:
@@ -83,9 +83,19 @@ impl Ledger {
         Receipt(self.last)
     }
 
-    /// The witness for all that was recorded so far: for the store to call when its sync has completed.
-    pub fn synced(&self) -> Durable {
-        Durable(self.last)
+    /// The receipt for everything that was there before the first write.
+    pub fn opened(&self) -> Receipt {
+        Receipt(0)
+    }
+
+    /// The number of the last write, counted from 1.
+    pub fn last(&self) -> u64 {
+        self.last
+    }
+
+    /// The witness for all writes up to a number: for the store to call when a sync has completed.
+    pub fn synced(&self, up_to: u64) -> Durable {
+        Durable(up_to.min(self.last))
     }
 }
 
@@ -130,13 +140,13 @@ mod tests {
         let mut ledger = Ledger::default();
         let mut gate = Gate::default();
         let ballot = ledger.record();
-        let early = ledger.synced();
+        let early = ledger.synced(1);
         let entry = ledger.record();
         gate.hold(entry.promise("I have the entry"));
         gate.hold(ballot.promise("you have my vote"));
         assert_eq!(gate.release(&early), ["you have my vote"], "a later write does not hold it back");
         assert!(gate.release(&early).is_empty(), "the entry is not durable yet");
-        assert_eq!(gate.release(&ledger.synced()), ["I have the entry"]);
+        assert_eq!(gate.release(&ledger.synced(ledger.last())), ["I have the entry"]);
         assert!(gate.is_empty());
     }
 }

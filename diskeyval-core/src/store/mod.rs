@@ -1,36 +1,143 @@
 //! Where ballots and entries are kept: logical writes in, receipts out.
 //!
 //! In memory-only mode a write is durable as soon as it is made, for the life of the process: the node
-//! draws a new incarnation at every start, so nobody relies on what an earlier one promised.
+//! draws a new incarnation at every start, so nobody relies on what an earlier one promised. On a disk a
+//! write is durable when the driver says so.
 
 pub mod gate;
 
+use alloc::vec::Vec;
+
+use bytes::Bytes;
+
+use crate::id::{Incarnation, Index, NodeId, Term};
+use crate::members::StorageKind;
 use gate::{Durable, Ledger, Receipt};
 
-/// The store of a memory-only node. The ballot and the entries themselves live in `raft/`.
-#[derive(Clone, Debug, Default)]
+/// One thing that a node has to remember beyond its death.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Record {
+    /// Its incarnation: the first record of all.
+    Incarnation(Incarnation),
+    /// Its term, and for whom it has voted in it.
+    Ballot {
+        /// The term.
+        term: Term,
+        /// The vote.
+        vote: Option<NodeId>,
+    },
+    /// An entry at the end of its log.
+    Entry {
+        /// The place of the entry.
+        index: Index,
+        /// Its bytes.
+        bytes: Bytes,
+    },
+    /// The end of its log is given up: every entry behind this one.
+    Truncate {
+        /// The last entry that stays.
+        behind: Index,
+    },
+}
+
+/// What a node writes to.
+#[derive(Clone, Debug)]
 pub(crate) struct Store {
     ledger: Ledger,
+    /// `None` in memory-only mode.
+    disk: Option<Disk>,
+}
+
+#[derive(Clone, Debug, Default)]
+struct Disk {
+    /// Writes that were not handed out yet.
+    fresh: Vec<Record>,
+    durable: u64,
 }
 
 impl Store {
-    /// Keeps term and vote.
-    pub(crate) fn save_ballot(&mut self) -> Receipt {
+    /// The store of a memory-only node. The ballot and the entries themselves live in `raft/`.
+    pub(crate) fn in_memory() -> Store {
+        Store { ledger: Ledger::default(), disk: None }
+    }
+
+    /// A store whose writes are handed out, to be made durable by whoever drives the node.
+    pub(crate) fn on_disk() -> Store {
+        Store { ledger: Ledger::default(), disk: Some(Disk::default()) }
+    }
+
+    /// What a cluster is told that keeps its log here.
+    pub(crate) fn kind(&self) -> StorageKind {
+        if self.disk.is_some() { StorageKind::Disk } else { StorageKind::Memory }
+    }
+
+    /// The receipt for what was durable when the store was opened.
+    pub(crate) fn opened(&self) -> Receipt {
+        self.ledger.opened()
+    }
+
+    /// Notes a write.
+    pub(crate) fn record(&mut self, write: impl FnOnce() -> Record) -> Receipt {
+        if let Some(disk) = &mut self.disk {
+            disk.fresh.push(write());
+        }
         self.ledger.record()
     }
 
-    /// Keeps new entries at the end of the log.
-    pub(crate) fn append(&mut self) -> Receipt {
-        self.ledger.record()
+    /// The writes that were not handed out yet, and the number of the last.
+    pub(crate) fn take_fresh(&mut self) -> Option<(u64, Vec<Record>)> {
+        let fresh = core::mem::take(&mut self.disk.as_mut()?.fresh);
+        (!fresh.is_empty()).then(|| (self.ledger.last(), fresh))
     }
 
-    /// Gives up the end of the log.
-    pub(crate) fn truncate(&mut self) -> Receipt {
-        self.ledger.record()
+    /// Every write up to this number is durable, as the driver says.
+    pub(crate) fn stored(&mut self, up_to: u64) {
+        if let Some(disk) = &mut self.disk {
+            let handed_out = self.ledger.last() - disk.fresh.len() as u64;
+            disk.durable = disk.durable.max(up_to.min(handed_out));
+        }
     }
 
-    /// Makes everything durable that was written so far.
-    pub(crate) fn sync(&mut self) -> Durable {
-        self.ledger.synced()
+    /// The witness for what is durable by now: everything, in memory.
+    pub(crate) fn durable(&self) -> Durable {
+        match &self.disk {
+            Some(disk) => self.ledger.synced(disk.durable),
+            None => self.ledger.synced(self.ledger.last()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use gate::Gate;
+
+    #[test]
+    fn a_write_is_durable_when_the_driver_says_so_and_not_before_it_was_handed_out() {
+        let mut store = Store::on_disk();
+        let mut gate = Gate::default();
+        let ballot = |term| Record::Ballot { term: Term(term), vote: None };
+        gate.hold(store.record(|| ballot(1)).promise("the first"));
+        store.stored(9);
+        assert!(gate.release(&store.durable()).is_empty(), "nobody has seen it yet");
+        assert_eq!(store.take_fresh(), Some((1, alloc::vec![ballot(1)])));
+        gate.hold(store.record(|| ballot(2)).promise("the second"));
+        store.stored(9);
+        assert_eq!(gate.release(&store.durable()), ["the first"]);
+        assert_eq!(store.take_fresh(), Some((2, alloc::vec![ballot(2)])));
+        assert_eq!(store.take_fresh(), None);
+        store.stored(2);
+        store.stored(1);
+        assert_eq!(gate.release(&store.durable()), ["the second"]);
+    }
+
+    #[test]
+    fn in_memory_a_write_is_durable_at_once() {
+        let mut store = Store::in_memory();
+        let mut gate = Gate::default();
+        let receipt = store.record(|| unreachable!("nothing is copied for a disk that is not there"));
+        gate.hold(receipt.promise("at once"));
+        assert_eq!(gate.release(&store.durable()), ["at once"]);
+        assert_eq!(store.take_fresh(), None);
     }
 }

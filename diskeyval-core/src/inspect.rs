@@ -1,0 +1,373 @@
+//! What a simulator and its checkers see of nodes: their vital signs, and the words on their wires. Looking
+//! changes nothing. With the feature `inspect` only.
+//!
+//! [`forge`] makes words that no honest node would say, for liars in a simulation.
+
+pub mod forge;
+mod print;
+
+use alloc::vec::Vec;
+use core::fmt;
+
+use bytes::Bytes;
+
+use crate::config::MAX_FRAME;
+use crate::engine::Engine;
+use crate::entry::{Entry, Payload};
+use crate::id::{ClusterId, EntryId, Incarnation, Index, NodeId, Term};
+use crate::kv::Command;
+use crate::members::Membership;
+use crate::mesh::{Cutter, Frame, Service};
+use crate::raft::{Directive, Pledge, Received};
+use crate::status::RoleName;
+
+/// Where a node stands in consensus, cheap enough to be asked for after every turn.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Vitals {
+    /// Its part.
+    pub role: RoleName,
+    /// The reign it is in.
+    pub term: Term,
+    /// The last entry of its log.
+    pub last: EntryId,
+    /// Up to where it knows the log to be committed.
+    pub commit: Index,
+    /// Up to where it has applied the log.
+    pub applied: Index,
+}
+
+/// What a leader believes of a follower.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Belief<'e> {
+    /// The follower.
+    pub peer: &'e NodeId,
+    /// The life of it that is linked.
+    pub incarnation: Incarnation,
+    /// Its log equals the leader's up to here.
+    pub matched: Index,
+    /// The next entry to be sent.
+    pub next: Index,
+}
+
+/// What a node holds that its limits bound. All but the last two are bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Burden {
+    /// In the log.
+    pub log: usize,
+    /// In the log, and not applied yet.
+    pub uncommitted: usize,
+    /// The most that was sent on one link and has not left yet.
+    pub unsent: usize,
+    /// The most that has come in on one connection and is no whole frame yet.
+    pub unread: usize,
+    /// Writes that wait for an answer.
+    pub writes: usize,
+    /// Reads that wait for an answer.
+    pub reads: usize,
+}
+
+impl Engine {
+    /// Where it stands.
+    pub fn vitals(&self) -> Vitals {
+        let (raft, kv) = (self.raft(), self.kv());
+        Vitals {
+            role: raft.role(),
+            term: raft.term(),
+            last: raft.log().last(),
+            commit: raft.commit(),
+            applied: kv.applied(),
+        }
+    }
+
+    /// The hash of all replicated state, at [`Vitals::applied`].
+    pub fn state_hash(&self) -> u128 {
+        self.kv().hash()
+    }
+
+    /// What it believes of its followers, if it leads.
+    pub fn beliefs(&self) -> impl Iterator<Item = Belief<'_>> {
+        self.raft().followers().map(|(peer, progress)| Belief {
+            peer,
+            incarnation: progress.incarnation,
+            matched: progress.matched,
+            next: progress.next(),
+        })
+    }
+
+    /// What it holds.
+    pub fn burden(&self) -> Burden {
+        let (unsent, unread) = self.mesh().burden();
+        let (writes, reads) = self.desk().burden();
+        let log = self.raft().log();
+        Burden { log: log.bytes(), uncommitted: log.untaken_bytes(), unsent, unread, writes, reads }
+    }
+}
+
+/// Listens to one direction of a connection.
+#[derive(Clone, Debug)]
+pub struct Ear {
+    cutter: Cutter,
+}
+
+impl Default for Ear {
+    fn default() -> Ear {
+        Ear { cutter: Cutter::new(MAX_FRAME) }
+    }
+}
+
+impl Ear {
+    /// Takes the next piece of the stream.
+    pub fn push(&mut self, piece: Bytes) {
+        self.cutter.push(piece);
+    }
+
+    /// The next whole word; `None` if there is none yet, or what follows is not understood.
+    pub fn next_word(&mut self) -> Option<Word> {
+        let body = self.cutter.next().ok().flatten()?;
+        Frame::parse(&body).ok().map(|frame| Word { frame })
+    }
+}
+
+/// One frame that was understood. Its text says all of it, on one line.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Word {
+    frame: Frame,
+}
+
+/// What a word claims, as far as invariants speak of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(missing_docs)] // The names are those of the protocol; `docs/src/protocol.md` explains them.
+pub enum Claim {
+    /// Would you vote for me (`pre`), or: do.
+    VoteRequest { term: Term, pre: bool, last: EntryId, handed_over: bool },
+    /// The answer to that.
+    VoteReply { term: Term, pre: bool, granted: bool },
+    /// Put so many entries behind `prev`.
+    Append { term: Term, prev: EntryId, entries: u64, commit: Index },
+    /// All up to here is committed.
+    Commit { term: Term, commit: Index },
+    /// I lead; answer with the round.
+    Heartbeat { term: Term, commit: Index, round: u64 },
+    /// Stand for election.
+    TimeoutNow { term: Term },
+    /// My log equals yours up to here.
+    Appended { term: Term, matched: Index },
+    /// My log does not hold what you named.
+    Conflict { term: Term, probed: Index },
+    /// I took you for the leader.
+    Confirmed { term: Term, round: u64 },
+    /// Put this write into the log.
+    Write { seq: u64, attempt: u32 },
+    /// That is in no log.
+    Refused { seq: u64, attempt: u32 },
+    /// Where may I read?
+    Read { question: u64 },
+    /// There.
+    ReadAt { question: u64, index: Index },
+    /// Anything else.
+    Other,
+}
+
+impl Word {
+    /// What kind of word it is, in the terms of the protocol.
+    pub fn kind(&self) -> &'static str {
+        match &self.frame {
+            Frame::Hello(_) => "hello",
+            Frame::Welcome { .. } => "welcome",
+            Frame::Confirm => "confirm",
+            Frame::Goodbye { .. } => "goodbye",
+            Frame::Ping => "ping",
+            Frame::Raft(Received::Directive(directive, _)) => match directive {
+                Directive::Append(_) => "append",
+                Directive::Commit { .. } => "commit",
+                Directive::Heartbeat(_) => "heartbeat",
+                Directive::TimeoutNow { .. } => "timeout-now",
+            },
+            Frame::Raft(Received::Pledge(pledge)) => match pledge {
+                Pledge::VoteRequest(request) if request.pre => "pre-vote-request",
+                Pledge::VoteRequest(_) => "vote-request",
+                Pledge::VoteReply { pre: true, .. } => "pre-vote",
+                Pledge::VoteReply { .. } => "vote",
+                Pledge::Appended { .. } => "appended",
+                Pledge::Conflict { .. } => "conflict",
+                Pledge::Confirmed { .. } => "confirmed",
+            },
+            Frame::Service(service, _) => match service {
+                Service::OpenSession => "open-session",
+                Service::Write { .. } => "write",
+                Service::Refused { .. } => "refused",
+                Service::Read { .. } => "read-index",
+                Service::ReadAt { .. } => "read-at",
+                Service::ReadRefused { .. } => "read-refused",
+            },
+        }
+    }
+
+    /// All kinds of words.
+    pub const KINDS: &'static [&'static str] = &[
+        "hello",
+        "welcome",
+        "confirm",
+        "goodbye",
+        "ping",
+        "append",
+        "commit",
+        "heartbeat",
+        "timeout-now",
+        "pre-vote-request",
+        "vote-request",
+        "pre-vote",
+        "vote",
+        "appended",
+        "conflict",
+        "confirmed",
+        "open-session",
+        "write",
+        "refused",
+        "read-index",
+        "read-at",
+        "read-refused",
+    ];
+
+    /// Whether it is one of those that come all the time and say nothing new.
+    pub fn is_routine(&self) -> bool {
+        match &self.frame {
+            Frame::Hello(_) | Frame::Welcome { .. } | Frame::Confirm | Frame::Ping => true,
+            Frame::Raft(Received::Directive(Directive::Heartbeat(heartbeat), _)) => heartbeat.round == 0,
+            Frame::Raft(Received::Pledge(Pledge::Confirmed { round, .. })) => *round == 0,
+            Frame::Goodbye { .. } | Frame::Raft(_) | Frame::Service(..) => false,
+        }
+    }
+
+    /// What it claims.
+    pub fn claim(&self) -> Claim {
+        match &self.frame {
+            Frame::Raft(Received::Directive(directive, entries)) => match directive {
+                Directive::Append(append) => Claim::Append {
+                    term: append.term,
+                    prev: append.prev,
+                    entries: entries.len() as u64,
+                    commit: append.commit,
+                },
+                Directive::Commit { term, commit } => Claim::Commit { term: *term, commit: *commit },
+                Directive::Heartbeat(heartbeat) => Claim::Heartbeat {
+                    term: heartbeat.term,
+                    commit: heartbeat.commit,
+                    round: heartbeat.round,
+                },
+                Directive::TimeoutNow { term } => Claim::TimeoutNow { term: *term },
+            },
+            Frame::Raft(Received::Pledge(pledge)) => match *pledge {
+                Pledge::VoteRequest(ref request) => Claim::VoteRequest {
+                    term: request.term,
+                    pre: request.pre,
+                    last: request.last,
+                    handed_over: request.handed_over,
+                },
+                Pledge::VoteReply { term, pre, granted } => Claim::VoteReply { term, pre, granted },
+                Pledge::Appended { term, matched } => Claim::Appended { term, matched },
+                Pledge::Conflict { term, probed, .. } => Claim::Conflict { term, probed },
+                Pledge::Confirmed { term, round, .. } => Claim::Confirmed { term, round },
+            },
+            Frame::Service(service, _) => match *service {
+                Service::Write { seq, attempt } => Claim::Write { seq, attempt },
+                Service::Refused { seq, attempt, .. } => Claim::Refused { seq, attempt },
+                Service::Read { question } => Claim::Read { question },
+                Service::ReadAt { question, index } => Claim::ReadAt { question, index },
+                Service::OpenSession | Service::ReadRefused { .. } => Claim::Other,
+            },
+            Frame::Hello(_)
+            | Frame::Welcome { .. }
+            | Frame::Confirm
+            | Frame::Goodbye { .. }
+            | Frame::Ping => Claim::Other,
+        }
+    }
+}
+
+impl fmt::Display for Word {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        print::frame(f, &self.frame)
+    }
+}
+
+/// What an entry of a log says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Said {
+    /// Its term.
+    pub term: Term,
+    /// What it says.
+    pub what: What,
+}
+
+/// The kinds of entries.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum What {
+    /// The founding of a cluster.
+    Genesis {
+        /// Its id.
+        cluster: ClusterId,
+        /// Its seats: names, and who is in them.
+        seats: Vec<(NodeId, Option<Incarnation>)>,
+    },
+    /// Nothing: a leader's first entry.
+    Noop,
+    /// The membership from here on.
+    Members {
+        /// Its seats.
+        seats: Vec<(NodeId, Option<Incarnation>)>,
+    },
+    /// A node asks for a session.
+    OpenSession {
+        /// The node.
+        node: NodeId,
+        /// Its life.
+        incarnation: Incarnation,
+        /// Its boot.
+        boot: u128,
+    },
+    /// A change of the store.
+    Write {
+        /// The session: the index of the entry that opened it.
+        session: u64,
+        /// The number of the write in its session.
+        seq: u64,
+        /// All numbers below have ended for the owner.
+        floor: u64,
+        /// What is to be done.
+        command: Command,
+    },
+}
+
+impl Said {
+    /// Reads the bytes of an entry; `None` if they are none.
+    pub fn parse(bytes: Bytes) -> Option<Said> {
+        let entry = Entry::parse(bytes).ok()?;
+        let seats =
+            |members: Membership| members.seats.into_iter().map(|seat| (seat.id, seat.bound)).collect();
+        let what = match entry.payload {
+            Payload::Genesis(genesis) => {
+                What::Genesis { cluster: genesis.cluster, seats: seats(genesis.members) }
+            }
+            Payload::Noop => What::Noop,
+            Payload::Members(members) => What::Members { seats: seats(members) },
+            Payload::OpenSession(owner) => {
+                What::OpenSession { node: owner.node, incarnation: owner.incarnation, boot: owner.boot }
+            }
+            Payload::Write(write) => What::Write {
+                session: write.session,
+                seq: write.seq,
+                floor: write.floor,
+                command: write.command,
+            },
+        };
+        Some(Said { term: entry.term, what })
+    }
+}
+
+impl fmt::Display for Said {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "@{} ", self.term)?;
+        print::what(f, &self.what)
+    }
+}

@@ -1,0 +1,134 @@
+//! Words that no honest node would say, as bytes for a wire.
+
+use alloc::vec::Vec;
+
+use bytes::{BufMut, Bytes, BytesMut};
+
+use crate::entry::{Entry, Payload};
+use crate::id::{ClusterId, EntryId, Incarnation, Index, NodeId, Term};
+use crate::members::StorageKind;
+use crate::mesh::wire::{self, Hello, Service, VERSIONS};
+use crate::raft::{Append, Directive, Heartbeat, Outgoing, Pledge, VoteRequest};
+
+/// What a liar says of itself.
+#[derive(Clone, Debug)]
+pub struct Mask {
+    /// The name that it claims.
+    pub node: NodeId,
+    /// The name of the cluster that it claims.
+    pub cluster_name: alloc::string::String,
+    /// The id of the cluster that it claims.
+    pub cluster: Option<ClusterId>,
+    /// Its life, or whose it claims to be.
+    pub incarnation: Incarnation,
+    /// Whether it keeps its log on a disk.
+    pub on_disk: bool,
+}
+
+fn bytes(write: impl FnOnce(&mut BytesMut)) -> Bytes {
+    let mut out = BytesMut::new();
+    write(&mut out);
+    out.freeze()
+}
+
+fn pledge(pledge: Pledge) -> Bytes {
+    bytes(|out| wire::write_raft(out, Outgoing::Pledge(pledge)))
+}
+
+fn directive(directive: Directive, entries: Vec<Bytes>) -> Bytes {
+    bytes(|out| wire::write_raft(out, Outgoing::Directive(directive, entries)))
+}
+
+/// A hello.
+pub fn hello(mask: &Mask) -> Bytes {
+    let hello = Hello {
+        versions: VERSIONS,
+        cluster_name: mask.cluster_name.clone(),
+        cluster: mask.cluster,
+        node: mask.node.clone(),
+        incarnation: mask.incarnation,
+        boot: mask.incarnation.0,
+        storage: if mask.on_disk { StorageKind::Disk } else { StorageKind::Memory },
+        initial_members: 0,
+    };
+    bytes(|out| wire::write_hello(out, hello))
+}
+
+/// The last word of the three that bring a link up.
+pub fn confirm() -> Bytes {
+    bytes(wire::write_confirm)
+}
+
+/// A vote that was perhaps never asked for.
+pub fn vote(term: Term, pre: bool) -> Bytes {
+    pledge(Pledge::VoteReply { term, pre, granted: true })
+}
+
+/// A request for a vote.
+pub fn vote_request(term: Term, last: EntryId) -> Bytes {
+    let configuration = EntryId { index: Index(u64::MAX), term };
+    pledge(Pledge::VoteRequest(VoteRequest { term, pre: false, last, handed_over: true, configuration }))
+}
+
+/// An acknowledgement of what was perhaps never received.
+pub fn appended(term: Term, matched: Index) -> Bytes {
+    pledge(Pledge::Appended { term, matched })
+}
+
+/// A confirmation of a round that was perhaps never asked for.
+pub fn confirmed(term: Term, round: u64) -> Bytes {
+    pledge(Pledge::Confirmed { term, round, compared: Some((Index(1), 0)) })
+}
+
+/// An append of one empty entry of a term, behind a place.
+pub fn append(term: Term, log: ClusterId, prev: EntryId, of_term: Term) -> Bytes {
+    let configuration = prev;
+    let append = Append { term, log, configuration, prev, commit: Index(u64::MAX) };
+    directive(Directive::Append(append), alloc::vec![Entry::new(of_term, Payload::Noop).bytes])
+}
+
+/// A heartbeat that says that everything is committed.
+pub fn heartbeat(term: Term, round: u64) -> Bytes {
+    let heartbeat = Heartbeat {
+        term,
+        configuration: EntryId::default(),
+        commit: Index(u64::MAX),
+        round,
+        compare_at: Index(1),
+        verdict: None,
+    };
+    directive(Directive::Heartbeat(heartbeat), Vec::new())
+}
+
+/// An answer to a question, perhaps to none.
+pub fn read_at(question: u64, index: Index) -> Bytes {
+    bytes(|out| wire::write_service(out, Service::ReadAt { question, index }, &[]))
+}
+
+/// The refusal of a write, perhaps of one that was taken.
+pub fn refused(seq: u64, attempt: u32) -> Bytes {
+    bytes(|out| {
+        wire::write_service(out, Service::Refused { seq, attempt, why: wire::Turned::Overloaded }, &[])
+    })
+}
+
+/// A frame that says that it is so large, and a few bytes of it.
+pub fn bomb(size: u32) -> Bytes {
+    bytes(|out| {
+        out.put_u32_le(size);
+        out.put_bytes(0, 16);
+    })
+}
+
+/// A frame that is none.
+pub fn noise(seed: u64) -> Bytes {
+    bytes(|out| {
+        out.put_u32_le(8);
+        out.put_u64_le(seed);
+    })
+}
+
+/// A goodbye.
+pub fn goodbye(reason: &str) -> Bytes {
+    bytes(|out| wire::write_goodbye(out, reason))
+}

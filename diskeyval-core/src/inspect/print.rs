@@ -1,0 +1,144 @@
+//! Words as one line each.
+
+use core::fmt::{Formatter, Result};
+
+use bytes::Bytes;
+
+use super::{Said, What};
+use crate::entry::Entry;
+use crate::id::{Incarnation, NodeId};
+use crate::kv::{Command, Expect};
+use crate::mesh::{Frame, Service};
+use crate::raft::{Directive, Pledge, Received};
+
+pub(super) fn frame(f: &mut Formatter<'_>, frame: &Frame) -> Result {
+    match frame {
+        Frame::Hello(hello) => write!(f, "hello{}", if hello.cluster.is_some() { " founded" } else { "" }),
+        Frame::Welcome { hello, .. } => {
+            write!(f, "welcome{}", if hello.cluster.is_some() { " founded" } else { "" })
+        }
+        Frame::Confirm => f.write_str("confirm"),
+        Frame::Goodbye { reason } => write!(f, "goodbye: {reason}"),
+        Frame::Ping => f.write_str("ping"),
+        Frame::Raft(Received::Directive(directive, entries)) => self::directive(f, directive, entries),
+        Frame::Raft(Received::Pledge(pledge)) => self::pledge(f, pledge),
+        Frame::Service(service, payload) => self::service(f, service, payload),
+    }
+}
+
+fn directive(f: &mut Formatter<'_>, directive: &Directive, entries: &[Entry]) -> Result {
+    match directive {
+        Directive::Append(append) => {
+            write!(f, "append t{} prev={} commit={} [", append.term, append.prev, append.commit)?;
+            for (index, entry) in (append.prev.index.0 + 1..).zip(entries) {
+                f.write_str(if index == append.prev.index.0 + 1 { "" } else { ", " })?;
+                write!(f, "{index}")?;
+                said(f, &entry.bytes)?;
+            }
+            f.write_str("]")
+        }
+        Directive::Commit { term, commit } => write!(f, "commit t{term} {commit}"),
+        Directive::Heartbeat(heartbeat) => {
+            write!(f, "heartbeat t{} commit={} round={}", heartbeat.term, heartbeat.commit, heartbeat.round)
+        }
+        Directive::TimeoutNow { term } => write!(f, "timeout-now t{term}"),
+    }
+}
+
+fn pledge(f: &mut Formatter<'_>, pledge: &Pledge) -> Result {
+    match pledge {
+        Pledge::VoteRequest(request) => {
+            let kind = if request.pre { "pre-vote-request" } else { "vote-request" };
+            let handed = if request.handed_over { " handed over" } else { "" };
+            write!(f, "{kind} t{} last={}{handed}", request.term, request.last)
+        }
+        Pledge::VoteReply { term, pre, granted } => {
+            let kind = if *pre { "pre-vote" } else { "vote" };
+            write!(f, "{kind} t{term} {}", if *granted { "granted" } else { "refused" })
+        }
+        Pledge::Appended { term, matched } => write!(f, "appended t{term} matched={matched}"),
+        Pledge::Conflict { term, probed, hint } => write!(f, "conflict t{term} probed={probed} hint={hint}"),
+        Pledge::Confirmed { term, round, .. } => write!(f, "confirmed t{term} round={round}"),
+    }
+}
+
+fn service(f: &mut Formatter<'_>, service: &Service, payload: &Bytes) -> Result {
+    match service {
+        Service::OpenSession => f.write_str("open-session"),
+        Service::Write { attempt, .. } => {
+            f.write_str("please ")?;
+            match Said::parse(payload.clone()) {
+                Some(said) => what(f, &said.what)?,
+                None => f.write_str("?")?,
+            }
+            write!(f, " (attempt {attempt})")
+        }
+        Service::Refused { seq, attempt, why } => write!(f, "refused #{seq} (attempt {attempt}): {why:?}"),
+        Service::Read { question } => write!(f, "read-index question={question}"),
+        Service::ReadAt { question, index } => write!(f, "read-at question={question} {index}"),
+        Service::ReadRefused { question } => write!(f, "read-refused question={question}"),
+    }
+}
+
+fn said(f: &mut Formatter<'_>, bytes: &Bytes) -> Result {
+    match Said::parse(bytes.clone()) {
+        Some(said) => write!(f, "{said}"),
+        None => f.write_str("?"),
+    }
+}
+
+pub(super) fn what(f: &mut Formatter<'_>, what: &What) -> Result {
+    match what {
+        What::Genesis { seats, .. } => {
+            f.write_str("genesis(")?;
+            self::seats(f, seats)
+        }
+        What::Noop => f.write_str("noop"),
+        What::Members { seats } => {
+            f.write_str("members(")?;
+            self::seats(f, seats)
+        }
+        What::OpenSession { node, .. } => write!(f, "open-session({node})"),
+        What::Write { session, seq, command, .. } => {
+            self::command(f, command)?;
+            write!(f, "#{session}.{seq}")
+        }
+    }
+}
+
+/// The seats: a dash for an empty one.
+fn seats(f: &mut Formatter<'_>, seats: &[(NodeId, Option<Incarnation>)]) -> Result {
+    for (at, (id, bound)) in seats.iter().enumerate() {
+        f.write_str(if at == 0 { "" } else { " " })?;
+        write!(f, "{}{id}", if bound.is_some() { "" } else { "-" })?;
+    }
+    f.write_str(")")
+}
+
+fn command(f: &mut Formatter<'_>, command: &Command) -> Result {
+    match command {
+        Command::Set { key, value } => write!(f, "{}={}", Text(key), Text(value)),
+        Command::Delete { key } => write!(f, "delete {}", Text(key)),
+        Command::CompareAndSet { key, expect, value } => {
+            write!(f, "{}: ", Text(key))?;
+            match expect {
+                Expect::Absent => f.write_str("-")?,
+                Expect::Value(expected) => write!(f, "{}", Text(expected))?,
+                Expect::Revision(revision) => write!(f, "revision {revision}")?,
+            }
+            write!(f, "=>{}", Text(value))
+        }
+    }
+}
+
+/// Bytes as text, if they are not too many.
+struct Text<'t>(&'t [u8]);
+
+impl core::fmt::Display for Text<'_> {
+    fn fmt(&self, f: &mut Formatter<'_>) -> Result {
+        if self.0.len() > 100 {
+            return write!(f, "<{} bytes>", self.0.len());
+        }
+        f.write_str(&alloc::string::String::from_utf8_lossy(self.0))
+    }
+}
