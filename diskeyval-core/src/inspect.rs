@@ -169,41 +169,7 @@ pub enum Claim {
 }
 
 impl Word {
-    /// What kind of word it is, in the terms of the protocol.
-    pub fn kind(&self) -> &'static str {
-        match &self.frame {
-            Frame::Hello(_) => "hello",
-            Frame::Welcome { .. } => "welcome",
-            Frame::Confirm => "confirm",
-            Frame::Goodbye { .. } => "goodbye",
-            Frame::Ping => "ping",
-            Frame::Raft(Received::Directive(directive, _)) => match directive {
-                Directive::Append(_) => "append",
-                Directive::Commit { .. } => "commit",
-                Directive::Heartbeat(_) => "heartbeat",
-                Directive::TimeoutNow { .. } => "timeout-now",
-            },
-            Frame::Raft(Received::Pledge(pledge)) => match pledge {
-                Pledge::VoteRequest(request) if request.pre => "pre-vote-request",
-                Pledge::VoteRequest(_) => "vote-request",
-                Pledge::VoteReply { pre: true, .. } => "pre-vote",
-                Pledge::VoteReply { .. } => "vote",
-                Pledge::Appended { .. } => "appended",
-                Pledge::Conflict { .. } => "conflict",
-                Pledge::Confirmed { .. } => "confirmed",
-            },
-            Frame::Service(service, _) => match service {
-                Service::OpenSession => "open-session",
-                Service::Write { .. } => "write",
-                Service::Refused { .. } => "refused",
-                Service::Read { .. } => "read-index",
-                Service::ReadAt { .. } => "read-at",
-                Service::ReadRefused { .. } => "read-refused",
-            },
-        }
-    }
-
-    /// All kinds of words.
+    /// The names of all kinds of words, in the terms of the protocol.
     pub const KINDS: &'static [&'static str] = &[
         "hello",
         "welcome",
@@ -228,6 +194,45 @@ impl Word {
         "read-at",
         "read-refused",
     ];
+
+    /// The name of its kind.
+    pub fn kind(&self) -> &'static str {
+        Self::KINDS[self.index()]
+    }
+
+    /// The place of its kind in [`Word::KINDS`].
+    pub fn index(&self) -> usize {
+        match &self.frame {
+            Frame::Hello(_) => 0,
+            Frame::Welcome { .. } => 1,
+            Frame::Confirm => 2,
+            Frame::Goodbye { .. } => 3,
+            Frame::Ping => 4,
+            Frame::Raft(Received::Directive(directive, _)) => match directive {
+                Directive::Append(_) => 5,
+                Directive::Commit { .. } => 6,
+                Directive::Heartbeat(_) => 7,
+                Directive::TimeoutNow { .. } => 8,
+            },
+            Frame::Raft(Received::Pledge(pledge)) => match pledge {
+                Pledge::VoteRequest(request) if request.pre => 9,
+                Pledge::VoteRequest(_) => 10,
+                Pledge::VoteReply { pre: true, .. } => 11,
+                Pledge::VoteReply { .. } => 12,
+                Pledge::Appended { .. } => 13,
+                Pledge::Conflict { .. } => 14,
+                Pledge::Confirmed { .. } => 15,
+            },
+            Frame::Service(service, _) => match service {
+                Service::OpenSession => 16,
+                Service::Write { .. } => 17,
+                Service::Refused { .. } => 18,
+                Service::Read { .. } => 19,
+                Service::ReadAt { .. } => 20,
+                Service::ReadRefused { .. } => 21,
+            },
+        }
+    }
 
     /// Whether it is one of those that come all the time and say nothing new.
     pub fn is_routine(&self) -> bool {

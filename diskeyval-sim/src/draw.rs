@@ -1,0 +1,192 @@
+//! Draws a plan: first a setting, with its own mixture of faults, then what is done and when.
+//!
+//! Each run gets few kinds of faults, at rates and strengths of its own: mixtures that are all alike find all
+//! the same.
+
+use core::time::Duration;
+
+use crate::choice::Choices;
+use crate::faults::Fault;
+use crate::plan::{Ask, Deed, Disturbance, Plan, Request, Rest, Setting, Target, Targets, What};
+
+/// What is not left to chance.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Wishes {
+    /// How many nodes; 1 to 7.
+    pub nodes: Option<usize>,
+    /// How long the run is hostile.
+    pub hostile: Option<Duration>,
+    /// The faults that there may be; `None` for some of all of them. A list that is given is taken whole.
+    pub faults: Option<Vec<Fault>>,
+}
+
+/// Draws a plan. `wishes` must be possible: 1 to 7 nodes.
+pub fn draw(choices: &mut Choices<'_>, wishes: &Wishes) -> Plan {
+    let setting = draw_setting(choices, wishes);
+    let mut deeds = Vec::new();
+    draw_asks(choices, &setting, &mut deeds);
+    draw_disturbances(choices, wishes, &setting, &mut deeds);
+    deeds.sort_by_key(|deed| deed.at);
+    Plan { setting, deeds }
+}
+
+fn draw_setting(choices: &mut Choices<'_>, wishes: &Wishes) -> Setting {
+    let noise = choices.below(1 << 32);
+    let nodes = wishes.nodes.unwrap_or_else(|| *choices.pick(&[3, 3, 3, 5, 5, 5, 5, 4, 4, 2, 1, 6, 7]));
+    let plain = Setting::plain(nodes);
+    let hostile = wishes.hostile.unwrap_or_else(|| Duration::from_secs(choices.between(5, 40)));
+    let quorum = nodes / 2 + 1;
+    let size = if choices.chance(1, 2) { quorum } else { quorum + choices.place(nodes - quorum + 1) };
+    let mut core: Vec<usize> = (0..nodes).collect();
+    while core.len() > size {
+        let gone = choices.place(core.len());
+        core.remove(gone);
+    }
+    let rest = *choices.pick(Rest::ALL);
+    let steady = choices.chance(1, 5);
+    let election_timeout = Duration::from_millis(*choices.pick(&[300, 300, 300, 300, 150, 1000]));
+    let heartbeat = election_timeout / *choices.pick(&[6, 6, 6, 10, 3]);
+    // Without faults, the longest way there and back is well below an election timeout.
+    let longest = *choices.pick(&[500, 2_000, 5_000, 20_000]);
+    let delay = (Duration::from_micros(choices.between(20, longest / 2)), Duration::from_micros(longest));
+    let torn = *choices.pick(&[0, 0, 5, 100]);
+    let slowest = *choices.pick(&[1, 100, 1_000, 10_000]);
+    let disk = (Duration::from_micros(slowest / 10), Duration::from_micros(slowest));
+    let buffer = *choices.pick(&[1 << 20, 1 << 20, 64 << 10]);
+    Setting {
+        noise,
+        hostile,
+        core,
+        rest,
+        steady,
+        election_timeout,
+        heartbeat,
+        delay,
+        torn,
+        disk,
+        buffer,
+        ..plain
+    }
+}
+
+/// Requests come in bursts, some twenty a second.
+fn draw_asks(choices: &mut Choices<'_>, setting: &Setting, deeds: &mut Vec<Deed>) {
+    let keys = *choices.pick(&[1, 2, 4, 8]);
+    let clients = choices.between(2, 8);
+    let largest = *choices.pick(&[0, 0, 10_000, 200_000]);
+    let reads_of_ten = choices.between(1, 7);
+    let mut at = Duration::ZERO;
+    while at < setting.hostile {
+        let burst = choices.between(1, 8);
+        for _ in 0..burst {
+            let request = if choices.below(10) < reads_of_ten {
+                *choices.pick(&[Request::Get, Request::Get, Request::Get, Request::GetLocal])
+            } else {
+                draw_write(choices, largest)
+            };
+            let ask = Ask {
+                client: choices.below(clients) + 1,
+                node: choices.place(setting.nodes),
+                key: choices.below(keys),
+                request,
+                budget: Duration::from_millis(*choices.pick(&[2_000, 2_000, 500, 5_000])),
+            };
+            let later = Duration::from_micros(choices.below(3_000));
+            deeds.push(Deed { at: at + later, what: What::Ask(ask) });
+        }
+        at += Duration::from_millis(choices.between(5, 100 * burst));
+    }
+    deeds.retain(|deed| deed.at < setting.hostile);
+}
+
+fn draw_write(choices: &mut Choices<'_>, largest: usize) -> Request {
+    match choices.below(10) {
+        0..=3 => Request::Set,
+        4 => Request::Delete,
+        5 => Request::Create,
+        6 | 7 => Request::Swap,
+        8 => Request::SwapRevision,
+        _ if largest > 0 => Request::SetLarge(choices.place(largest)),
+        _ => Request::Set,
+    }
+}
+
+fn draw_disturbances(choices: &mut Choices<'_>, wishes: &Wishes, setting: &Setting, deeds: &mut Vec<Deed>) {
+    let armed: Vec<Fault> = match &wishes.faults {
+        Some(faults) => faults.clone(),
+        None => Fault::ALL.iter().copied().filter(|_| choices.chance(1, 3)).collect(),
+    };
+    if armed.is_empty() {
+        return;
+    }
+    let pause = *choices.pick(&[200, 600, 2_000]);
+    let longest = *choices.pick(&[100, 500, 2_000, 6_000]);
+    // Every other cluster is left alone while it is founded.
+    let begin = if choices.chance(1, 2) { Duration::from_secs(2) } else { Duration::ZERO };
+    let mut at = begin;
+    loop {
+        at += Duration::from_micros(choices.between(10_000, 2_000 * pause));
+        if at >= setting.hostile {
+            return;
+        }
+        let disturbance = Disturbance {
+            fault: *choices.pick(&armed),
+            nodes: Targets {
+                one: draw_target(choices, setting),
+                other: draw_target(choices, setting),
+                group: choices.below(1 << setting.nodes),
+            },
+            lasting: Duration::from_micros(choices.between(1_000, 1_000 * longest)),
+            strength: choices.below(1 << 16),
+        };
+        deeds.push(Deed { at, what: What::Disturb(disturbance) });
+    }
+}
+
+/// Leaders, and those who stand for election, are where things break.
+fn draw_target(choices: &mut Choices<'_>, setting: &Setting) -> Target {
+    match choices.below(5) {
+        0..=2 => Target::Node(choices.place(setting.nodes)),
+        3 => Target::Leader,
+        _ => Target::Candidate,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_plan_is_possible_and_in_order() {
+        for seed in 0..300 {
+            let plan = draw(&mut Choices::from_seed(seed), &Wishes::default());
+            assert_eq!(plan.setting.check(), Ok(()), "seed {seed}");
+            assert!(plan.deeds.is_sorted_by_key(|deed| deed.at));
+            assert!(plan.deeds.iter().all(|deed| deed.at < plan.setting.hostile));
+        }
+    }
+
+    #[test]
+    fn wishes_are_granted() {
+        let wishes = Wishes {
+            nodes: Some(3),
+            hostile: Some(Duration::from_secs(7)),
+            faults: Some(vec![Fault::Crash]),
+        };
+        for seed in 0..50 {
+            let plan = draw(&mut Choices::from_seed(seed), &wishes);
+            assert_eq!((plan.setting.nodes, plan.setting.hostile), (3, Duration::from_secs(7)));
+            let other = |deed: &&Deed| matches!(&deed.what, What::Disturb(d) if d.fault != Fault::Crash);
+            assert_eq!(plan.deeds.iter().find(other), None);
+        }
+    }
+
+    #[test]
+    fn any_bytes_draw_a_plan() {
+        for length in 0..200usize {
+            let bytes: Vec<u8> = (0..length).map(|at| (at * 37 % 251) as u8).collect();
+            let plan = draw(&mut Choices::from_bytes(&bytes), &Wishes { hostile: Some(Duration::from_secs(1)), ..Wishes::default() });
+            assert_eq!(plan.setting.check(), Ok(()));
+        }
+    }
+}

@@ -1,0 +1,527 @@
+//! Real engines, with everything around them simulated: time, wires, disks, processes.
+//!
+//! One thread, one queue of what is due. Whatever is left to chance is drawn from one source, so that the same plan
+//! gives the same run, event by event.
+
+mod clock;
+mod deeds;
+mod disk;
+mod liar;
+mod net;
+mod turn;
+mod wires;
+
+use core::cmp::Ordering;
+use core::time::Duration;
+use std::collections::BinaryHeap;
+
+use diskeyval_core::inspect::Vitals;
+use diskeyval_core::{Config, DialId, Engine, Input, Limits, NodeId, RoleName, Seed, Settings, Term};
+use xxhash_rust::xxh3::Xxh3;
+
+use crate::choice::Choices;
+use crate::coverage::Coverage;
+use crate::notes::{Note, What};
+use crate::observe::{Checker, Time, Violation};
+use crate::plan::{Deed, Setting};
+use crate::program::{Hands, Program, Wish};
+use clock::Clock;
+use disk::Disk;
+use liar::Liar;
+use net::{Conn, Routes, node_id};
+
+/// What looks on while a world goes round.
+pub(crate) struct Watchers<'w> {
+    pub(crate) checkers: Vec<&'w mut dyn Checker>,
+    /// Where to tell what happens, if anybody reads it.
+    pub(crate) notes: Option<&'w mut dyn FnMut(Note)>,
+}
+
+/// A cluster and everything around it.
+pub(crate) struct World<'w, 'c> {
+    pub(crate) setting: Setting,
+    pub(crate) now: Time,
+    pub(crate) coverage: Coverage,
+    noise: Choices<'c>,
+    queue: BinaryHeap<Entry>,
+    order: u64,
+    nodes: Vec<Node>,
+    names: Vec<NodeId>,
+    up: Vec<bool>,
+    conns: Vec<Option<Conn>>,
+    routes: Routes,
+    liars: Vec<Liar>,
+    deeds: Vec<Deed>,
+    /// Everything that was scheduled to end in an earlier phase has ended.
+    phase: u32,
+    wiped: usize,
+    /// Nodes that have something to be given to, as bits.
+    ready: u64,
+    program: &'w mut dyn Program,
+    wishes: Vec<Wish>,
+    next_ticket: u64,
+    watchers: Watchers<'w>,
+    words: u64,
+    violation: Option<Violation>,
+    hash: Xxh3,
+    scratch: turn::Scratch,
+}
+
+/// One node: a process that may be dead, its disk, its clock.
+struct Node {
+    engine: Option<Engine>,
+    settings: Settings,
+    life: u32,
+    disk: Disk,
+    clock: Clock,
+    frozen: bool,
+    /// The machine is down, not only the process: nobody says that nobody listens.
+    silent: bool,
+    /// Its disk was lost, so it waits for a seat for ever.
+    wiped: bool,
+    inbox: Vec<Input>,
+    /// When it is woken at the latest.
+    wakes_at: Option<Time>,
+    last: Option<Vitals>,
+    /// The number of the last record of this life.
+    recorded: u64,
+    /// Connections that it has open.
+    conns: Vec<usize>,
+}
+
+/// Something that is due.
+struct Entry {
+    at: Time,
+    order: u64,
+    due: Due,
+}
+
+enum Due {
+    /// The engine's deadline.
+    Wake(usize),
+    /// Pieces arrive that this side has sent.
+    Arrive { conn: usize, side: usize },
+    /// This side learns that the connection broke.
+    Broken { conn: usize, side: usize },
+    Dialled { node: usize, life: u32, dial: DialId, to: usize },
+    DialSilent { node: usize, life: u32, dial: DialId },
+    Disk { node: usize, life: u32 },
+    Deed(usize),
+    Undo(u32, Undo),
+    Lie(usize),
+    Program(u64),
+}
+
+/// The end of a disturbance.
+enum Undo {
+    Restart(usize),
+    Thaw(usize),
+    Unblock(Vec<(usize, usize)>),
+    LinkSpeed(usize, usize),
+    DiskSpeed(usize),
+    ClockRate(usize),
+    Cut(usize, usize),
+    /// A node that was asked to stop ends now, whether it has stopped or not.
+    Exit(usize, Duration),
+}
+
+impl PartialEq for Entry {
+    fn eq(&self, other: &Entry) -> bool {
+        self.cmp(other) == Ordering::Equal
+    }
+}
+
+impl Eq for Entry {}
+
+impl PartialOrd for Entry {
+    fn partial_cmp(&self, other: &Entry) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+/// The earliest is the greatest, and of two at the same time the one that was scheduled first.
+impl Ord for Entry {
+    fn cmp(&self, other: &Entry) -> Ordering {
+        (other.at, other.order).cmp(&(self.at, self.order))
+    }
+}
+
+/// The limits that simulated nodes have: small enough to be reached.
+pub(crate) fn limits() -> Limits {
+    let mut limits = Limits::default();
+    limits.max_value = 256 << 10;
+    limits.max_writes = 64;
+    limits.max_reads = 256;
+    limits.max_write_bytes = 2 << 20;
+    limits.max_uncommitted = 1 << 20;
+    limits.append_window = 1 << 20;
+    limits.send_buffer = 4 << 20;
+    limits.max_strangers = 8;
+    limits
+}
+
+fn settings(setting: &Setting, node: usize) -> Settings {
+    let address = |node: usize| format!("host-{}", node + 1);
+    let mut config = Config::new(node_id(node).as_str()).expect("a good name").listen(&address(node), 1);
+    for peer in (0..setting.nodes).filter(|peer| *peer != node) {
+        config = config.peer(node_id(peer).as_str(), &address(peer), 1).expect("a good name");
+    }
+    config.election_timeout = setting.election_timeout;
+    config.heartbeat = setting.heartbeat;
+    config.limits = limits();
+    config.validate().expect("a setting that was checked")
+}
+
+impl<'w, 'c> World<'w, 'c> {
+    /// A world in which nothing has happened yet. `setting` was checked.
+    pub(crate) fn new(
+        setting: Setting,
+        deeds: Vec<Deed>,
+        mut noise: Choices<'c>,
+        program: &'w mut dyn Program,
+        watchers: Watchers<'w>,
+    ) -> World<'w, 'c> {
+        let nodes = setting.nodes;
+        let node = |node| Node {
+            engine: None,
+            settings: settings(&setting, node),
+            life: 0,
+            disk: Disk::default(),
+            clock: Clock::new(noise.below(1 << 42)),
+            frozen: false,
+            silent: false,
+            wiped: false,
+            inbox: Vec::new(),
+            wakes_at: None,
+            last: None,
+            recorded: 0,
+            conns: Vec::new(),
+        };
+        World {
+            nodes: (0..nodes).map(node).collect(),
+            names: (0..nodes).map(node_id).collect(),
+            up: vec![false; nodes],
+            routes: Routes::new(nodes),
+            setting,
+            now: Time(0),
+            coverage: Coverage::default(),
+            noise,
+            queue: BinaryHeap::new(),
+            order: 0,
+            conns: Vec::new(),
+            liars: Vec::new(),
+            deeds,
+            phase: 0,
+            wiped: 0,
+            ready: 0,
+            program,
+            wishes: Vec::new(),
+            next_ticket: 0,
+            watchers,
+            words: 0,
+            violation: None,
+            hash: Xxh3::new(),
+            scratch: turn::Scratch::default(),
+        }
+    }
+
+    /// Everything begins: nodes start, and what is planned is scheduled.
+    pub(crate) fn begin(&mut self) {
+        for deed in 0..self.deeds.len() {
+            let at = Time(0) + self.deeds[deed].at;
+            self.schedule(at, Due::Deed(deed));
+        }
+        self.with_program(|program, hands| program.begin(hands));
+        for node in 0..self.nodes.len() {
+            self.start(node);
+        }
+    }
+
+    /// Goes on until a moment, or until a goal is reached. Tells whether that was the goal.
+    ///
+    /// # Errors
+    /// What must never happen and did.
+    pub(crate) fn run(
+        &mut self,
+        until: Time,
+        mut goal: impl FnMut(&World<'w, 'c>) -> bool,
+    ) -> Result<bool, Violation> {
+        loop {
+            if let Some(violation) = self.violation.take() {
+                return Err(violation);
+            }
+            if goal(self) {
+                return Ok(true);
+            }
+            let Some(next) = self.queue.peek().map(|entry| entry.at).filter(|at| *at <= until) else {
+                self.now = until;
+                return Ok(false);
+            };
+            self.now = next;
+            while let Some(entry) = self.queue.peek().filter(|entry| entry.at == next) {
+                let _ = entry;
+                let Some(entry) = self.queue.pop() else { break };
+                self.happen(entry.due);
+            }
+            let ready = core::mem::take(&mut self.ready);
+            for node in (0..self.nodes.len()).filter(|node| ready & (1 << node) != 0) {
+                self.take_turn(node);
+            }
+            self.grant_wishes();
+            if let Err(violation) = self.program.check() {
+                self.blame(violation);
+            }
+        }
+    }
+
+    fn happen(&mut self, due: Due) {
+        match due {
+            Due::Wake(node) => self.wake(node),
+            Due::Arrive { conn, side } => self.arrive(conn, side),
+            Due::Broken { conn, side } => self.tell_broken(conn, side),
+            Due::Dialled { node, life, dial, to } => self.dialled(node, life, dial, to),
+            Due::DialSilent { node, life, dial } => self.dial_silent(node, life, dial),
+            Due::Disk { node, life } => self.disk_completes(node, life),
+            Due::Deed(deed) => self.do_deed(deed),
+            Due::Undo(phase, undo) if phase == self.phase => self.undo(undo),
+            Due::Undo(..) => {}
+            Due::Lie(liar) => self.lie(liar),
+            Due::Program(tag) => self.with_program(|program, hands| program.wake(hands, tag)),
+        }
+    }
+
+    fn schedule(&mut self, at: Time, due: Due) {
+        self.order += 1;
+        self.queue.push(Entry { at, order: self.order, due });
+    }
+
+    fn schedule_in(&mut self, after: Duration, due: Due) {
+        self.schedule(self.now + after, due);
+    }
+
+    fn draw_span(&mut self, (from, to): (Duration, Duration)) -> Duration {
+        let nanos = |span: Duration| u64::try_from(span.as_nanos()).expect("a setting that was checked");
+        Duration::from_nanos(self.noise.between(nanos(from), nanos(to)))
+    }
+
+    // Programs.
+
+    /// Lets the program do something, and does what it wishes.
+    pub(crate) fn with_program(&mut self, call: impl FnOnce(&mut dyn Program, &mut Hands<'_, 'c>)) {
+        let mut hands = Hands {
+            now: self.now,
+            up: &self.up,
+            choices: &mut self.noise,
+            next_ticket: &mut self.next_ticket,
+            wishes: &mut self.wishes,
+        };
+        call(self.program, &mut hands);
+    }
+
+    fn grant_wishes(&mut self) {
+        for wish in core::mem::take(&mut self.wishes) {
+            match wish {
+                Wish::Wake { after, tag } => self.schedule_in(after, Due::Program(tag)),
+                Wish::Ask { client, node, ticket, request, budget } => {
+                    if !self.up[node] {
+                        continue;
+                    }
+                    if self.watchers.notes.is_some() {
+                        let text = crate::clients::describe(&request);
+                        self.note(What::Ask { client, ticket: ticket.0, node, text });
+                    }
+                    let now = self.now;
+                    self.check(|checker| checker.asked(now, node, ticket, &request));
+                    self.give(node, Input::Ask { ticket, request, budget });
+                    // Now, and not at the next event.
+                    self.schedule(now, Due::Wake(node));
+                    self.nodes[node].wakes_at = Some(now);
+                }
+            }
+        }
+    }
+
+    // Lives.
+
+    /// A node begins a life with what its disk has kept.
+    pub(crate) fn start(&mut self, node: usize) {
+        if self.up[node] {
+            return;
+        }
+        let (now, name) = (self.now, node);
+        let seed = Seed::from_u64(self.noise.below(u64::MAX));
+        let this = &mut self.nodes[node];
+        this.life += 1;
+        this.silent = false;
+        this.frozen = false;
+        let life = this.life;
+        let kept = this.disk.kept();
+        let opened = Engine::open_on_disk(this.settings.clone(), seed, kept.iter().cloned());
+        for checker in &mut self.watchers.checkers {
+            if let Err(violation) = checker.started(now, node, kept) {
+                self.violation.get_or_insert(violation);
+            }
+        }
+        match opened {
+            Ok(engine) => this.engine = Some(engine),
+            Err(error) => {
+                let what = format!("{} cannot be opened on what it kept: {error}", self.names[name]);
+                return self.blame(Violation { rule: "S15", what });
+            }
+        }
+        this.last = None;
+        this.recorded = 0;
+        self.up[node] = true;
+        self.note(What::Start { node, life });
+        if self.program.listens() {
+            self.give(node, Input::Listen { changes: true });
+        }
+        self.mark_ready(node);
+        self.schedule(now, Due::Wake(node));
+        self.nodes[node].wakes_at = Some(now);
+        self.with_program(|program, hands| program.up(hands, node));
+    }
+
+    /// A node dies. With `silent`, nobody is told that its connections are gone.
+    pub(crate) fn kill(&mut self, node: usize, silent: bool, wipe: bool) {
+        if !self.up[node] {
+            return;
+        }
+        self.up[node] = false;
+        let this = &mut self.nodes[node];
+        this.engine = None;
+        this.frozen = false;
+        this.silent = silent;
+        this.inbox.clear();
+        this.wakes_at = None;
+        self.ready &= !(1 << node);
+        let pending = this.disk.pending();
+        let lucky = self.noise.place(pending + 1);
+        let this = &mut self.nodes[node];
+        let mut survive = Some(this.disk.crash(lucky));
+        self.coverage.count_crash(pending, lucky);
+        if wipe {
+            this.disk.wipe();
+            this.wiped = true;
+            survive = None;
+            self.wiped += 1;
+        }
+        self.hash_event(3, node as u64, lucky as u64);
+        self.note(What::Crash { node, wiped: wipe });
+        self.drop_connections(node, silent);
+        let now = self.now;
+        self.check(|checker| checker.crashed(now, node, survive));
+        self.with_program(|program, hands| program.down(hands, node));
+    }
+
+    fn disk_completes(&mut self, node: usize, life: u32) {
+        let now = self.now;
+        let this = &mut self.nodes[node];
+        if this.life != life || this.engine.is_none() {
+            return;
+        }
+        if let Some(up_to) = this.disk.complete(now) {
+            self.check(|checker| checker.stored(now, node, up_to));
+            self.give(node, Input::Stored { up_to });
+        }
+    }
+
+    /// Gives a node something, which it sees in its next turn; that is now, unless it is frozen.
+    fn give(&mut self, node: usize, input: Input) {
+        self.nodes[node].inbox.push(input);
+        self.mark_ready(node);
+    }
+
+    fn mark_ready(&mut self, node: usize) {
+        if !self.nodes[node].frozen {
+            self.ready |= 1 << node;
+        }
+    }
+
+    fn wake(&mut self, node: usize) {
+        let now = self.now;
+        let this = &mut self.nodes[node];
+        if this.wakes_at == Some(now) {
+            this.wakes_at = None;
+            if this.inbox.is_empty() && this.life > 0 && this.last.is_some() && !self.is_due(node) {
+                return self.set_alarm(node);
+            }
+            if self.up[node] {
+                self.mark_ready(node);
+            }
+        }
+    }
+
+    fn is_due(&self, node: usize) -> bool {
+        let this = &self.nodes[node];
+        let deadline = this.engine.as_ref().and_then(Engine::deadline);
+        deadline.is_some_and(|deadline| deadline.at <= this.clock.read(self.now))
+    }
+
+    /// Schedules the next wake of a node, unless an earlier one is scheduled already.
+    fn set_alarm(&mut self, node: usize) {
+        let this = &self.nodes[node];
+        let deadline = this.engine.as_ref().and_then(Engine::deadline);
+        let Some(at) = deadline.and_then(|deadline| this.clock.when(deadline.at)) else { return };
+        let at = at.max(Time(self.now.0 + 1));
+        if this.wakes_at.is_none_or(|scheduled| scheduled > at) {
+            self.nodes[node].wakes_at = Some(at);
+            self.schedule(at, Due::Wake(node));
+        }
+    }
+
+    // Looking.
+
+    /// Who leads, as far as anybody knows: the living leader of the highest term.
+    pub(crate) fn leader(&self) -> Option<(usize, Term)> {
+        let leads = |(node, this): (usize, &Node)| {
+            let vitals = this.engine.as_ref()?.vitals();
+            (vitals.role == RoleName::Leader).then_some((node, vitals.term))
+        };
+        self.nodes.iter().enumerate().filter_map(leads).max_by_key(|(_, term)| *term)
+    }
+
+    pub(crate) fn engine(&self, node: usize) -> Option<&Engine> {
+        self.nodes[node].engine.as_ref()
+    }
+
+    pub(crate) fn is_wiped(&self, node: usize) -> bool {
+        self.nodes[node].wiped
+    }
+
+    pub(crate) fn vitals(&self, node: usize) -> Option<Vitals> {
+        self.engine(node).map(Engine::vitals)
+    }
+
+    /// What a run was, in one number.
+    pub(crate) fn digest(&self) -> u128 {
+        self.hash.digest128()
+    }
+
+    pub(crate) fn blame(&mut self, violation: Violation) {
+        self.violation.get_or_insert(violation);
+    }
+
+    pub(crate) fn check(&mut self, mut call: impl FnMut(&mut dyn Checker) -> Result<(), Violation>) {
+        for checker in &mut self.watchers.checkers {
+            if let Err(violation) = call(&mut **checker) {
+                self.violation.get_or_insert(violation);
+            }
+        }
+    }
+
+    /// Tells what happens, if anybody reads it. Building `what` must be cheap, or be asked for first.
+    pub(crate) fn note(&mut self, what: What) {
+        if let Some(tell) = &mut self.watchers.notes {
+            tell(Note { at: self.now, what });
+        }
+    }
+
+    fn hash_event(&mut self, kind: u64, one: u64, other: u64) {
+        let mut bytes = [0; 32];
+        for (chunk, word) in bytes.chunks_exact_mut(8).zip([self.now.0, kind, one, other]) {
+            chunk.copy_from_slice(&word.to_le_bytes());
+        }
+        self.hash.update(&bytes);
+    }
+}
