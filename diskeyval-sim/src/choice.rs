@@ -11,7 +11,10 @@ enum Source<'c> {
     Seed(u64),
     /// What is left of the bytes. Behind their end every choice is the first.
     Bytes(&'c [u8]),
-    Counting { digits: Vec<Digit>, next: usize },
+    Counting {
+        digits: Vec<Digit>,
+        next: usize,
+    },
 }
 
 /// One choice of an enumeration: which of how many.
@@ -47,7 +50,8 @@ impl<'c> Choices<'c> {
                 u64::try_from(wide >> 64).expect("a number below the bound")
             }
             Source::Bytes(bytes) => {
-                let wanted = usize::try_from((u64::BITS - (bound - 1).leading_zeros()).div_ceil(8)).expect("small");
+                let wanted =
+                    usize::try_from((u64::BITS - (bound - 1).leading_zeros()).div_ceil(8)).expect("small");
                 let (taken, rest) = bytes.split_at(wanted.min(bytes.len()));
                 *bytes = rest;
                 taken.iter().rev().fold(0, |number, byte| number << 8 | u64::from(*byte)) % bound

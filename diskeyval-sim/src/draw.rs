@@ -185,7 +185,10 @@ mod tests {
     fn any_bytes_draw_a_plan() {
         for length in 0..200usize {
             let bytes: Vec<u8> = (0..length).map(|at| (at * 37 % 251) as u8).collect();
-            let plan = draw(&mut Choices::from_bytes(&bytes), &Wishes { hostile: Some(Duration::from_secs(1)), ..Wishes::default() });
+            let plan = draw(
+                &mut Choices::from_bytes(&bytes),
+                &Wishes { hostile: Some(Duration::from_secs(1)), ..Wishes::default() },
+            );
             assert_eq!(plan.setting.check(), Ok(()));
         }
     }

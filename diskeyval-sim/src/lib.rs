@@ -3,12 +3,21 @@
 #![warn(missing_docs)]
 
 mod checks;
+pub mod choice;
+mod clients;
+pub mod coverage;
+pub mod draw;
+pub mod faults;
 pub mod history;
 pub mod linear;
 pub mod lines;
 pub mod notes;
 pub mod observe;
+pub mod plan;
+pub mod program;
 pub mod report;
+pub mod run;
+mod world;
 
 pub use history::History;
 pub use report::{Report, check};

@@ -6,6 +6,7 @@ use diskeyval_core::{Answer, Event, Request, Ticket};
 
 use crate::choice::Choices;
 use crate::observe::{Time, Violation};
+use crate::plan::Ask;
 
 /// A program that uses the store, on all nodes at once, with whatever state it holds beside it.
 ///
@@ -19,6 +20,11 @@ pub trait Program {
     /// A moment has come that was asked for with [`Hands::wake_in`].
     fn wake(&mut self, hands: &mut Hands<'_, '_>, tag: u64) {
         let _ = (hands, tag);
+    }
+
+    /// The plan says that a client asks something. The standard clients do; others have plans of their own.
+    fn planned(&mut self, hands: &mut Hands<'_, '_>, ask: &Ask) {
+        let _ = (hands, ask);
     }
 
     /// A node has answered.

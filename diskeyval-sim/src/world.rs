@@ -13,10 +13,12 @@ mod wires;
 
 use core::cmp::Ordering;
 use core::time::Duration;
-use std::collections::BinaryHeap;
+use std::collections::{BTreeMap, BinaryHeap};
 
 use diskeyval_core::inspect::Vitals;
-use diskeyval_core::{Config, DialId, Engine, Input, Limits, NodeId, RoleName, Seed, Settings, Term};
+use diskeyval_core::{
+    Answer, Config, DialId, Engine, Input, Limits, NodeId, Request, RoleName, Seed, Settings, Term, Ticket,
+};
 use xxhash_rust::xxh3::Xxh3;
 
 use crate::choice::Choices;
@@ -38,7 +40,7 @@ pub(crate) struct Watchers<'w> {
 }
 
 /// A cluster and everything around it.
-pub(crate) struct World<'w, 'c> {
+pub(crate) struct World<'w, 'k, 'c> {
     pub(crate) setting: Setting,
     pub(crate) now: Time,
     pub(crate) coverage: Coverage,
@@ -60,12 +62,17 @@ pub(crate) struct World<'w, 'c> {
     program: &'w mut dyn Program,
     wishes: Vec<Wish>,
     next_ticket: u64,
-    watchers: Watchers<'w>,
+    watchers: &'w mut Watchers<'k>,
     words: u64,
     violation: Option<Violation>,
     hash: Xxh3,
     scratch: turn::Scratch,
+    /// What the run itself has asked, and what it was answered.
+    own_answers: BTreeMap<Ticket, Option<Answer>>,
 }
+
+/// Tickets of requests that no client has made.
+const OWN_TICKETS: u64 = 1 << 62;
 
 /// One node: a process that may be dead, its disk, its clock.
 struct Node {
@@ -79,6 +86,12 @@ struct Node {
     silent: bool,
     /// Its disk was lost, so it waits for a seat for ever.
     wiped: bool,
+    /// It was asked to stop.
+    stopping: bool,
+    /// It was in its seat, by a committed entry, and still is in this incarnation.
+    was_member: bool,
+    /// How many requests it has not answered.
+    waiting: usize,
     inbox: Vec<Input>,
     /// When it is woken at the latest.
     wakes_at: Option<Time>,
@@ -100,12 +113,30 @@ enum Due {
     /// The engine's deadline.
     Wake(usize),
     /// Pieces arrive that this side has sent.
-    Arrive { conn: usize, side: usize },
+    Arrive {
+        conn: usize,
+        side: usize,
+    },
     /// This side learns that the connection broke.
-    Broken { conn: usize, side: usize },
-    Dialled { node: usize, life: u32, dial: DialId, to: usize },
-    DialSilent { node: usize, life: u32, dial: DialId },
-    Disk { node: usize, life: u32 },
+    Broken {
+        conn: usize,
+        side: usize,
+    },
+    Dialled {
+        node: usize,
+        life: u32,
+        dial: DialId,
+        to: usize,
+    },
+    DialSilent {
+        node: usize,
+        life: u32,
+        dial: DialId,
+    },
+    Disk {
+        node: usize,
+        life: u32,
+    },
     Deed(usize),
     Undo(u32, Undo),
     Lie(usize),
@@ -172,15 +203,15 @@ fn settings(setting: &Setting, node: usize) -> Settings {
     config.validate().expect("a setting that was checked")
 }
 
-impl<'w, 'c> World<'w, 'c> {
+impl<'w, 'k, 'c> World<'w, 'k, 'c> {
     /// A world in which nothing has happened yet. `setting` was checked.
     pub(crate) fn new(
         setting: Setting,
         deeds: Vec<Deed>,
         mut noise: Choices<'c>,
         program: &'w mut dyn Program,
-        watchers: Watchers<'w>,
-    ) -> World<'w, 'c> {
+        watchers: &'w mut Watchers<'k>,
+    ) -> World<'w, 'k, 'c> {
         let nodes = setting.nodes;
         let node = |node| Node {
             engine: None,
@@ -191,6 +222,9 @@ impl<'w, 'c> World<'w, 'c> {
             frozen: false,
             silent: false,
             wiped: false,
+            stopping: false,
+            was_member: false,
+            waiting: 0,
             inbox: Vec::new(),
             wakes_at: None,
             last: None,
@@ -222,6 +256,7 @@ impl<'w, 'c> World<'w, 'c> {
             violation: None,
             hash: Xxh3::new(),
             scratch: turn::Scratch::default(),
+            own_answers: BTreeMap::new(),
         }
     }
 
@@ -244,7 +279,7 @@ impl<'w, 'c> World<'w, 'c> {
     pub(crate) fn run(
         &mut self,
         until: Time,
-        mut goal: impl FnMut(&World<'w, 'c>) -> bool,
+        mut goal: impl FnMut(&World<'w, 'k, 'c>) -> bool,
     ) -> Result<bool, Violation> {
         loop {
             if let Some(violation) = self.violation.take() {
@@ -331,6 +366,7 @@ impl<'w, 'c> World<'w, 'c> {
                         self.note(What::Ask { client, ticket: ticket.0, node, text });
                     }
                     let now = self.now;
+                    self.nodes[node].waiting += 1;
                     self.check(|checker| checker.asked(now, node, ticket, &request));
                     self.give(node, Input::Ask { ticket, request, budget });
                     // Now, and not at the next event.
@@ -392,6 +428,8 @@ impl<'w, 'c> World<'w, 'c> {
         this.engine = None;
         this.frozen = false;
         this.silent = silent;
+        this.stopping = false;
+        this.waiting = 0;
         this.inbox.clear();
         this.wakes_at = None;
         self.ready &= !(1 << node);
@@ -403,6 +441,7 @@ impl<'w, 'c> World<'w, 'c> {
         if wipe {
             this.disk.wipe();
             this.wiped = true;
+            this.was_member = false;
             survive = None;
             self.wiped += 1;
         }
@@ -470,6 +509,23 @@ impl<'w, 'c> World<'w, 'c> {
         }
     }
 
+    /// The run is over.
+    ///
+    /// # Errors
+    /// What must hold in the end and does not.
+    pub(crate) fn finish(&mut self) -> Result<(), Violation> {
+        let alive: Vec<(usize, &Engine)> = self
+            .nodes
+            .iter()
+            .enumerate()
+            .filter_map(|(node, this)| Some((node, this.engine.as_ref()?)))
+            .collect();
+        for checker in &mut self.watchers.checkers {
+            checker.finished(self.now, &alive)?;
+        }
+        self.program.finish()
+    }
+
     // Looking.
 
     /// Who leads, as far as anybody knows: the living leader of the highest term.
@@ -485,8 +541,29 @@ impl<'w, 'c> World<'w, 'c> {
         self.nodes[node].engine.as_ref()
     }
 
-    pub(crate) fn is_wiped(&self, node: usize) -> bool {
-        self.nodes[node].wiped
+    /// Whether everything that these nodes were asked is answered.
+    pub(crate) fn has_answered(&self, nodes: &[usize]) -> bool {
+        nodes.iter().all(|node| self.nodes[*node].waiting == 0)
+    }
+
+    /// Whether a node has been in its seat.
+    pub(crate) fn was_member(&self, node: usize) -> bool {
+        self.nodes[node].was_member
+    }
+
+    /// Asks a node something in the name of the run itself.
+    pub(crate) fn ask(&mut self, node: usize, request: Request, budget: Duration) -> Ticket {
+        self.order += 1;
+        let ticket = Ticket(OWN_TICKETS + self.order);
+        self.own_answers.insert(ticket, None);
+        self.wishes.push(Wish::Ask { client: 0, node, ticket, request, budget });
+        self.grant_wishes();
+        ticket
+    }
+
+    /// What came of that.
+    pub(crate) fn own_answer(&self, ticket: Ticket) -> Option<&Answer> {
+        self.own_answers.get(&ticket)?.as_ref()
     }
 
     pub(crate) fn vitals(&self, node: usize) -> Option<Vitals> {

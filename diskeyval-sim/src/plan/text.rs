@@ -141,8 +141,10 @@ impl fmt::Display for Span {
 pub fn parse_span(text: &str) -> Result<Duration, String> {
     let wrong = || format!("{text:?} is no span of time: say 2s, 1.5s, 300ms or 20us");
     let units = [("ns", 1u64), ("us", 1_000), ("ms", 1_000_000), ("s", 1_000_000_000)];
-    let (number, size) =
-        units.into_iter().find_map(|(unit, size)| Some((text.strip_suffix(unit)?, size))).ok_or_else(wrong)?;
+    let (number, size) = units
+        .into_iter()
+        .find_map(|(unit, size)| Some((text.strip_suffix(unit)?, size)))
+        .ok_or_else(wrong)?;
     let (whole, part) = number.split_once('.').unwrap_or((number, ""));
     let whole: u64 = whole.parse().map_err(|_| wrong())?;
     let mut nanos = whole.checked_mul(size).ok_or_else(wrong)?;
@@ -176,7 +178,11 @@ impl Plan {
             let words: Vec<&str> = words.split_whitespace().collect();
             let read = match words.as_slice() {
                 ["at", at, rest @ ..] => read_deed(at, rest).map(|deed| plan.deeds.push(deed)),
-                ["core", nodes @ ..] => nodes.iter().map(|node| read_node(node)).collect::<Result<_, _>>().map(|nodes| core = Some(nodes)),
+                ["core", nodes @ ..] => nodes
+                    .iter()
+                    .map(|node| read_node(node))
+                    .collect::<Result<_, _>>()
+                    .map(|nodes| core = Some(nodes)),
                 words => read_setting(&mut plan.setting, words),
             };
             read.map_err(|why| Misread { line, why })?;
@@ -193,10 +199,12 @@ impl Plan {
         for deed in &self.deeds {
             let named = match &deed.what {
                 What::Ask(ask) => [Some(ask.node), None],
-                What::Disturb(Disturbance { nodes, .. }) => [nodes.one, nodes.other].map(|target| match target {
-                    Target::Node(node) => Some(node),
-                    Target::Leader | Target::Candidate => None,
-                }),
+                What::Disturb(Disturbance { nodes, .. }) => {
+                    [nodes.one, nodes.other].map(|target| match target {
+                        Target::Node(node) => Some(node),
+                        Target::Leader | Target::Candidate => None,
+                    })
+                }
             };
             if named.into_iter().flatten().any(|node| node >= self.setting.nodes) {
                 return Err(format!("`{deed}` names a node that is none of the {}", self.setting.nodes));
@@ -244,7 +252,9 @@ fn read_deed(at: &str, words: &[&str]) -> Result<Deed, String> {
                 ["of", size, rest @ ..] => (Some(number(size)?), rest),
                 rest => (None, rest),
             };
-            let ["within", budget] = rest else { return Err("`within` and a span are wanted at the end".into()) };
+            let ["within", budget] = rest else {
+                return Err("`within` and a span are wanted at the end".into());
+            };
             let key = key.strip_prefix('k').ok_or_else(|| format!("{key:?} is no key: say k0, k1, …"))?;
             What::Ask(Ask {
                 client: number(client)?,
@@ -258,7 +268,12 @@ fn read_deed(at: &str, words: &[&str]) -> Result<Deed, String> {
             let fault: Fault = fault.parse().map_err(|error| format!("{error}"))?;
             let group = u64::from_str_radix(group, 2).map_err(|_| format!("{group:?} is no set of bits"))?;
             let nodes = Targets { one: read_target(one)?, other: read_target(other)?, group };
-            What::Disturb(Disturbance { fault, nodes, lasting: parse_span(lasting)?, strength: number(strength)? })
+            What::Disturb(Disturbance {
+                fault,
+                nodes,
+                lasting: parse_span(lasting)?,
+                strength: number(strength)?,
+            })
         }
         other => return Err(format!("`{}` is nothing that can be done", other.join(" "))),
     };
@@ -285,9 +300,10 @@ fn read_verb(text: &str, size: Option<usize>) -> Result<Request, String> {
     ];
     match (text, size) {
         ("set-large", Some(size)) => Ok(Request::SetLarge(size)),
-        (text, None) => {
-            all.into_iter().find(|request| verb(*request).0 == text).ok_or_else(|| format!("nobody can ask {text:?}"))
-        }
+        (text, None) => all
+            .into_iter()
+            .find(|request| verb(*request).0 == text)
+            .ok_or_else(|| format!("nobody can ask {text:?}")),
         (text, Some(_)) => Err(format!("{text:?} has no size")),
     }
 }
@@ -328,7 +344,10 @@ impl Setting {
         }
         if core.len() < nodes / 2 + 1 {
             let quorum = nodes / 2 + 1;
-            return Err(format!("a core of {} is no majority of {nodes}: name {quorum} at least", core.len()));
+            return Err(format!(
+                "a core of {} is no majority of {nodes}: name {quorum} at least",
+                core.len()
+            ));
         }
         let ordered = |(from, to): (Duration, Duration)| from <= to && to <= Duration::from_secs(60);
         if !ordered(self.delay) || !ordered(self.disk) {

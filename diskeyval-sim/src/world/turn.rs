@@ -17,7 +17,7 @@ pub(super) struct Scratch {
     records: Vec<Record>,
 }
 
-impl World<'_, '_> {
+impl World<'_, '_, '_> {
     pub(super) fn take_turn(&mut self, node: usize) {
         let this = &mut self.nodes[node];
         let Some(engine) = &mut this.engine else { return };
@@ -52,6 +52,10 @@ impl World<'_, '_> {
         }
         self.watch(node, role, &scratch, recorded, halted.as_ref());
         for (ticket, answer) in scratch.answers.drain(..) {
+            self.nodes[node].waiting -= 1;
+            if let Some(own) = self.own_answers.get_mut(&ticket) {
+                *own = Some(answer.clone());
+            }
             if matches!(answer, Answer::Stopped) {
                 self.has_stopped(node);
             }
@@ -87,6 +91,7 @@ impl World<'_, '_> {
         let this = &mut self.nodes[node];
         let Some(engine) = &this.engine else { return };
         let vitals = engine.vitals();
+        this.was_member |= engine.is_member();
         let before = this.last.replace(vitals);
         if recorded.is_some() {
             this.recorded = recorded.unwrap_or(0);
@@ -111,10 +116,15 @@ impl World<'_, '_> {
         if before != Some(vitals) {
             self.coverage.count_role(role, vitals.role);
             self.hash_event(1, (node as u64) << 8 | vitals.role as u64, vitals.term.0);
-            self.hash_event(2, vitals.commit.0 << 32 | vitals.applied.0, vitals.last.index.0 << 32 | vitals.last.term.0);
+            self.hash_event(
+                2,
+                vitals.commit.0 << 32 | vitals.applied.0,
+                vitals.last.index.0 << 32 | vitals.last.term.0,
+            );
         }
         if self.watchers.notes.is_some() {
-            let changed = before.is_none_or(|before| (before.role, before.term) != (vitals.role, vitals.term));
+            let changed =
+                before.is_none_or(|before| (before.role, before.term) != (vitals.role, vitals.term));
             if changed {
                 self.note(What::Role { node, role: vitals.role, term: vitals.term });
             }

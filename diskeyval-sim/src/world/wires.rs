@@ -11,7 +11,7 @@ use super::net::{Conn, Party, Piece, conn_id, conn_of};
 use super::{Due, Time, World};
 use crate::notes::What;
 
-impl World<'_, '_> {
+impl World<'_, '_, '_> {
     // Dials.
 
     pub(super) fn dial(&mut self, node: usize, dial: DialId, peer: &NodeId, within: Duration) {
@@ -115,7 +115,14 @@ impl World<'_, '_> {
         self.put_piece(conn, side, takes, rest, words);
     }
 
-    fn put_piece(&mut self, conn: usize, side: usize, takes: Duration, bytes: Bytes, words: Vec<(u64, usize)>) {
+    fn put_piece(
+        &mut self,
+        conn: usize,
+        side: usize,
+        takes: Duration,
+        bytes: Bytes,
+        words: Vec<(u64, usize)>,
+    ) {
         let now = self.now;
         let Some(this) = &mut self.conns[conn] else { return };
         let carries = this.carries && this.sides[1 - side].open;
@@ -160,8 +167,11 @@ impl World<'_, '_> {
             let pipe = &mut this.sides[side].pipe;
             let Some(piece) = pipe.pieces.pop_front_if(|piece| piece.at <= now) else { break };
             pipe.bytes -= piece.bytes.len();
-            let owed = if pipe.bytes <= self.setting.buffer / 2 { core::mem::take(&mut pipe.owed) } else { 0 };
-            if owed > 0 && let Party::Node(from) = from {
+            let owed =
+                if pipe.bytes <= self.setting.buffer / 2 { core::mem::take(&mut pipe.owed) } else { 0 };
+            if owed > 0
+                && let Party::Node(from) = from
+            {
                 self.give(from, Input::Drained { conn: conn_id(conn, side), bytes: owed });
             }
             match to {

@@ -1,0 +1,206 @@
+//! What a run, or a hunt of many, has brought about: what never came about was never tested.
+
+use core::fmt;
+use std::collections::BTreeMap;
+
+use diskeyval_core::inspect::Word;
+use diskeyval_core::{Answer, Error, Outcome};
+
+use crate::faults::Fault;
+use crate::plan::Rest;
+
+/// The parts that a node may play, in the order of [`RoleName`](diskeyval_core::RoleName).
+const ROLES: [&str; 4] = ["follower", "pre-candidate", "candidate", "leader"];
+
+/// Counts of everything that should come about.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Coverage {
+    words: Vec<[u64; 4]>,
+    roles: [[u64; 4]; 4],
+    faults: Vec<u64>,
+    named: BTreeMap<&'static str, u64>,
+}
+
+/// What is counted by name. What has to come about but is counted otherwise (words, roles, faults) is not here.
+const NAMED: &[&str] = &[
+    "answer: a get found a value",
+    "answer: a get found nothing",
+    "answer: a get was refused",
+    "answer: a set took effect",
+    "answer: a delete found its key",
+    "answer: a delete found nothing",
+    "answer: a swap took effect",
+    "answer: a swap did not match",
+    "answer: a write was refused",
+    "answer: a write ended as unknown",
+    "connection: broken",
+    "crash: nothing was pending",
+    "crash: all that was pending was lost",
+    "crash: a part of what was pending was kept",
+    "crash: all that was pending was kept",
+    "dial: connected",
+    "dial: refused",
+    "dial: silent",
+    "rest: fine",
+    "rest: dead",
+    "rest: cut off",
+    "rest: deaf",
+    "rest: mute",
+    "rest: flapping",
+    "run: steady",
+    "stopped in good order",
+    "stream: full",
+    "stream: torn",
+    "turn: no input",
+    "turn: one input",
+    "turn: several inputs",
+    "wiped",
+    "a client speaks as a node",
+    "a node that is no member says hello",
+    "a hello names another node than its certificate",
+    "a hello names another cluster",
+    "words come before the hello",
+    "a frame says that it is larger than any may be",
+    "a frame is none",
+    "another life of a member votes, acknowledges and leads",
+    "another life of a member leads without a log",
+];
+
+impl Coverage {
+    pub(crate) fn count(&mut self, name: &'static str) {
+        debug_assert!(NAMED.contains(&name), "{name:?} is not in the table");
+        *self.named.entry(name).or_default() += 1;
+    }
+
+    pub(crate) fn count_word(&mut self, role: usize, kind: usize) {
+        if self.words.is_empty() {
+            self.words = vec![[0; 4]; Word::KINDS.len()];
+        }
+        self.words[kind][role] += 1;
+    }
+
+    pub(crate) fn count_role(&mut self, from: diskeyval_core::RoleName, to: diskeyval_core::RoleName) {
+        self.roles[from as usize][to as usize] += 1;
+    }
+
+    pub(crate) fn count_fault(&mut self, fault: Fault) {
+        if self.faults.is_empty() {
+            self.faults = vec![0; Fault::ALL.len()];
+        }
+        self.faults[fault as usize] += 1;
+    }
+
+    pub(crate) fn count_inputs(&mut self, inputs: usize) {
+        self.count(match inputs {
+            0 => "turn: no input",
+            1 => "turn: one input",
+            _ => "turn: several inputs",
+        });
+    }
+
+    pub(crate) fn count_crash(&mut self, pending: usize, kept: usize) {
+        self.count(match (pending, kept) {
+            (0, _) => "crash: nothing was pending",
+            (_, 0) => "crash: all that was pending was lost",
+            (pending, kept) if kept == pending => "crash: all that was pending was kept",
+            _ => "crash: a part of what was pending was kept",
+        });
+    }
+
+    pub(crate) fn count_lie(&mut self, _: usize, name: &'static str) {
+        self.count(name);
+    }
+
+    pub(crate) fn count_rest(&mut self, rest: Rest, any: bool) {
+        if any {
+            self.count(match rest {
+                Rest::Fine => "rest: fine",
+                Rest::Dead => "rest: dead",
+                Rest::CutOff => "rest: cut off",
+                Rest::Deaf => "rest: deaf",
+                Rest::Mute => "rest: mute",
+                Rest::Flapping => "rest: flapping",
+            });
+        }
+    }
+
+    pub(crate) fn count_answer(&mut self, answer: &Answer) {
+        self.count(match answer {
+            Answer::Read(Ok(Some(_))) => "answer: a get found a value",
+            Answer::Read(Ok(None)) => "answer: a get found nothing",
+            Answer::Read(Err(_)) => "answer: a get was refused",
+            Answer::Written(Ok(Outcome::Set { .. })) => "answer: a set took effect",
+            Answer::Written(Ok(Outcome::Deleted { found: true, .. })) => "answer: a delete found its key",
+            Answer::Written(Ok(Outcome::Deleted { found: false, .. })) => "answer: a delete found nothing",
+            Answer::Written(Ok(Outcome::Swapped { .. })) => "answer: a swap took effect",
+            Answer::Written(Ok(Outcome::Mismatch { .. })) => "answer: a swap did not match",
+            Answer::Written(Err(Error::Refused(_))) => "answer: a write was refused",
+            Answer::Written(Err(Error::Unknown(_))) => "answer: a write ended as unknown",
+            _ => return,
+        });
+    }
+
+    /// Adds what another run has brought about.
+    pub fn add(&mut self, other: &Coverage) {
+        if !other.words.is_empty() {
+            self.words.resize(Word::KINDS.len(), [0; 4]);
+            for (mine, its) in self.words.iter_mut().zip(&other.words) {
+                mine.iter_mut().zip(its).for_each(|(mine, its)| *mine += its);
+            }
+        }
+        for (mine, its) in self.roles.iter_mut().zip(&other.roles) {
+            mine.iter_mut().zip(its).for_each(|(mine, its)| *mine += its);
+        }
+        if !other.faults.is_empty() {
+            self.faults.resize(Fault::ALL.len(), 0);
+            self.faults.iter_mut().zip(&other.faults).for_each(|(mine, its)| *mine += its);
+        }
+        for (name, count) in &other.named {
+            *self.named.entry(name).or_default() += count;
+        }
+    }
+
+    /// Everything that should come about, and how often it has.
+    pub fn rows(&self) -> Vec<(String, u64)> {
+        let mut rows = Vec::new();
+        for (at, fault) in Fault::ALL.iter().enumerate() {
+            rows.push((format!("fault: {fault}"), self.faults.get(at).copied().unwrap_or(0)));
+        }
+        for (from, counts) in self.roles.iter().enumerate() {
+            for (to, count) in
+                counts.iter().enumerate().filter(|(to, _)| !IMPOSSIBLE_TURNS.contains(&(from, *to)))
+            {
+                rows.push((format!("role: {} to {}", ROLES[from], ROLES[to]), *count));
+            }
+        }
+        for (kind, name) in Word::KINDS.iter().enumerate() {
+            for (role, role_name) in ROLES.iter().enumerate() {
+                if !IMPOSSIBLE_WORDS.contains(&(*name, *role_name)) {
+                    let count = self.words.get(kind).map_or(0, |counts| counts[role]);
+                    rows.push((format!("word: {name} reaches a {role_name}"), count));
+                }
+            }
+        }
+        rows.extend(
+            NAMED.iter().map(|name| ((*name).to_owned(), self.named.get(name).copied().unwrap_or(0))),
+        );
+        rows
+    }
+
+    /// What should come about and has not.
+    pub fn unhit(&self) -> Vec<String> {
+        self.rows().into_iter().filter(|(_, count)| *count == 0).map(|(name, _)| name).collect()
+    }
+}
+
+/// Changes of role that cannot be seen between two turns.
+const IMPOSSIBLE_TURNS: &[(usize, usize)] = &[];
+
+/// Words that cannot reach a node in that part.
+const IMPOSSIBLE_WORDS: &[(&str, &str)] = &[];
+
+impl fmt::Display for Coverage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.rows().iter().try_for_each(|(name, count)| writeln!(f, "{count:>12}  {name}"))
+    }
+}

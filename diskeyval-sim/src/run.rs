@@ -1,0 +1,276 @@
+//! One run: a hostile phase, and a friendly one in which a majority must go on.
+
+mod caught;
+
+use core::fmt;
+use core::time::Duration;
+
+use diskeyval_core::{Answer, Command, Engine, Outcome, Read, Request};
+
+use crate::choice::Choices;
+use crate::clients::Clients;
+use crate::coverage::Coverage;
+use crate::history::History;
+use crate::notes::{Note, What, name};
+use crate::observe::{Checker, Time, Violation};
+use crate::plan::{Plan, Setting};
+use crate::program::Program;
+use crate::world::{Watchers, World};
+
+/// How a run went.
+#[derive(Debug)]
+pub struct Ran {
+    /// What must never happen and did.
+    pub violation: Option<Violation>,
+    /// What came about.
+    pub coverage: Coverage,
+    /// The whole run in one number: two runs with the same number were the same, event by event.
+    pub digest: u128,
+    /// How long it was, in simulated time.
+    pub simulated: Duration,
+    /// How many requests the standard clients made.
+    pub asked: u64,
+    /// How many of them were of unknown fate.
+    pub unknown: u64,
+    /// How many were in flight at the same time, at most.
+    pub most_in_flight: usize,
+    /// What the standard clients asked and were told, if that was wanted.
+    pub history: Option<History>,
+}
+
+/// What is wanted of a run beside its verdict.
+#[derive(Default)]
+pub struct Wanted<'w> {
+    /// Tell everything that happens.
+    pub notes: Option<&'w mut dyn FnMut(Note)>,
+    /// Record the history, and judge it by itself.
+    pub history: bool,
+}
+
+/// The key that the run itself writes and reads in the end.
+pub(crate) const OWN_KEY: &str = "last";
+
+/// How long a dial that was made in the hostile phase may still keep a node waiting.
+const RECONNECT: Duration = Duration::from_secs(5);
+
+/// How long founding may take where members are silent.
+const FOUNDING: Duration = Duration::from_secs(11);
+
+/// The longest time that a client gives a request.
+const LONGEST_BUDGET: Duration = Duration::from_secs(6);
+
+/// Carries out a plan with the standard clients, watched by `checkers`.
+pub fn run<'w>(plan: &Plan, checkers: Vec<&'w mut dyn Checker>, wanted: Wanted<'w>) -> Ran {
+    let mut clients = Clients::default();
+    clients.history = wanted.history.then(Vec::new);
+    let noise = Choices::from_seed(plan.setting.noise);
+    let mut ran = run_program(plan, noise, &mut clients, Watchers { checkers, notes: wanted.notes });
+    clients.close();
+    ran.asked = clients.asked;
+    ran.unknown = clients.unknown;
+    ran.most_in_flight = clients.most_in_flight;
+    ran.history = clients.history.map(History::from_iter);
+    if let (None, Some(history)) = (&ran.violation, &ran.history) {
+        let report = crate::check(history);
+        ran.violation = report
+            .violations()
+            .next()
+            .map(|found| Violation { rule: "E1", what: format!("the history has no explanation: {found}") });
+    }
+    ran
+}
+
+/// Carries out a plan with a program of one's own on top of the store.
+pub(crate) fn run_program(
+    plan: &Plan,
+    noise: Choices<'_>,
+    program: &mut dyn Program,
+    mut watchers: Watchers<'_>,
+) -> Ran {
+    let mut ran = Ran {
+        violation: None,
+        coverage: Coverage::default(),
+        digest: 0,
+        simulated: Duration::ZERO,
+        asked: 0,
+        unknown: 0,
+        most_in_flight: 0,
+        history: None,
+    };
+    let caught = caught::catch(|| {
+        let mut world = World::new(plan.setting.clone(), plan.deeds.clone(), noise, program, &mut watchers);
+        let result = go(&mut world).and_then(|()| world.finish());
+        if let Err(violation) = &result {
+            let (rule, text) = (violation.rule.to_owned(), violation.what.clone());
+            world.note(What::Violation { node: None, rule, text });
+        }
+        ran.coverage = core::mem::take(&mut world.coverage);
+        ran.digest = world.digest();
+        ran.simulated = world.now.since(Time(0));
+        result.err()
+    });
+    ran.violation = match caught {
+        Ok(violation) => violation,
+        Err(panic) => Some(Violation { rule: "assert", what: panic }),
+    };
+    ran
+}
+
+fn go(world: &mut World<'_, '_, '_>) -> Result<(), Violation> {
+    world.begin();
+    let hostile = Time(0) + world.setting.hostile;
+    world.run(hostile, |_| false)?;
+    let unfounded = (0..world.setting.nodes).any(|node| !world.was_member(node));
+    let core = world.turn_friendly();
+    let bounds = Bounds::new(&world.setting, unfounded);
+    let before = highest_term(world, &core);
+    must(world, "V1", bounds.leader, "the core has no leader whom all of it follows", |world| {
+        settled(world, &core)
+    })?;
+    go_on(world, &core, &bounds)?;
+    must(world, "V3", bounds.converged, "the core does not converge", |world| converged(world, &core))?;
+    must(world, "V2", LONGEST_BUDGET, "a request was never answered", |world| world.has_answered(&core))?;
+    let grown = highest_term(world, &core) - before;
+    if grown > MOST_TERMS {
+        let what = format!("the core needed {grown} terms to settle, and {MOST_TERMS} are allowed");
+        return Err(Violation { rule: "V5", what });
+    }
+    no_leader_alone(world, &core)?;
+    if world.setting.steady { stay_steady(world, &core, &bounds) } else { Ok(()) }
+}
+
+/// Terms that the core may use up until it has settled.
+const MOST_TERMS: u64 = 3;
+
+/// How long things may take once the core is left alone.
+struct Bounds {
+    /// Two configured election timeouts: the longest that is drawn.
+    election: Duration,
+    leader: Duration,
+    request: Duration,
+    converged: Duration,
+}
+
+impl Bounds {
+    fn new(setting: &Setting, unfounded: bool) -> Bounds {
+        let election = setting.election_timeout * 2;
+        let trip = (setting.delay.1 + setting.disk.1) * 2;
+        let founding = if unfounded { FOUNDING } else { Duration::ZERO };
+        Bounds {
+            election,
+            leader: election * 10 + RECONNECT + founding,
+            request: election * 2 + trip * 4,
+            converged: election * 20,
+        }
+    }
+}
+
+/// Goes on until something holds, which must be soon.
+fn must<'w, 'k, 'c>(
+    world: &mut World<'w, 'k, 'c>,
+    rule: &'static str,
+    within: Duration,
+    otherwise: &str,
+    goal: impl FnMut(&World<'w, 'k, 'c>) -> bool,
+) -> Result<(), Violation> {
+    let until = world.now + within;
+    if world.run(until, goal)? {
+        return Ok(());
+    }
+    Err(Violation { rule, what: format!("{otherwise}, {within:?} after it should have been") })
+}
+
+fn highest_term(world: &World<'_, '_, '_>, core: &[usize]) -> u64 {
+    core.iter().filter_map(|node| world.vitals(*node)).map(|vitals| vitals.term.0).max().unwrap_or(0)
+}
+
+/// Whether one of the core leads, all of it follow that one, and all of it are in their seats.
+fn settled(world: &World<'_, '_, '_>, core: &[usize]) -> bool {
+    let Some((leader, term)) = world.leader() else { return false };
+    let follows = |node: &usize| {
+        let Some(engine) = world.engine(*node) else { return false };
+        let same = engine.leader().is_some_and(|id| id.as_str() == name(leader));
+        same && engine.vitals().term == term && engine.is_member()
+    };
+    core.contains(&leader) && core.iter().all(follows)
+}
+
+fn converged(world: &World<'_, '_, '_>, core: &[usize]) -> bool {
+    let state = |node: &usize| {
+        let engine = world.engine(*node)?;
+        let vitals = engine.vitals();
+        (vitals.applied == vitals.last.index).then(|| (vitals.last, engine.state_hash()))
+    };
+    let first = state(&core[0]);
+    first.is_some() && core.iter().all(|node| state(node) == first)
+}
+
+/// Every node of the core takes a new write, and reads it back.
+fn go_on(world: &mut World<'_, '_, '_>, core: &[usize], bounds: &Bounds) -> Result<(), Violation> {
+    for node in core {
+        let (key, value) = (OWN_KEY.into(), format!("last words to {}", name(*node)).into());
+        let write = world.ask(*node, Request::Write(Command::Set { key, value }), bounds.request * 2);
+        let otherwise = format!("{} has not taken a new write", name(*node));
+        must(world, "V2", bounds.request, &otherwise, |world| world.own_answer(write).is_some())?;
+        let read = Request::Get { key: OWN_KEY.into(), read: Read::Linearizable };
+        let read = world.ask(*node, read, bounds.request * 2);
+        let otherwise = format!("{} has not answered a new read", name(*node));
+        must(world, "V2", bounds.request, &otherwise, |world| world.own_answer(read).is_some())?;
+        let taken = matches!(world.own_answer(write), Some(Answer::Written(Ok(Outcome::Set { .. }))));
+        let found = matches!(world.own_answer(read), Some(Answer::Read(Ok(Some(_)))));
+        if !taken || !found {
+            let said = [write, read].map(|ticket| world.own_answer(ticket).map(crate::clients::tell));
+            let what = format!("{} should serve, and said {said:?}", name(*node));
+            return Err(Violation { rule: "V2", what });
+        }
+    }
+    Ok(())
+}
+
+/// Whoever is not heard by a majority does not lead for long.
+fn no_leader_alone(world: &mut World<'_, '_, '_>, core: &[usize]) -> Result<(), Violation> {
+    use crate::plan::Rest;
+    if !matches!(world.setting.rest, Rest::CutOff | Rest::Deaf | Rest::Mute) {
+        return Ok(());
+    }
+    for node in (0..world.setting.nodes).filter(|node| !core.contains(node)) {
+        if world.engine(node).is_some_and(Engine::is_leader) {
+            let what = format!("{} still leads, although it has no majority", name(node));
+            return Err(Violation { rule: "V6", what });
+        }
+    }
+    Ok(())
+}
+
+/// A majority that is connected keeps its leader, whatever the others do.
+fn stay_steady(world: &mut World<'_, '_, '_>, core: &[usize], bounds: &Bounds) -> Result<(), Violation> {
+    world.coverage.count("run: steady");
+    let leader = world.leader();
+    let until = world.now + bounds.election * 50;
+    let core = core.to_vec();
+    let changed = world.run(until, |world| world.leader() != leader || !settled(world, &core))?;
+    if !changed {
+        return Ok(());
+    }
+    let what = match leader {
+        Some((node, term)) => format!("{} led in term {term} undisturbed, and was replaced", name(node)),
+        None => "there was no leader".into(),
+    };
+    Err(Violation { rule: "V6", what })
+}
+
+impl fmt::Display for Ran {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let seconds = self.simulated.as_millis();
+        write!(
+            f,
+            "{}.{:03} simulated seconds, {} requests (at most {} in flight, {} of unknown fate), digest {:032x}",
+            seconds / 1000,
+            seconds % 1000,
+            self.asked,
+            self.most_in_flight,
+            self.unknown,
+            self.digest
+        )
+    }
+}

@@ -1,0 +1,309 @@
+//! What is done to the nodes: disturbances, and their ends.
+
+use core::time::Duration;
+
+use diskeyval_core::{Request, RoleName};
+
+use super::clock::PROPER;
+use super::{Due, Time, Undo, World};
+use crate::faults::Fault;
+use crate::notes::{What as Noted, name};
+use crate::plan::{Disturbance, Rest, Target, What};
+
+/// How long a node may take to stop in good order before its process is ended.
+const STOP_WITHIN: Duration = Duration::from_secs(3);
+
+impl World<'_, '_, '_> {
+    pub(super) fn do_deed(&mut self, deed: usize) {
+        if self.phase > 0 {
+            return;
+        }
+        match self.deeds[deed].what.clone() {
+            What::Ask(ask) => self.with_program(|program, hands| program.planned(hands, &ask)),
+            What::Disturb(disturbance) => self.disturb(&disturbance),
+        }
+    }
+
+    fn resolve(&self, target: Target, strength: u64) -> usize {
+        let fallback = usize::try_from(strength).unwrap_or(0) % self.nodes.len();
+        match target {
+            Target::Node(node) => node,
+            Target::Leader => self.leader().map_or(fallback, |(node, _)| node),
+            Target::Candidate => {
+                let stands = |node: &usize| {
+                    let role = self.vitals(*node).map(|vitals| vitals.role);
+                    matches!(role, Some(RoleName::PreCandidate | RoleName::Candidate))
+                };
+                let candidate = (0..self.nodes.len()).find(stands);
+                candidate.or_else(|| self.leader().map(|(node, _)| node)).unwrap_or(fallback)
+            }
+        }
+    }
+
+    fn disturb(&mut self, disturbance: &Disturbance) {
+        let Disturbance { fault, nodes, lasting, strength } = *disturbance;
+        let one = self.resolve(nodes.one, strength);
+        let other = self.resolve(nodes.other, strength >> 8);
+        let group: Vec<usize> = (0..self.nodes.len()).filter(|node| nodes.group & (1 << node) != 0).collect();
+        let millis = |most: u64| Duration::from_millis(strength % most);
+        self.coverage.count_fault(fault);
+        match fault {
+            Fault::Crash => self.crash(one, false, lasting),
+            Fault::Vanish => self.crash(one, true, lasting),
+            Fault::PowerCut => {
+                for node in group {
+                    self.crash(node, false, lasting + millis(300));
+                }
+            }
+            Fault::Wipe => self.wipe(one, lasting),
+            Fault::Stop => self.stop(one, lasting),
+            Fault::Freeze => self.freeze(one, lasting),
+            Fault::Partition => {
+                let pairs = self.pairs(|from, to| group.contains(&from) != group.contains(&to));
+                self.block_for(pairs, lasting);
+            }
+            Fault::OneWay => {
+                let pairs = self.pairs(|from, to| group.contains(&from) && !group.contains(&to));
+                self.block_for(pairs, lasting);
+            }
+            Fault::Bridge => {
+                let split = |from: usize, to: usize| group.contains(&from) != group.contains(&to);
+                let pairs = self.pairs(|from, to| from != one && to != one && split(from, to));
+                self.block_for(pairs, lasting);
+            }
+            Fault::Isolate => {
+                let pairs = self.pairs(|from, to| (from == one) != (to == one));
+                self.block_for(pairs, lasting);
+            }
+            Fault::CutLink if one != other => self.cut(one, other),
+            Fault::FlappingLink if one != other => {
+                for time in 1..=8 {
+                    self.undo_in(lasting * time / 8, Undo::Cut(one, other));
+                }
+            }
+            Fault::CutLink | Fault::FlappingLink => {}
+            Fault::SlowLink if one != other => {
+                self.say(&[one, other], || {
+                    format!("the link from {} to {} gets slow", name(one), name(other))
+                });
+                self.routes.set_slower(one, other, millis(400));
+                self.undo_in(lasting, Undo::LinkSpeed(one, other));
+            }
+            Fault::SlowLink => {}
+            Fault::SlowDisk => {
+                self.say(&[one], || format!("the disk of {} gets slow", name(one)));
+                self.nodes[one].disk.set_slower(millis(500));
+                self.undo_in(lasting, Undo::DiskSpeed(one));
+            }
+            Fault::StalledDisk => self.stall_disk(one, lasting),
+            Fault::ClockRate => {
+                let rate = PROPER / 2 + strength % (PROPER + PROPER / 2 + 1);
+                self.set_clock_rate(one, rate, lasting);
+            }
+            Fault::ClockStop => self.set_clock_rate(one, 0, lasting),
+            Fault::ClockStep => self.step_clock(one, strength),
+            Fault::Liar => self.let_somebody_lie(one, other, strength),
+        }
+    }
+
+    pub(super) fn undo(&mut self, undo: Undo) {
+        match undo {
+            Undo::Restart(node) => self.start(node),
+            Undo::Thaw(node) => self.thaw(node),
+            Undo::Unblock(pairs) => self.unblock(&pairs),
+            Undo::LinkSpeed(from, to) => self.routes.set_slower(from, to, Duration::ZERO),
+            Undo::DiskSpeed(node) => self.nodes[node].disk.set_slower(Duration::ZERO),
+            Undo::ClockRate(node) => self.change_clock(node, |clock, at| clock.set_rate(at, PROPER)),
+            Undo::Cut(one, other) => self.cut(one, other),
+            Undo::Exit(node, lasting) => self.crash(node, false, lasting),
+        }
+    }
+
+    fn undo_in(&mut self, after: Duration, undo: Undo) {
+        let phase = self.phase;
+        self.schedule_in(after, Due::Undo(phase, undo));
+    }
+
+    fn say(&mut self, nodes: &[usize], text: impl FnOnce() -> String) {
+        if self.watchers.notes.is_some() {
+            self.note(Noted::Disturb { nodes: nodes.to_vec(), text: text() });
+        }
+    }
+
+    fn pairs(&self, which: impl Fn(usize, usize) -> bool) -> Vec<(usize, usize)> {
+        let nodes = self.nodes.len();
+        let all = (0..nodes).flat_map(|from| (0..nodes).map(move |to| (from, to)));
+        all.filter(|(from, to)| from != to && which(*from, *to)).collect()
+    }
+
+    fn block_for(&mut self, pairs: Vec<(usize, usize)>, lasting: Duration) {
+        self.block(&pairs);
+        self.undo_in(lasting, Undo::Unblock(pairs));
+    }
+
+    // Processes.
+
+    fn crash(&mut self, node: usize, silent: bool, lasting: Duration) {
+        if self.up[node] {
+            self.kill(node, silent, false);
+            self.undo_in(lasting, Undo::Restart(node));
+        }
+    }
+
+    /// A wiped node never votes again, until members can be replaced. So as many must be left as the core of the
+    /// second phase needs, in their seats.
+    fn wipe(&mut self, node: usize, lasting: Duration) {
+        let spare = !self.setting.core.contains(&node) && !self.nodes[node].wiped;
+        let core = self.setting.core.iter();
+        let seated =
+            core.clone().all(|node| self.engine(*node).is_some_and(diskeyval_core::Engine::is_member));
+        if !spare || !seated {
+            return self.crash(node, false, lasting);
+        }
+        if self.up[node] {
+            self.coverage.count("wiped");
+            self.kill(node, false, true);
+            self.undo_in(lasting, Undo::Restart(node));
+        }
+    }
+
+    fn stop(&mut self, node: usize, lasting: Duration) {
+        if !self.up[node] {
+            return;
+        }
+        self.say(&[node], || format!("{} is asked to stop", name(node)));
+        self.nodes[node].stopping = true;
+        self.ask(node, Request::Stop, STOP_WITHIN);
+        self.undo_in(STOP_WITHIN, Undo::Exit(node, lasting));
+    }
+
+    /// A node has stopped in good order: its process ends.
+    pub(super) fn has_stopped(&mut self, node: usize) {
+        self.coverage.count("stopped in good order");
+        let phase = self.phase;
+        self.schedule_in(
+            Duration::from_millis(1),
+            Due::Undo(phase, Undo::Exit(node, Duration::from_millis(200))),
+        );
+    }
+
+    fn freeze(&mut self, node: usize, lasting: Duration) {
+        if self.up[node] && !self.nodes[node].frozen {
+            self.nodes[node].frozen = true;
+            self.ready &= !(1 << node);
+            self.note(Noted::Freeze { node });
+            self.undo_in(lasting, Undo::Thaw(node));
+        }
+    }
+
+    fn thaw(&mut self, node: usize) {
+        if self.nodes[node].frozen {
+            self.nodes[node].frozen = false;
+            self.note(Noted::Thaw { node });
+            self.nodes[node].wakes_at = None;
+            self.mark_ready(node);
+        }
+    }
+
+    // Disks and clocks.
+
+    fn stall_disk(&mut self, node: usize, lasting: Duration) {
+        self.say(&[node], || format!("the disk of {} stalls", name(node)));
+        let until = self.now + lasting;
+        self.nodes[node].disk.stall(until);
+        let life = self.nodes[node].life;
+        self.schedule(until, Due::Disk { node, life });
+    }
+
+    fn set_clock_rate(&mut self, node: usize, rate: u64, lasting: Duration) {
+        self.say(&[node], || format!("the clock of {} runs at {rate} of 1000", name(node)));
+        self.change_clock(node, |clock, at| clock.set_rate(at, rate));
+        self.undo_in(lasting, Undo::ClockRate(node));
+    }
+
+    fn step_clock(&mut self, node: usize, strength: u64) {
+        let scale = [1, 50, 1_000, 60_000, 3_600_000][usize::try_from(strength >> 1).unwrap_or(0) % 5];
+        let nanos = i64::try_from(scale * 1_000_000).unwrap_or(i64::MAX);
+        let nanos = if strength & 1 == 0 { nanos } else { -nanos };
+        self.say(&[node], || format!("the clock of {} jumps by {} ms", name(node), nanos / 1_000_000));
+        self.change_clock(node, |clock, at| clock.step(at, nanos));
+    }
+
+    /// A clock is set: what it will show, it shows at other times than before.
+    fn change_clock(&mut self, node: usize, change: impl FnOnce(&mut super::Clock, Time)) {
+        let now = self.now;
+        change(&mut self.nodes[node].clock, now);
+        self.nodes[node].wakes_at = None;
+        self.set_alarm(node);
+    }
+
+    // The second phase.
+
+    /// From now on nothing is disturbed any more, but for the nodes outside of the core. Gives the core: it is
+    /// the planned one if that can go on by itself, and else everybody whose disk was not lost.
+    pub(crate) fn turn_friendly(&mut self) -> Vec<usize> {
+        self.phase += 1;
+        self.note(Noted::Phase { text: "from now on the core is left alone".into() });
+        let free = self.routes.blocked();
+        self.routes.heal();
+        for (from, to) in free {
+            self.resume(from, to);
+        }
+        for node in 0..self.nodes.len() {
+            self.nodes[node].disk.heal(self.now);
+            let life = self.nodes[node].life;
+            self.schedule(self.now, Due::Disk { node, life });
+            self.change_clock(node, |clock, at| clock.set_rate(at, PROPER));
+            self.thaw(node);
+        }
+        let can_go_on = self.setting.core.iter().all(|node| {
+            let admitted = self.engine(*node).is_some_and(diskeyval_core::Engine::is_member);
+            admitted || self.nodes[*node].was_member
+        });
+        let core = match can_go_on {
+            true => self.setting.core.clone(),
+            false => (0..self.nodes.len()).filter(|node| !self.nodes[*node].wiped).collect(),
+        };
+        for node in &core {
+            if self.vitals(*node).is_some() && self.nodes[*node].stopping {
+                self.kill(*node, false, false);
+            }
+            self.start(*node);
+        }
+        let rest: Vec<usize> = (0..self.nodes.len()).filter(|node| !core.contains(node)).collect();
+        let policy = if can_go_on { self.setting.rest } else { Rest::Fine };
+        self.coverage.count_rest(policy, !rest.is_empty());
+        for node in rest {
+            self.treat_rest(node, &core, policy);
+        }
+        core
+    }
+
+    fn treat_rest(&mut self, node: usize, core: &[usize], policy: Rest) {
+        let inward: Vec<_> = core.iter().map(|peer| (*peer, node)).collect();
+        let outward: Vec<_> = core.iter().map(|peer| (node, *peer)).collect();
+        match policy {
+            Rest::Dead => return self.kill(node, false, false),
+            Rest::Fine => {}
+            Rest::CutOff => {
+                self.block(&inward);
+                self.block(&outward);
+            }
+            Rest::Deaf => self.block(&inward),
+            Rest::Mute => self.block(&outward),
+            Rest::Flapping => {
+                let rate = self.noise.between(PROPER / 2, 2 * PROPER);
+                self.change_clock(node, |clock, at| clock.set_rate(at, rate));
+                for time in 1..200 {
+                    let after = Duration::from_millis(time * 397 + self.noise.below(300));
+                    let peer = core[self.noise.place(core.len())];
+                    self.undo_in(after, Undo::Cut(node, peer));
+                }
+            }
+        }
+        if self.nodes[node].stopping {
+            self.kill(node, false, false);
+        }
+        self.start(node);
+    }
+}
