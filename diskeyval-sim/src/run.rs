@@ -50,8 +50,9 @@ pub struct Wanted<'w> {
 /// The key that the run itself writes and reads in the end.
 pub(crate) const OWN_KEY: &str = "last";
 
-/// How long a dial that was made in the hostile phase may still keep a node waiting.
-const RECONNECT: Duration = Duration::from_secs(5);
+/// How long a dial, or a connection that is dead, of the hostile phase may still keep a node waiting: the time
+/// within which an engine gives up a link that is silent, and the longest pause before it dials anew.
+const RECONNECT: Duration = Duration::from_secs(4);
 
 /// How long founding may take where members are silent.
 const FOUNDING: Duration = Duration::from_secs(11);
@@ -123,6 +124,9 @@ fn go(world: &mut World<'_, '_, '_>) -> Result<(), Violation> {
     let unfounded = (0..world.setting.nodes).any(|node| !world.was_member(node));
     let core = world.turn_friendly();
     let bounds = Bounds::new(&world.setting, unfounded);
+    // Connections that broke without a word are found dead first.
+    let reconnected = world.now + RECONNECT;
+    world.run(reconnected, |_| false)?;
     let before = highest_term(world, &core);
     must(world, "V1", bounds.leader, "the core has no leader whom all of it follows", |world| {
         settled(world, &core)
@@ -158,7 +162,7 @@ impl Bounds {
         let founding = if unfounded { FOUNDING } else { Duration::ZERO };
         Bounds {
             election,
-            leader: election * 10 + RECONNECT + founding,
+            leader: election * 10 + founding,
             request: election * 2 + trip * 4,
             converged: election * 20,
         }
@@ -177,7 +181,18 @@ fn must<'w, 'k, 'c>(
     if world.run(until, goal)? {
         return Ok(());
     }
-    Err(Violation { rule, what: format!("{otherwise}, {within:?} after it should have been") })
+    let stands = (0..world.setting.nodes).map(|node| stand(world, node)).collect::<Vec<_>>().join("; ");
+    Err(Violation { rule, what: format!("{otherwise} within {within:?}: {stands}") })
+}
+
+/// Where a node stands, in words.
+fn stand(world: &World<'_, '_, '_>, node: usize) -> String {
+    let Some(engine) = world.engine(node) else { return format!("{} is down", name(node)) };
+    let vitals = engine.vitals();
+    let leader = engine.leader().map_or("nobody", |id| id.as_str());
+    let seat = if engine.is_member() { "" } else { ", not in its seat" };
+    let (role, term, last, commit) = (vitals.role, vitals.term, vitals.last, vitals.commit);
+    format!("{} is {role} t{term}, follows {leader}, last {last}, commit {commit}{seat}", name(node))
 }
 
 fn highest_term(world: &World<'_, '_, '_>, core: &[usize]) -> u64 {
