@@ -15,8 +15,9 @@ use crate::raft::log::Log;
 use crate::raft::message::{Directive, Outgoing, Pledge};
 use crate::raft::read::Asker;
 use crate::status::Metrics;
+pub(super) use crate::store::Record;
+use crate::store::Store;
 use crate::store::gate::{Gate, Promised, Receipt};
-use crate::store::{Record, Store};
 use crate::time::Instant;
 
 #[derive(Clone, Debug)]
@@ -77,7 +78,8 @@ pub(super) enum Claim {
 }
 
 impl Common {
-    pub(super) fn new(settings: &Settings, own: Incarnation, prng: Prng, store: Store) -> Common {
+    pub(super) fn new(settings: &Settings, own: Incarnation, prng: Prng, storage: StorageKind) -> Common {
+        let store = Store::new(storage);
         let mut initial: Vec<NodeId> = settings.peers.iter().map(|(id, _)| id.clone()).collect();
         initial.push(settings.node_id.clone());
         initial.sort();
@@ -291,6 +293,12 @@ impl Common {
             return Vec::new();
         }
         self.gate.release(&self.store.durable())
+    }
+
+    /// Notes the incarnation, as the first record of all.
+    pub(super) fn keep_incarnation(&mut self) {
+        // Who promises nothing before it is durable is the mesh.
+        let _ = self.store.record(|| Record::Incarnation(self.own));
     }
 
     /// Records that nobody was told to keep yet, and the number of the last.
