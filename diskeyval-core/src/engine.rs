@@ -173,8 +173,10 @@ impl Engine {
             Input::Listen { changes } => self.listening = changes,
             Input::Stored { up_to } => {
                 self.raft.stored(up_to);
-                // The first record is the incarnation.
-                self.mesh.speak();
+                // The first record is the incarnation. A node that was mute has not tried to reach anybody yet.
+                if up_to > 0 && self.mesh.speak() {
+                    self.founding.begin(self.now);
+                }
             }
         }
         self.deliver_all();
@@ -448,10 +450,14 @@ impl Engine {
             }
             self.raft.note_applied(self.kv.checkpoint());
         }
+        self.note_cluster();
+        self.kv.applied() > before
+    }
+
+    fn note_cluster(&mut self) {
         if let Some(genesis) = self.raft.log().genesis().filter(|_| self.raft.is_founded()) {
             self.mesh.set_cluster(genesis.cluster);
         }
-        self.kv.applied() > before
     }
 
     fn members_applied(&mut self) {

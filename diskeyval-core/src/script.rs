@@ -96,8 +96,8 @@ fn run_command(world: &mut World, line: &str) {
         // As `start`: memory-only nodes remember nothing, others what their disk has kept.
         ["restart", nodes @ ..] => world.each(nodes, World::start),
         ["crash", nodes @ ..] => world.each(nodes, World::crash),
-        // The nodes are on disks; before they are started.
-        ["disk"] => world.use_disks(),
+        // These nodes are on disks; before they are started.
+        ["disk", nodes @ ..] => world.each(nodes, World::use_disk),
         // What is written from now on is not durable before it is let go.
         ["hold-disk", nodes @ ..] => world.each(nodes, World::hold_disk),
         ["release-disk", nodes @ ..] => world.each(nodes, World::release_disk),

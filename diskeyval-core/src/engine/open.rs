@@ -55,6 +55,8 @@ impl Engine {
             Some(Record::Incarnation(incarnation)) => {
                 let mut engine = Engine::with(&settings, StorageKind::Disk, incarnation, prng);
                 kept.try_for_each(|record| engine.raft.recall(record))?;
+                // Whoever is met in the first turn has to hear of it.
+                engine.note_cluster();
                 Ok(engine)
             }
             Some(Record::Ballot { .. } | Record::Entry { .. } | Record::Truncate { .. }) => Err(NotKept),

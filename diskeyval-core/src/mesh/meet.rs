@@ -88,6 +88,7 @@ impl Mesh {
             peer.heard = match (&checked, hello.cluster) {
                 (Err(CloseReason::MembersDisagree), _) => Heard::Disagrees,
                 (_, Some(cluster)) => Heard::Founded(cluster),
+                (Err(CloseReason::OtherStorage { .. }), None) => Heard::OtherStorage,
                 (Ok(()), None) => Heard::Unfounded,
                 (Err(_), None) => Heard::Silence,
             };

@@ -93,6 +93,8 @@ pub(crate) enum Heard {
     Founded(ClusterId),
     /// It was started with other initial members.
     Disagrees,
+    /// It belongs to no cluster yet, and keeps its log in another kind of storage.
+    OtherStorage,
 }
 
 /// What the mesh hands on.
@@ -160,8 +162,9 @@ impl Mesh {
         self.mute = true;
     }
 
-    pub(crate) fn speak(&mut self) {
-        self.mute = false;
+    /// Tells whether it was mute.
+    pub(crate) fn speak(&mut self) -> bool {
+        core::mem::take(&mut self.mute)
     }
 
     /// The node belongs to this cluster from now on, and says so in every hello.
@@ -222,7 +225,10 @@ impl Mesh {
             peer.trouble = Some(text);
             peer.heard = match (peer.heard, &why) {
                 // An answer that was given stays given: the node behind it may just be starting anew.
-                (heard @ (Heard::Unfounded | Heard::Founded(_) | Heard::Disagrees), _) => heard,
+                (
+                    heard @ (Heard::Unfounded | Heard::Founded(_) | Heard::Disagrees | Heard::OtherStorage),
+                    _,
+                ) => heard,
                 (_, DialError::Refused) => Heard::Refusal,
                 (_, _) => Heard::Silence,
             };

@@ -20,6 +20,9 @@ use crate::store::Store;
 use crate::store::gate::{Gate, Promised, Receipt};
 use crate::time::Instant;
 
+/// No honest node has counted this far: it leaves room to count on.
+const MAX_KEPT_TERM: Term = Term(u64::MAX / 2);
+
 #[derive(Clone, Debug)]
 pub(super) struct Common {
     pub(super) id: NodeId,
@@ -148,6 +151,11 @@ impl Common {
     fn save_ballot(&mut self) {
         let (term, vote) = (self.term, &self.vote);
         self.ballot_receipt = self.store.record(|| Record::Ballot { term, vote: vote.clone() });
+    }
+
+    /// Whether what is claimed of term and vote may be said by now.
+    pub(super) fn ballot_is_durable(&self) -> bool {
+        self.store.durable().covers(&self.ballot_receipt)
     }
 
     pub(super) fn may_vote_for(&self, candidate: &NodeId) -> bool {
@@ -315,20 +323,37 @@ impl Common {
         self.store.stored(up_to);
     }
 
-    /// Remembers what an earlier run of this node has kept. It was durable before this run began.
+    /// Remembers what an earlier run of this node has kept. It was durable before this run began. What no run
+    /// can have written is refused: everything else here relies on it.
     pub(super) fn recall(&mut self, kept: Record) -> Result<(), NotKept> {
+        let last = self.log.last();
         match kept {
+            // The first of all was taken by whoever opens the node.
             Record::Incarnation(_) => return Err(NotKept),
-            Record::Ballot { term, vote } => (self.term, self.vote) = (term, vote),
+            Record::Ballot { term, vote } => {
+                // A vote that was given is never changed.
+                let votes = term == self.term && self.vote.is_none() && vote.is_some();
+                if !(term > self.term || votes) || term > MAX_KEPT_TERM {
+                    return Err(NotKept);
+                }
+                (self.term, self.vote) = (term, vote);
+            }
             Record::Entry { index, bytes } => {
                 let entry = Entry::parse(bytes).map_err(|_| NotKept)?;
-                let last = self.log.last();
-                let begins = index > Index(1) || matches!(entry.payload, Payload::Genesis(_));
-                if index != last.index.next() || entry.term < last.term || !begins {
+                let genesis_fits = match (&entry.payload, self.log.genesis()) {
+                    (Payload::Genesis(copy), Some(genesis)) => copy.cluster == genesis.cluster,
+                    (Payload::Genesis(_), None) | (_, Some(_)) => true,
+                    (_, None) => false,
+                };
+                // Nobody takes an entry before it has entered its term.
+                let term_fits = (last.term..=self.term).contains(&entry.term);
+                if index != last.index.next() || !term_fits || !genesis_fits {
                     return Err(NotKept);
                 }
                 self.place(entry);
             }
+            // Only what is there is given up.
+            Record::Truncate { behind } if behind >= last.index => return Err(NotKept),
             Record::Truncate { behind } => self.forget_behind(behind),
         }
         Ok(())

@@ -113,9 +113,13 @@ impl Raft {
     /// Fires what is due.
     pub(crate) fn tick(&mut self) {
         let next = match &mut self.role {
-            Role::Follower | Role::Candidate(_) => {
-                (self.common.now >= self.common.election_at).then_some(Transition::PreCampaign)
+            Role::Follower | Role::Candidate(_) if self.common.now < self.common.election_at => None,
+            Role::Follower | Role::Candidate(_) if !self.common.ballot_is_durable() => {
+                // With a ballot more, no vote for it might ever be durable while it counts.
+                self.common.election_at = self.common.now + self.common.heartbeat;
+                None
             }
+            Role::Follower | Role::Candidate(_) => Some(Transition::PreCampaign),
             Role::Leader(leader) => {
                 leader.tick(&mut self.common);
                 None

@@ -40,8 +40,6 @@ pub(super) struct World {
     next_conn: u64,
     next_ticket: u64,
     starts: u64,
-    /// Whether nodes keep their logs on disks.
-    on_disk: bool,
     all: bool,
     lines: Vec<String>,
     /// Everything that was answered and that happened, for tests that are no scripts.
@@ -63,7 +61,8 @@ struct Node {
     /// What has arrived and was not given to the engine yet.
     inbox: VecDeque<Input>,
     conns: BTreeMap<ConnId, Pipe>,
-    /// Outlives the engine.
+    /// Whether it keeps its log on its disk, which outlives the engine.
+    on_disk: bool,
     disk: Disk,
 }
 
@@ -154,7 +153,8 @@ impl World {
         self.starts += 1;
         let settings = config.validate().expect("a good configuration");
         let seed = Seed::from_u64(self.starts);
-        let kept = self.on_disk.then(|| self.node(name).disk.kept());
+        let node = self.node(name);
+        let kept = node.on_disk.then(|| node.disk.kept());
         let engine = match kept {
             None => Engine::open(settings, seed),
             Some(kept) => Engine::open_on_disk(settings, seed, kept).expect("what it was told to keep"),
@@ -181,8 +181,8 @@ impl World {
 
     // Disks.
 
-    pub(super) fn use_disks(&mut self) {
-        self.on_disk = true;
+    pub(super) fn use_disk(&mut self, name: &str) {
+        self.node(name).on_disk = true;
     }
 
     pub(super) fn hold_disk(&mut self, name: &str) {
@@ -490,8 +490,8 @@ impl World {
                 self.hang_up(name, conn);
             }
             Effect::Store { number, records } => {
-                assert!(self.on_disk, "a memory-only node has nothing to keep");
                 let node = self.node(name);
+                assert!(node.on_disk, "a memory-only node has nothing to keep");
                 if let Some(up_to) = node.disk.write(number, records) {
                     node.inbox.push_back(Input::Stored { up_to });
                 }
