@@ -92,3 +92,6 @@ impl Engine {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
