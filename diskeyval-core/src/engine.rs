@@ -1,31 +1,30 @@
 //! The one type that a driver, a simulator or a fuzzer drives. It wires the parts together and decides
 //! nothing itself.
 
+mod open;
 #[cfg(any(test, feature = "inspect"))]
 mod parts;
 mod standing;
 
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
-use alloc::string::{String, ToString};
+use alloc::string::String;
 use alloc::vec::Vec;
 use core::time::Duration;
 
 use bytes::Bytes;
 
-use crate::config::{Limits, Settings};
+use crate::config::Limits;
 use crate::desk::{Desk, Route, check_part, check_size};
 use crate::entry::{Entry, OVERHEAD, Payload, Write};
-use crate::error::{CloseReason, Fault, NotKept, Refusal};
+use crate::error::{CloseReason, Fault, Refusal};
 use crate::founding::{Founding, Verdict};
 use crate::id::{Incarnation, NodeId, Term, Ticket};
 use crate::io::{Answer, Effect, Event, Input, Read, Request};
 use crate::kv::{Applied, Machine, Owner};
 use crate::mesh::{Delivery, Heard, Mesh, Service, Turned};
-use crate::prng::{Prng, Seed};
 use crate::raft::{Asker, Raft};
 use crate::status::{Metrics, Standing};
-use crate::store::{Record, Store};
 use crate::time::{Deadline, Instant, Timer};
 
 /// One node: consensus, state, links and pending requests, without any IO.
@@ -110,80 +109,6 @@ pub struct Effects<'e> {
 }
 
 impl Engine {
-    /// Opens a node. All its chance is drawn from `seed`, which must not be the same at two starts of a
-    /// real node: its incarnation comes from it. Its time begins with the first turn, which is wanted at
-    /// once.
-    pub fn open(settings: Settings, seed: Seed) -> Engine {
-        let mut prng = Prng::new(seed);
-        let incarnation = Incarnation(prng.next_u128());
-        Engine::with(&settings, Store::in_memory(), incarnation, prng)
-    }
-
-    /// Opens a node that keeps its log on a disk: [`Effect::Store`] says what is to be kept, and
-    /// [`Input::Stored`] reports what is. `kept` is everything that earlier runs of the node were told to
-    /// keep and that is still there, in its order; at its first start there is nothing. What was reported as
-    /// stored must be there, and of what was not, any beginning may.
-    ///
-    /// The disk is a logical one: a simulator's. How records become bytes and files is not decided here.
-    ///
-    /// # Errors
-    /// [`NotKept`] if that cannot be what a node was told to keep.
-    pub fn open_on_disk(
-        settings: Settings,
-        seed: Seed,
-        kept: impl IntoIterator<Item = Record>,
-    ) -> Result<Engine, NotKept> {
-        let mut prng = Prng::new(seed);
-        let drawn = Incarnation(prng.next_u128());
-        let mut kept = kept.into_iter();
-        match kept.next() {
-            None => {
-                let mut store = Store::on_disk();
-                // Nothing is promised by it before it is durable: until then the mesh is mute.
-                let _ = store.record(|| Record::Incarnation(drawn));
-                let mut engine = Engine::with(&settings, store, drawn, prng);
-                engine.mesh.be_mute();
-                Ok(engine)
-            }
-            Some(Record::Incarnation(incarnation)) => {
-                let mut engine = Engine::with(&settings, Store::on_disk(), incarnation, prng);
-                kept.try_for_each(|record| engine.raft.recall(record))?;
-                Ok(engine)
-            }
-            Some(Record::Ballot { .. } | Record::Entry { .. } | Record::Truncate { .. }) => Err(NotKept),
-        }
-    }
-
-    fn with(settings: &Settings, store: Store, incarnation: Incarnation, mut prng: Prng) -> Engine {
-        let boot = prng.next_u128();
-        let storage = store.kind();
-        let mut fork = || {
-            let mut seed = [0; 32];
-            seed.chunks_exact_mut(8).for_each(|chunk| chunk.copy_from_slice(&prng.next_u64().to_le_bytes()));
-            Prng::new(Seed(seed))
-        };
-        Engine {
-            id: settings.node_id.clone(),
-            incarnation,
-            boot,
-            own_address: settings.own_address.to_string(),
-            limits: settings.limits.clone(),
-            now: Instant::ZERO,
-            begun: false,
-            raft: Raft::new(settings, incarnation, fork(), store),
-            mesh: Mesh::new(settings, storage, incarnation, boot, fork()),
-            kv: Machine::default(),
-            desk: Desk::new(settings),
-            founding: Founding::new(settings.founding_grace),
-            admitted: false,
-            told_not_admitted: false,
-            listening: false,
-            told_leader: (None, Term(0)),
-            phase: Phase::Running,
-            effects: VecDeque::new(),
-        }
-    }
-
     /// Opens a turn. `now` must have been read after the last input of the turn arrived: an answer that
     /// is given in it holds at that time.
     pub fn turn(&mut self, now: Instant) -> Turn<'_> {
@@ -248,8 +173,10 @@ impl Engine {
             Input::Listen { changes } => self.listening = changes,
             Input::Stored { up_to } => {
                 self.raft.stored(up_to);
-                // The first record is the incarnation.
-                self.mesh.speak();
+                // The first record is the incarnation. A node that was mute has not tried to reach anybody yet.
+                if up_to > 0 && self.mesh.speak() {
+                    self.founding.begin(self.now);
+                }
             }
         }
         self.deliver_all();
@@ -523,10 +450,14 @@ impl Engine {
             }
             self.raft.note_applied(self.kv.checkpoint());
         }
+        self.note_cluster();
+        self.kv.applied() > before
+    }
+
+    fn note_cluster(&mut self) {
         if let Some(genesis) = self.raft.log().genesis().filter(|_| self.raft.is_founded()) {
             self.mesh.set_cluster(genesis.cluster);
         }
-        self.kv.applied() > before
     }
 
     fn members_applied(&mut self) {

@@ -342,6 +342,11 @@ pub enum CloseReason {
     },
     /// The other end was started with other initial members, and no cluster is founded yet.
     MembersDisagree,
+    /// The other end keeps its log in memory and this node on a disk, or the other way round.
+    OtherStorage {
+        /// Whether it is the other end that has the disk.
+        on_disk: bool,
+    },
     /// The name is in use by a living process of another incarnation.
     NameInUse {
         /// The incarnation that is heard under this name.
@@ -403,6 +408,10 @@ impl fmt::Display for CloseReason {
             CloseReason::MembersDisagree => f.write_str(
                 "it was started with other initial members: give every node the same set of ids, then restart",
             ),
+            CloseReason::OtherStorage { on_disk } => {
+                let (its, ours) = if *on_disk { ("on a disk", "in memory") } else { ("in memory", "on a disk") };
+                write!(f, "it keeps its log {its}, and this node {ours}: start all members of a cluster alike")
+            }
             CloseReason::NameInUse { holder } => {
                 write!(f, "its name is in use by a living process (incarnation {holder})")
             }

@@ -29,7 +29,7 @@ pub(crate) enum Verdict {
     Allowed,
     /// For these members, or for their grace to pass.
     Wait(String),
-    /// For somebody to settle that these members were started with other initial members.
+    /// For somebody to settle that these members were started with other initial members, or otherwise.
     Disagreement(String),
     /// To be admitted by this cluster.
     Founded(String),
@@ -64,6 +64,13 @@ impl Founding {
                 disagreeing.join(", ")
             ));
         }
+        let mixed = named(|heard| heard == Heard::OtherStorage);
+        if !mixed.is_empty() {
+            return Verdict::Disagreement(format!(
+                "{} and this node do not keep their logs in the same kind of storage: start all members memory-only, or all on disks",
+                mixed.join(", ")
+            ));
+        }
         let missing: Vec<String> = peers
             .filter(|peer| now < self.since + self.grace_for(peer.heard))
             .map(|peer| format!("{} ({})", peer.id, peer.trouble.unwrap_or("not reached yet")))
@@ -79,7 +86,9 @@ impl Founding {
         match heard {
             Heard::Unfounded => Duration::ZERO,
             Heard::Refusal => self.grace,
-            Heard::Silence | Heard::Founded(_) | Heard::Disagrees => self.grace * SILENCE_FACTOR,
+            Heard::Silence | Heard::Founded(_) | Heard::Disagrees | Heard::OtherStorage => {
+                self.grace * SILENCE_FACTOR
+            }
         }
     }
 }

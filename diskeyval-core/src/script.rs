@@ -4,6 +4,7 @@
 //! `UPDATE=1 cargo test -p diskeyval-core scripts` writes the conversations anew; read the difference
 //! before you keep it. The commands are those of [`run_command`]; `docs/src/scripts.md` explains them.
 
+mod disk;
 mod print;
 mod soak;
 mod world;
@@ -92,9 +93,16 @@ fn run_command(world: &mut World, line: &str) {
         // Options of one node only; before it is started.
         ["members", node, rest @ ..] => world.set_members(node, rest),
         ["start", nodes @ ..] => world.each(nodes, World::start),
-        // As `start`: memory-only nodes remember nothing.
+        // As `start`: memory-only nodes remember nothing, others what their disk has kept.
         ["restart", nodes @ ..] => world.each(nodes, World::start),
         ["crash", nodes @ ..] => world.each(nodes, World::crash),
+        // These nodes are on disks; before they are started.
+        ["disk", nodes @ ..] => world.each(nodes, World::use_disk),
+        // What is written from now on is not durable before it is let go.
+        ["hold-disk", nodes @ ..] => world.each(nodes, World::hold_disk),
+        ["release-disk", nodes @ ..] => world.each(nodes, World::release_disk),
+        // A dead node loses its disk.
+        ["wipe", nodes @ ..] => world.each(nodes, World::wipe),
         // A frozen node takes no turns; what is sent to it waits.
         ["freeze", nodes @ ..] => world.each(nodes, World::freeze),
         ["thaw", nodes @ ..] => world.each(nodes, World::thaw),

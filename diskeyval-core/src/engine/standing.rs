@@ -65,7 +65,7 @@ impl Engine {
                 (_, _) => false,
             };
             let trouble = match peer.trouble {
-                _ if another_life => Some("it restarted without its memory, and is not in its seat"),
+                _ if another_life => Some("it restarted without its memory or its disk, and is not in its seat"),
                 trouble if !peer.linked => Some(trouble.unwrap_or("not reached yet")),
                 _ => None,
             };
@@ -169,9 +169,9 @@ impl Engine {
 }
 
 /// What a node says that knows that another life of it is in its seat.
-const AMNESIA: &str = "this node's seat is bound to another life of it: either it has restarted, and a memory-only \
-    node loses with its memory what it had promised, so it stays out; or another process runs under its name";
+const AMNESIA: &str = "this node's seat is bound to another life of it: either it has restarted without \
+    its memory or its disk, and lost with them what it had promised, so it stays out; or another process runs under its name";
 
 /// What a node says that has met a founded cluster, and does not know its seats.
-const NOT_TAKEN_IN: &str = "no leader has taken this node in yet; if it has restarted, it has lost with its memory \
-    what it had promised, and stays out; if another process runs under its name, stop one of the two";
+const NOT_TAKEN_IN: &str = "no leader has taken this node in yet; if it has restarted, it has lost with its memory, \
+    or its disk, what it had promised, and stays out; if another process runs under its name, stop one of the two";

@@ -4,6 +4,7 @@ use bytes::{Bytes, BytesMut};
 
 use crate::error::CloseReason;
 use crate::id::{Incarnation, NodeId};
+use crate::members::StorageKind;
 use crate::mesh::frame::{Cutter, TooLarge};
 use crate::mesh::wire::{Frame, Hello, VERSIONS};
 use crate::time::Instant;
@@ -108,6 +109,9 @@ pub(super) fn check_hello(ours: &Hello, theirs: &Hello) -> Result<(), CloseReaso
     }
     match (ours.cluster, theirs.cluster) {
         (Some(ours), Some(theirs)) if ours != theirs => Err(CloseReason::OtherCluster { theirs, ours }),
+        _ if ours.storage != theirs.storage => {
+            Err(CloseReason::OtherStorage { on_disk: theirs.storage == StorageKind::Disk })
+        }
         (None, None) if ours.initial_members != theirs.initial_members => Err(CloseReason::MembersDisagree),
         _ => Ok(()),
     }

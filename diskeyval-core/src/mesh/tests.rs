@@ -173,11 +173,14 @@ fn clusters_of_another_name_version_or_id_refuse_each_other_and_both_say_why() {
     other_version.mesh.hello.versions = (7, 9);
     let mut other_id = end("b", &["a"], 2);
     other_id.mesh.set_cluster(ClusterId(2));
+    let mut other_storage = end("b", &["a"], 2);
+    other_storage.mesh.hello.storage = StorageKind::Disk;
     let other_members = end("b", &["a", "c"], 2);
     let cases = [
         (end_of(&settings("b", &["a"], "other"), 2), CloseReason::ClusterName { theirs: "other".into() }),
         (other_version, CloseReason::Version { theirs: (7, 9) }),
         (other_id, CloseReason::OtherCluster { theirs: ClusterId(2), ours: ClusterId(1) }),
+        (other_storage, CloseReason::OtherStorage { on_disk: true }),
     ];
     for (mut b, why) in cases {
         let mut a = end_of(&ours, 1);

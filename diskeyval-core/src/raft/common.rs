@@ -15,9 +15,13 @@ use crate::raft::log::Log;
 use crate::raft::message::{Directive, Outgoing, Pledge};
 use crate::raft::read::Asker;
 use crate::status::Metrics;
+pub(super) use crate::store::Record;
+use crate::store::Store;
 use crate::store::gate::{Gate, Promised, Receipt};
-use crate::store::{Record, Store};
 use crate::time::Instant;
+
+/// No honest node has counted this far: it leaves room to count on.
+const MAX_KEPT_TERM: Term = Term(u64::MAX / 2);
 
 #[derive(Clone, Debug)]
 pub(super) struct Common {
@@ -77,7 +81,8 @@ pub(super) enum Claim {
 }
 
 impl Common {
-    pub(super) fn new(settings: &Settings, own: Incarnation, prng: Prng, store: Store) -> Common {
+    pub(super) fn new(settings: &Settings, own: Incarnation, prng: Prng, storage: StorageKind) -> Common {
+        let store = Store::new(storage);
         let mut initial: Vec<NodeId> = settings.peers.iter().map(|(id, _)| id.clone()).collect();
         initial.push(settings.node_id.clone());
         initial.sort();
@@ -146,6 +151,11 @@ impl Common {
     fn save_ballot(&mut self) {
         let (term, vote) = (self.term, &self.vote);
         self.ballot_receipt = self.store.record(|| Record::Ballot { term, vote: vote.clone() });
+    }
+
+    /// Whether what is claimed of term and vote may be said by now.
+    pub(super) fn ballot_is_durable(&self) -> bool {
+        self.store.durable().covers(&self.ballot_receipt)
     }
 
     pub(super) fn may_vote_for(&self, candidate: &NodeId) -> bool {
@@ -293,6 +303,12 @@ impl Common {
         self.gate.release(&self.store.durable())
     }
 
+    /// Notes the incarnation, as the first record of all.
+    pub(super) fn keep_incarnation(&mut self) {
+        // Who promises nothing before it is durable is the mesh.
+        let _ = self.store.record(|| Record::Incarnation(self.own));
+    }
+
     /// Records that nobody was told to keep yet, and the number of the last.
     pub(super) fn take_records(&mut self) -> Option<(u64, Vec<Record>)> {
         self.store.take_fresh()
@@ -307,20 +323,37 @@ impl Common {
         self.store.stored(up_to);
     }
 
-    /// Remembers what an earlier run of this node has kept. It was durable before this run began.
+    /// Remembers what an earlier run of this node has kept. It was durable before this run began. What no run
+    /// can have written is refused: everything else here relies on it.
     pub(super) fn recall(&mut self, kept: Record) -> Result<(), NotKept> {
+        let last = self.log.last();
         match kept {
+            // The first of all was taken by whoever opens the node.
             Record::Incarnation(_) => return Err(NotKept),
-            Record::Ballot { term, vote } => (self.term, self.vote) = (term, vote),
+            Record::Ballot { term, vote } => {
+                // A vote that was given is never changed.
+                let votes = term == self.term && self.vote.is_none() && vote.is_some();
+                if !(term > self.term || votes) || term > MAX_KEPT_TERM {
+                    return Err(NotKept);
+                }
+                (self.term, self.vote) = (term, vote);
+            }
             Record::Entry { index, bytes } => {
                 let entry = Entry::parse(bytes).map_err(|_| NotKept)?;
-                let last = self.log.last();
-                let begins = index > Index(1) || matches!(entry.payload, Payload::Genesis(_));
-                if index != last.index.next() || entry.term < last.term || !begins {
+                let genesis_fits = match (&entry.payload, self.log.genesis()) {
+                    (Payload::Genesis(copy), Some(genesis)) => copy.cluster == genesis.cluster,
+                    (Payload::Genesis(_), None) | (_, Some(_)) => true,
+                    (_, None) => false,
+                };
+                // Nobody takes an entry before it has entered its term.
+                let term_fits = (last.term..=self.term).contains(&entry.term);
+                if index != last.index.next() || !term_fits || !genesis_fits {
                     return Err(NotKept);
                 }
                 self.place(entry);
             }
+            // Only what is there is given up.
+            Record::Truncate { behind } if behind >= last.index => return Err(NotKept),
             Record::Truncate { behind } => self.forget_behind(behind),
         }
         Ok(())

@@ -207,10 +207,10 @@ mod tests {
     use super::*;
     use crate::config::Config;
     use crate::id::Term;
+    use crate::members::StorageKind;
     use crate::prng::{Prng, Seed};
     use crate::raft::message::Outgoing;
     use crate::raft::{Raft, Received};
-    use crate::store::Store;
     use crate::time::Instant;
     use core::time::Duration;
 
@@ -219,7 +219,8 @@ mod tests {
             .and_then(|c| c.peer("c", "localhost", 1))
             .and_then(|c| c.peer("d", "localhost", 2));
         let settings = config.and_then(|config| config.validate()).expect("a good configuration");
-        let mut raft = Raft::new(&settings, Incarnation(1), Prng::new(Seed::from_u64(1)), Store::in_memory());
+        let mut raft =
+            Raft::new(&settings, Incarnation(1), Prng::new(Seed::from_u64(1)), StorageKind::Memory);
         raft.begin(Instant::ZERO);
         raft.allow_founding(true);
         raft.link_up(&id("c"), Incarnation(2));

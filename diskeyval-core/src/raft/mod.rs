@@ -26,14 +26,13 @@ use crate::entry::Payload;
 use crate::error::{CloseReason, Fault, NotKept};
 use crate::id::{Incarnation, Index, NodeId, Term};
 use crate::kv::Checkpoint;
-use crate::members::Configuration;
+use crate::members::{Configuration, StorageKind};
 use crate::prng::Prng;
 use crate::status::{Metrics, RoleName};
-use crate::store::{Record, Store};
 use crate::time::{Deadline, Instant, Timer};
 
 use candidate::Candidate;
-use common::{Claim, Common};
+use common::{Claim, Common, Record};
 use leader::Leader;
 
 #[cfg(any(test, feature = "inspect"))]
@@ -79,8 +78,13 @@ const MAX_LEAP: u64 = 1 << 32;
 pub(crate) struct NotNow;
 
 impl Raft {
-    pub(crate) fn new(settings: &Settings, own: Incarnation, prng: Prng, store: Store) -> Raft {
-        Raft { common: Common::new(settings, own, prng, store), role: Role::Follower }
+    pub(crate) fn new(settings: &Settings, own: Incarnation, prng: Prng, storage: StorageKind) -> Raft {
+        Raft { common: Common::new(settings, own, prng, storage), role: Role::Follower }
+    }
+
+    /// At the first start of all: the incarnation is to be kept, before anything else.
+    pub(crate) fn keep_incarnation(&mut self) {
+        self.common.keep_incarnation();
     }
 
     /// Remembers what an earlier run of this node has kept, before time begins.
@@ -109,9 +113,13 @@ impl Raft {
     /// Fires what is due.
     pub(crate) fn tick(&mut self) {
         let next = match &mut self.role {
-            Role::Follower | Role::Candidate(_) => {
-                (self.common.now >= self.common.election_at).then_some(Transition::PreCampaign)
+            Role::Follower | Role::Candidate(_) if self.common.now < self.common.election_at => None,
+            Role::Follower | Role::Candidate(_) if !self.common.ballot_is_durable() => {
+                // With a ballot more, no vote for it might ever be durable while it counts.
+                self.common.election_at = self.common.now + self.common.heartbeat;
+                None
             }
+            Role::Follower | Role::Candidate(_) => Some(Transition::PreCampaign),
             Role::Leader(leader) => {
                 leader.tick(&mut self.common);
                 None

@@ -4,7 +4,6 @@ use super::*;
 use crate::config::Config;
 use crate::id::{ClusterId, EntryId};
 use crate::prng::Seed;
-use crate::store::Store;
 use core::time::Duration;
 
 fn id(name: &str) -> NodeId {
@@ -16,7 +15,7 @@ fn leader() -> Raft {
     let config =
         Config::new("a").and_then(|c| c.peer("b", "localhost", 1)).and_then(|c| c.peer("c", "localhost", 2));
     let settings = config.and_then(|config| config.validate()).expect("a good configuration");
-    let mut raft = Raft::new(&settings, Incarnation(1), Prng::new(Seed::from_u64(1)), Store::in_memory());
+    let mut raft = Raft::new(&settings, Incarnation(1), Prng::new(Seed::from_u64(1)), StorageKind::Memory);
     raft.begin(Instant::ZERO);
     raft.allow_founding(true);
     raft.link_up(&id("b"), Incarnation(2));

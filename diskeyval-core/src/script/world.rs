@@ -9,6 +9,7 @@ use std::vec::Vec;
 use bytes::Bytes;
 use core::time::Duration;
 
+use super::disk::Disk;
 use super::print;
 use crate::config::Config;
 use crate::engine::Engine;
@@ -60,6 +61,9 @@ struct Node {
     /// What has arrived and was not given to the engine yet.
     inbox: VecDeque<Input>,
     conns: BTreeMap<ConnId, Pipe>,
+    /// Whether it keeps its log on its disk, which outlives the engine.
+    on_disk: bool,
+    disk: Disk,
 }
 
 /// The outgoing half of a connection.
@@ -148,7 +152,13 @@ impl World {
         }
         self.starts += 1;
         let settings = config.validate().expect("a good configuration");
-        let engine = Engine::open(settings, Seed::from_u64(self.starts));
+        let seed = Seed::from_u64(self.starts);
+        let node = self.node(name);
+        let kept = node.on_disk.then(|| node.disk.kept());
+        let engine = match kept {
+            None => Engine::open(settings, seed),
+            Some(kept) => Engine::open_on_disk(settings, seed, kept).expect("what it was told to keep"),
+        };
         let node = self.node(name);
         node.engine = Some(engine);
         node.frozen = false;
@@ -159,10 +169,37 @@ impl World {
         let node = self.node(name);
         node.engine = None;
         node.inbox.clear();
+        if let Some(lost) = node.disk.crash() {
+            self.say(format!("{name} loses {lost}"));
+        }
+        let node = self.node(name);
         let conns: Vec<ConnId> = node.conns.keys().copied().collect();
         for conn in conns {
             self.close(name, conn, "reset");
         }
+    }
+
+    // Disks.
+
+    pub(super) fn use_disk(&mut self, name: &str) {
+        self.node(name).on_disk = true;
+    }
+
+    pub(super) fn hold_disk(&mut self, name: &str) {
+        self.node(name).disk.hold();
+    }
+
+    /// What was held is durable now, and the node is told in its next turn.
+    pub(super) fn release_disk(&mut self, name: &str) {
+        let (stored, number) = self.node(name).disk.release();
+        self.say(format!("{name} stores {stored}"));
+        self.node(name).inbox.push_back(Input::Stored { up_to: number });
+    }
+
+    pub(super) fn wipe(&mut self, name: &str) {
+        let node = self.node(name);
+        assert!(node.engine.is_none(), "only the disk of a dead node is wiped");
+        node.disk = Disk::default();
     }
 
     pub(super) fn freeze(&mut self, name: &str) {
@@ -452,7 +489,13 @@ impl World {
                 self.deliver_from(name);
                 self.hang_up(name, conn);
             }
-            Effect::Store { .. } => unreachable!("nodes of scripts have no disk"),
+            Effect::Store { number, records } => {
+                let node = self.node(name);
+                assert!(node.on_disk, "a memory-only node has nothing to keep");
+                if let Some(up_to) = node.disk.write(number, records) {
+                    node.inbox.push_back(Input::Stored { up_to });
+                }
+            }
             Effect::Answer { ticket, answer } => {
                 if !matches!(answer, Answer::Status(_) | Answer::View(_)) {
                     self.say(format!("{name} answers {}: {}", ticket.0, print::answer(&answer)));

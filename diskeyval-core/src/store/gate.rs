@@ -69,6 +69,13 @@ pub struct Promised<T> {
 #[derive(Debug)]
 pub struct Durable(u64);
 
+impl Durable {
+    /// Whether a write is among those that are durable.
+    pub fn covers(&self, receipt: &Receipt) -> bool {
+        receipt.0 <= self.0
+    }
+}
+
 /// Numbers the writes of one store. The numbers never repeat, so that two writes of the same entry
 /// cannot be taken for each other.
 #[derive(Clone, Debug, Default)]

@@ -56,14 +56,14 @@ struct Disk {
 }
 
 impl Store {
-    /// The store of a memory-only node. The ballot and the entries themselves live in `raft/`.
-    pub(crate) fn in_memory() -> Store {
-        Store { ledger: Ledger::default(), disk: None }
-    }
-
-    /// A store whose writes are handed out, to be made durable by whoever drives the node.
-    pub(crate) fn on_disk() -> Store {
-        Store { ledger: Ledger::default(), disk: Some(Disk::default()) }
+    /// On a disk, writes are handed out, to be made durable by whoever drives the node. In memory they are
+    /// not looked at: the ballot and the entries themselves live in `raft/`.
+    pub(crate) fn new(kind: StorageKind) -> Store {
+        let disk = match kind {
+            StorageKind::Memory => None,
+            StorageKind::Disk => Some(Disk::default()),
+        };
+        Store { ledger: Ledger::default(), disk }
     }
 
     /// What a cluster is told that keeps its log here.
@@ -114,7 +114,7 @@ mod tests {
 
     #[test]
     fn a_write_is_durable_when_the_driver_says_so_and_not_before_it_was_handed_out() {
-        let mut store = Store::on_disk();
+        let mut store = Store::new(StorageKind::Disk);
         let mut gate = Gate::default();
         let ballot = |term| Record::Ballot { term: Term(term), vote: None };
         gate.hold(store.record(|| ballot(1)).promise("the first"));
@@ -133,7 +133,7 @@ mod tests {
 
     #[test]
     fn in_memory_a_write_is_durable_at_once() {
-        let mut store = Store::in_memory();
+        let mut store = Store::new(StorageKind::Memory);
         let mut gate = Gate::default();
         let receipt = store.record(|| unreachable!("nothing is copied for a disk that is not there"));
         gate.hold(receipt.promise("at once"));

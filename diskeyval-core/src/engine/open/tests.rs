@@ -1,0 +1,305 @@
+//! What a node makes of records, whoever wrote them.
+
+use alloc::string::ToString;
+use alloc::vec;
+use alloc::vec::Vec;
+use core::time::Duration;
+
+use bytes::Bytes;
+use proptest::prelude::*;
+
+use super::*;
+use crate::config::Config;
+use crate::entry::{Entry, Genesis, Payload, Write};
+use crate::id::{ClusterId, ConnId, EntryId, Index, NodeId, Ticket};
+use crate::identity::Identity;
+use crate::inspect::Ear;
+use crate::io::{Effect, Input, Origin, Request};
+use crate::kv::Command;
+use crate::members::{Membership, Seat};
+
+fn id(name: &str) -> NodeId {
+    NodeId::new(name).expect("a good name")
+}
+
+fn settings(name: &str, peers: &[&str]) -> Settings {
+    let mut config = Config::new(name).expect("a good name");
+    for peer in peers {
+        config = config.peer(peer, peer, 1).expect("a good name");
+    }
+    config.validate().expect("a good configuration")
+}
+
+/// A node `a`, alone in its cluster, that has kept these.
+fn open(kept: &[Record]) -> Result<Engine, NotKept> {
+    Engine::open_on_disk(settings("a", &[]), Seed::from_u64(7), kept.iter().cloned())
+}
+
+const OWN: Record = Record::Incarnation(Incarnation(1));
+
+fn ballot(term: u64, vote: Option<&str>) -> Record {
+    Record::Ballot { term: Term(term), vote: vote.map(id) }
+}
+
+fn entry(index: u64, term: u64, payload: Payload) -> Record {
+    Record::Entry { index: Index(index), bytes: Entry::new(Term(term), payload).bytes }
+}
+
+fn noop(index: u64, term: u64) -> Record {
+    entry(index, term, Payload::Noop)
+}
+
+fn truncate(behind: u64) -> Record {
+    Record::Truncate { behind: Index(behind) }
+}
+
+fn seats(bound: &[(&str, Option<u128>)]) -> Membership {
+    let seat = |(name, bound): &(&str, Option<u128>)| Seat { id: id(name), bound: bound.map(Incarnation) };
+    Membership { seats: bound.iter().map(seat).collect() }
+}
+
+fn genesis(cluster: u128, members: Membership) -> Payload {
+    Payload::Genesis(Genesis { cluster: ClusterId(cluster), storage: StorageKind::Disk, members })
+}
+
+fn alone(index: u64, term: u64) -> Record {
+    entry(index, term, genesis(9, seats(&[("a", Some(1))])))
+}
+
+/// Takes turns for a while on a disk that is fast; gives back what was to be kept.
+fn run(engine: &mut Engine, millis: u64) -> Vec<Record> {
+    let mut kept = Vec::new();
+    for at in 0..=millis / 10 {
+        let mut stored = None;
+        loop {
+            let mut turn = engine.turn(Instant::ZERO + Duration::from_millis(at * 10));
+            if let Some(up_to) = stored.take() {
+                turn.input(Input::Stored { up_to });
+            }
+            for effect in turn.end() {
+                if let Effect::Store { number, records } = effect {
+                    stored = Some(number);
+                    kept.extend(records);
+                }
+            }
+            if stored.is_none() {
+                break;
+            }
+        }
+    }
+    kept
+}
+
+/// A disk brings what it likes: what no run can have written is refused, and said to be refused.
+#[test]
+fn what_no_run_can_have_written_is_refused() {
+    let founded = [OWN, ballot(3, None), alone(1, 1), noop(2, 2)];
+    assert!(open(&founded).is_ok());
+    let other_genesis = entry(3, 3, genesis(8, seats(&[("a", Some(1))])));
+    let garbage = Record::Entry { index: Index(3), bytes: Bytes::from_static(b"no entry") };
+    for (what, record) in [
+        ("a second incarnation", OWN),
+        ("a term that goes back", ballot(2, None)),
+        ("the same ballot again", ballot(3, None)),
+        ("a term that nobody has counted to", ballot(u64::MAX, None)),
+        ("a gap", noop(4, 3)),
+        ("an entry for the second time", noop(2, 2)),
+        ("no place", noop(0, 2)),
+        ("a term below that of the last entry", noop(3, 1)),
+        ("an entry of a term that the node has not entered", noop(3, 4)),
+        ("the genesis of another cluster", other_genesis),
+        ("no entry", garbage),
+        ("a truncation at the end", truncate(2)),
+        ("a truncation beyond the end", truncate(3)),
+    ] {
+        let mut kept = founded.to_vec();
+        kept.push(record);
+        assert_eq!(open(&kept).err(), Some(NotKept), "{what}");
+    }
+    for kept in [
+        vec![ballot(1, None)],
+        vec![alone(1, 1)],
+        vec![truncate(0)],
+        vec![OWN, truncate(0)],
+        vec![OWN, ballot(1, None), noop(1, 1)],
+        vec![OWN, ballot(1, Some("a")), ballot(1, Some("b"))],
+        vec![OWN, ballot(1, Some("a")), ballot(1, None)],
+        vec![OWN, ballot(1, None), alone(1, 1), truncate(0), noop(1, 1)],
+    ] {
+        assert_eq!(open(&kept).err(), Some(NotKept), "{kept:?}");
+    }
+}
+
+#[test]
+fn a_tail_that_was_given_up_is_not_there() {
+    let kept = [
+        OWN,
+        ballot(1, Some("a")),
+        alone(1, 1),
+        noop(2, 1),
+        noop(3, 1),
+        truncate(1),
+        ballot(2, None),
+        noop(2, 2),
+    ];
+    let engine = open(&kept).expect("a log");
+    assert_eq!((engine.vitals().last, engine.vitals().term), (EntryId::new(2, 2), Term(2)));
+    // Even the whole log may be given up: another founding took its place.
+    let other = entry(1, 2, genesis(8, seats(&[("a", Some(1))])));
+    let kept = [OWN, ballot(1, None), alone(1, 1), truncate(0), ballot(2, None), other];
+    let engine = open(&kept).expect("a log");
+    assert_eq!(engine.raft().log().genesis().map(|genesis| genesis.cluster), Some(ClusterId(8)));
+}
+
+#[test]
+fn a_node_goes_on_as_who_it_was_and_where_it_was() {
+    let mut first = open(&[]).expect("a first start");
+    let mut kept = run(&mut first, 100);
+    assert!(first.is_leader());
+    for n in 1..=3 {
+        let command = Command::Set { key: n.to_string().into(), value: "v".into() };
+        let input = Input::Ask { ticket: Ticket(n), request: Request::Write(command), budget: Duration::MAX };
+        let mut turn = first.turn(Instant::ZERO);
+        turn.input(input);
+        for effect in turn.end() {
+            if let Effect::Store { records, .. } = effect {
+                kept.extend(records);
+            }
+        }
+    }
+    let (before, status) = (first.vitals(), first.status());
+    let mut second = open(&kept).expect("what it has kept");
+    assert_eq!((second.vitals().last, second.vitals().term), (before.last, before.term));
+    assert_eq!(second.status().incarnation, status.incarnation);
+    assert_eq!(second.status().cluster_id, status.cluster_id);
+    assert_eq!((second.vitals().commit, second.is_member()), (Index(0), false), "nobody has told it yet");
+    run(&mut second, 100);
+    assert_eq!((second.is_leader(), second.status().keys), (true, 3));
+}
+
+#[test]
+fn a_restarted_voter_counts_by_seats_and_not_by_name() {
+    let members = seats(&[("a", Some(1)), ("b", Some(2)), ("c", None)]);
+    let founding = [OWN, ballot(1, Some("a")), entry(1, 1, genesis(9, members.clone()))];
+    let open = |kept: &[Record]| {
+        Engine::open_on_disk(settings("a", &["b", "c"]), Seed::from_u64(7), kept.iter().cloned())
+    };
+    let engine = open(&founding).expect("a log");
+    assert!(!engine.raft().is_founded(), "a genesis alone may be given up for another");
+    let configuration = engine.raft().configuration();
+    assert_eq!(configuration.quorum(), 2);
+    assert!(
+        configuration.counts(&id("b"), Incarnation(2)) && !configuration.counts(&id("b"), Incarnation(3))
+    );
+    assert!(configuration.has_empty_seat(&id("c")));
+    // The last membership in the log is in force, and one that was given up is not.
+    let filled = members.with_seat_filled(&id("c"), Incarnation(3));
+    let mut kept = founding.to_vec();
+    kept.extend([noop(2, 1), entry(3, 1, Payload::Members(filled))]);
+    let engine = open(&kept).expect("a log");
+    assert!(engine.raft().is_founded());
+    assert!(engine.raft().configuration().counts(&id("c"), Incarnation(3)));
+    kept.push(truncate(2));
+    let engine = open(&kept).expect("a log");
+    assert!(engine.raft().is_founded() && engine.raft().configuration().has_empty_seat(&id("c")));
+    // Before there is a genesis, by name.
+    let engine = open(&founding[..2]).expect("a ballot");
+    assert!(!engine.raft().is_founded() && engine.raft().configuration().counts(&id("b"), Incarnation(5)));
+}
+
+/// Whoever takes it for unfounded might found a second cluster.
+#[test]
+fn a_founded_node_says_so_to_whom_it_meets_in_its_first_turn() {
+    let members = seats(&[("a", Some(1)), ("b", Some(2))]);
+    let kept = [OWN, ballot(1, None), entry(1, 1, genesis(9, members)), noop(2, 1)];
+    let mut a = Engine::open_on_disk(settings("a", &["b"]), Seed::from_u64(1), kept).expect("a log");
+    let kept = [Record::Incarnation(Incarnation(2))];
+    let mut b = Engine::open_on_disk(settings("b", &["a"]), Seed::from_u64(2), kept).expect("a name");
+    let dial = b.turn(Instant::ZERO).end().find_map(|effect| match effect {
+        Effect::Dial { dial, .. } => Some(dial),
+        _ => None,
+    });
+    let origin = Origin::Dialled(dial.expect("it dials"));
+    let sent = |mut turn: crate::Turn<'_>, inputs: Vec<Input>| {
+        inputs.into_iter().for_each(|input| turn.input(input));
+        turn.end().find_map(|effect| match effect {
+            Effect::Send { bytes, .. } => Some(bytes),
+            _ => None,
+        })
+    };
+    let conn = ConnId(1);
+    let opened = |who, origin| Input::Opened { conn, who: Identity::Node(id(who)), origin };
+    let bytes = sent(b.turn(Instant::ZERO), vec![opened("a", origin)]).expect("a hello");
+    let inputs = vec![opened("b", Origin::Accepted), Input::Received { conn, bytes }];
+    let mut ear = Ear::default();
+    ear.push(sent(a.turn(Instant::ZERO), inputs).expect("a welcome"));
+    assert_eq!(ear.next_word().map(|word| word.to_string()), Some("welcome founded".into()));
+}
+
+/// Records as a run writes them, with a few that none would write.
+fn records() -> impl Strategy<Value = Vec<Record>> {
+    let step = (0..12u8, 0..3u64, 0..4u64, 0..40u8);
+    prop::collection::vec(step, 0..40).prop_map(|steps| {
+        let mut kept = vec![OWN];
+        let (mut term, mut last) = (0, 0);
+        for (what, small, far, odd) in steps {
+            let off = if odd == 0 { far } else { 0 };
+            let members = seats(&[("a", Some(u128::from(far))), ("b", None)]);
+            let write = Write {
+                session: far,
+                seq: small + 1,
+                floor: 1,
+                command: Command::Set { key: "k".into(), value: "v".into() },
+            };
+            let payload = match what {
+                0 | 1 => {
+                    term = (term + small).saturating_sub(off);
+                    kept.push(ballot(term, (far == 1).then_some("b")));
+                    continue;
+                }
+                2 => {
+                    last = u64::saturating_sub(last, small + 1) + off;
+                    kept.push(truncate(last));
+                    continue;
+                }
+                3 if odd == 1 => {
+                    kept.push(OWN);
+                    continue;
+                }
+                4 if odd == 2 => {
+                    kept.push(Record::Entry {
+                        index: Index(last + 1),
+                        bytes: Bytes::from_static(b"\x01\xff"),
+                    });
+                    continue;
+                }
+                _ if last == 0 && odd > 0 => genesis(9, seats(&[("a", Some(1))])),
+                5 => genesis(9, members),
+                6 => Payload::Members(members),
+                7 => Payload::OpenSession(crate::kv::Owner {
+                    node: id("a"),
+                    incarnation: Incarnation(1),
+                    boot: u128::from(far),
+                }),
+                8 | 9 => Payload::Write(write),
+                _ => Payload::Noop,
+            };
+            last += 1 + off;
+            kept.push(entry(last, term, payload));
+        }
+        kept
+    })
+}
+
+proptest! {
+    /// Whatever a disk brings, it is refused or lived with.
+    #[test]
+    fn no_records_make_a_node_panic(kept in records()) {
+        // Every beginning too: that is what a crash may leave.
+        for some in 0..=kept.len() {
+            if let Ok(mut engine) = open(&kept[..some]) {
+                run(&mut engine, 200);
+            }
+        }
+    }
+}

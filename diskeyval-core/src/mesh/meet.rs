@@ -1,0 +1,134 @@
+//! How two nodes meet: whether the other end may speak at all, hello and its answer, and which of two links
+//! is kept.
+
+use alloc::string::ToString;
+
+use super::link::{Partner, Phase, check_hello};
+use super::wire::{self, Frame, Hello, VERSIONS};
+use super::{Delivery, Dial, Heard, MAX_BACK_OFF, Mesh};
+use crate::config::MAX_FRAME;
+use crate::error::CloseReason;
+use crate::id::{ConnId, NodeId};
+use crate::identity::Identity;
+use crate::io::{Event, Origin};
+
+impl Mesh {
+    /// Whether whoever is at the other end may say hello at all.
+    pub(super) fn check_identity(&mut self, who: &Identity, origin: Origin) -> Result<NodeId, CloseReason> {
+        if let Origin::Dialled(dial) = origin {
+            let dialled = self.peers.iter_mut().find(|(_, peer)| peer.dial == Dial::Asked(dial));
+            let Some((wanted, peer)) = dialled else { return Err(CloseReason::Replaced) };
+            if !matches!(who, Identity::Node(id) if id == wanted) {
+                let why = CloseReason::WrongPeer { wanted: wanted.clone(), found: who.to_string() };
+                peer.dial = Dial::At(self.now + self.prng.once_to_twice(peer.back_off));
+                peer.back_off = (peer.back_off * 2).min(MAX_BACK_OFF);
+                peer.trouble = Some(why.to_string());
+                peer.heard = Heard::Silence;
+                return Err(why);
+            }
+        }
+        match who {
+            Identity::Client(_) => Err(CloseReason::NotANode),
+            Identity::Node(id) if *id == self.hello.node => Err(CloseReason::OwnName),
+            Identity::Node(id) if !self.peers.contains_key(id) => Err(CloseReason::NotAMember),
+            Identity::Node(id) => Ok(id.clone()),
+        }
+    }
+
+    pub(super) fn hear(&mut self, conn: ConnId, frame: Frame) -> Result<(), CloseReason> {
+        let Some(link) = self.links.get_mut(&conn) else { return Ok(()) };
+        match (&link.phase, frame) {
+            (Phase::Up(_), Frame::Raft(message)) => {
+                self.delivered.push_back(Delivery::Raft(link.who.clone(), message));
+            }
+            (Phase::Up(_), Frame::Service(service, payload)) => {
+                self.delivered.push_back(Delivery::Service(link.who.clone(), service, payload));
+            }
+            (Phase::Up(_), Frame::Ping) => {}
+            (Phase::AwaitHello, Frame::Hello(hello)) => {
+                // It is welcomed even if it is refused at once: so it can judge for itself, and say why.
+                wire::write_welcome(&mut link.out, VERSIONS.1.min(hello.versions.1), self.hello.clone());
+                let partner = self.meet(conn, &hello)?;
+                if let Some(link) = self.links.get_mut(&conn) {
+                    link.phase = Phase::AwaitConfirm(partner);
+                }
+            }
+            (Phase::AwaitWelcome, Frame::Welcome { version, hello }) => {
+                let partner = self.meet(conn, &hello)?;
+                if !(VERSIONS.0..=VERSIONS.1).contains(&version) {
+                    return Err(CloseReason::Version { theirs: hello.versions });
+                }
+                if let Some(link) = self.links.get_mut(&conn) {
+                    wire::write_confirm(&mut link.out);
+                }
+                self.raise(conn, partner)?;
+            }
+            (Phase::AwaitConfirm(partner), Frame::Confirm) => {
+                let partner = *partner;
+                self.raise(conn, partner)?;
+            }
+            // Both ends decide alike which link is kept; whoever decides first says so.
+            (_, Frame::Goodbye { reason }) if reason == CloseReason::Replaced.to_string() => {
+                self.shut(conn, CloseReason::Replaced, false);
+            }
+            (_, Frame::Goodbye { reason }) => self.shut(conn, CloseReason::Goodbye(reason), false),
+            _ => return Err(CloseReason::OutOfPlace),
+        }
+        Ok(())
+    }
+
+    /// Judges a hello, and keeps what it says of founding.
+    fn meet(&mut self, conn: ConnId, hello: &Hello) -> Result<Partner, CloseReason> {
+        let Some(link) = self.links.get(&conn) else { return Err(CloseReason::OutOfPlace) };
+        if hello.node != link.who {
+            return Err(CloseReason::HelloMismatch { claimed: hello.node.clone() });
+        }
+        let checked = check_hello(&self.hello, hello);
+        if let Some(peer) = self.peers.get_mut(&link.who) {
+            peer.heard = match (&checked, hello.cluster) {
+                (Err(CloseReason::MembersDisagree), _) => Heard::Disagrees,
+                (_, Some(cluster)) => Heard::Founded(cluster),
+                (Err(CloseReason::OtherStorage { .. }), None) => Heard::OtherStorage,
+                (Ok(()), None) => Heard::Unfounded,
+                (Err(_), None) => Heard::Silence,
+            };
+        }
+        checked.map(|()| Partner { incarnation: hello.incarnation, boot: hello.boot })
+    }
+
+    /// Both ends are content. One link for each pair is kept: of two dialled by the same end the newer, of
+    /// two dialled by both ends the smaller id's. A process that was replaced by its next run gives way.
+    fn raise(&mut self, conn: ConnId, partner: Partner) -> Result<(), CloseReason> {
+        let Some(link) = self.links.get(&conn) else { return Ok(()) };
+        let (who, dialled_by_us) = (link.who.clone(), link.dialled_by_us);
+        let former = self.peers.get(&who).and_then(|peer| peer.link);
+        if let Some((former, old)) = former.and_then(|former| Some((former, self.links.get(&former)?))) {
+            let holder = old.partner().unwrap_or(partner);
+            if holder.incarnation != partner.incarnation && self.now.since(old.heard) < self.election_timeout
+            {
+                return Err(CloseReason::NameInUse { holder: holder.incarnation });
+            }
+            let dialled_by_smaller = dialled_by_us == (self.hello.node < who);
+            if holder.boot == partner.boot && old.dialled_by_us != dialled_by_us && !dialled_by_smaller {
+                self.shut(conn, CloseReason::Replaced, true);
+                return Ok(());
+            }
+            self.shut(former, CloseReason::Replaced, true);
+        }
+        let (Some(link), Some(peer)) = (self.links.get_mut(&conn), self.peers.get_mut(&who)) else {
+            return Ok(());
+        };
+        link.raise(partner, MAX_FRAME);
+        link.heard = self.now;
+        link.raised = self.now;
+        peer.link = Some(conn);
+        peer.trouble = None;
+        if peer.dial == Dial::Open(conn) {
+            peer.dial = Dial::At(self.now);
+        }
+        self.metrics.links_up += 1;
+        self.delivered.push_back(Delivery::Up(who.clone(), partner.incarnation));
+        self.event(Event::LinkUp { peer: who });
+        Ok(())
+    }
+}
