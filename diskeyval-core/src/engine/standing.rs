@@ -65,7 +65,9 @@ impl Engine {
                 (_, _) => false,
             };
             let trouble = match peer.trouble {
-                _ if another_life => Some("it restarted without its memory or its disk, and is not in its seat"),
+                _ if another_life => {
+                    Some("it restarted without its memory or its disk, and is not in its seat")
+                }
                 trouble if !peer.linked => Some(trouble.unwrap_or("not reached yet")),
                 _ => None,
             };

@@ -1,4 +1,8 @@
 //! Words that no honest node would say, as bytes for a wire.
+//!
+//! None of them claims a configuration newer than the listener's: who holds a node certificate of the cluster and
+//! does that is believed (a node that lags behind has no other way to learn who replaced its peers), so it could
+//! lead by lies. Node certificates are trusted so far, and no further.
 
 use alloc::vec::Vec;
 
@@ -66,7 +70,7 @@ pub fn vote(term: Term, pre: bool) -> Bytes {
 
 /// A request for a vote.
 pub fn vote_request(term: Term, last: EntryId) -> Bytes {
-    let configuration = EntryId { index: Index(u64::MAX), term };
+    let configuration = EntryId::default();
     pledge(Pledge::VoteRequest(VoteRequest { term, pre: false, last, handed_over: true, configuration }))
 }
 
@@ -82,7 +86,7 @@ pub fn confirmed(term: Term, round: u64) -> Bytes {
 
 /// An append of one empty entry of a term, behind a place.
 pub fn append(term: Term, log: ClusterId, prev: EntryId, of_term: Term) -> Bytes {
-    let configuration = prev;
+    let configuration = EntryId::default();
     let append = Append { term, log, configuration, prev, commit: Index(u64::MAX) };
     directive(Directive::Append(append), alloc::vec![Entry::new(of_term, Payload::Noop).bytes])
 }
