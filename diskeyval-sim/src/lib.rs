@@ -4,6 +4,7 @@
 
 mod checks;
 pub mod history;
+pub mod invariants;
 pub mod linear;
 pub mod lines;
 pub mod notes;
