@@ -26,18 +26,27 @@ use limits::Caps;
 /// Every rule, with what it says. Those that only a simulator's schedule can judge (how soon a leader is elected,
 /// say) are not here.
 pub const RULES: &[(&str, &str)] = &[
-    ("S1", "a term has one leader, whom a majority of the seats of its own configuration has elected durably"),
+    (
+        "S1",
+        "a term has one leader, whom a majority of the seats of its own configuration has elected durably",
+    ),
     ("S2", "an incarnation votes once in a term, across restarts, and grants only the vote that it has cast"),
     ("S3", "term, commit index and applied index never go back, and a restart finds the last durable ballot"),
     ("S4", "nothing is promised before it is durable, and what is in memory is on its way to the disk"),
     ("S5", "one term and index, one entry with one past, payload included"),
-    ("S6", "a leader only appends, a follower takes only what was proposed, and only a conflict gives entries up"),
+    (
+        "S6",
+        "a leader only appends, a follower takes only what was proposed, and only a conflict gives entries up",
+    ),
     ("S7", "what is committed first anywhere, by a leader, is committed everywhere and for ever"),
     ("S8", "a new leader has everything that was committed in earlier terms"),
     ("S9", "a leader commits by an entry of its own term that a majority of all seats holds durably"),
     ("S10", "what a follower says of its log is true, and what a leader believes of it"),
     ("S11", "equal logs make equal states"),
-    ("S12", "there is one cluster; members change one step at a time, after a commit of the leader's own term"),
+    (
+        "S12",
+        "there is one cluster; members change one step at a time, after a commit of the leader's own term",
+    ),
     ("S13", "applied, committed and last index are in this order"),
     ("S15", "a restart finds the log that was durable, and nothing else"),
     ("E1", "reads and writes are linearizable, with the log as the order"),

@@ -6,7 +6,9 @@
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
-use diskeyval_core::{Answer, Change, Command, Error, Event, NodeId, Outcome, Read, Request, Ticket, Versioned};
+use diskeyval_core::{
+    Answer, Change, Command, Error, Event, NodeId, Outcome, Read, Request, Ticket, Versioned,
+};
 
 use super::facts::Comparisons;
 use super::findings::Findings;
@@ -116,7 +118,9 @@ impl Clients {
             });
         } else if took_effect + without_effect > asked {
             findings.broken("E5", || {
-                format!("a value whose write was refused, or found a mismatch, has taken effect by entry {index}")
+                format!(
+                    "a value whose write was refused, or found a mismatch, has taken effect by entry {index}"
+                )
             });
         }
     }
@@ -214,12 +218,17 @@ impl Clients {
         if revision > applied || revision > committed {
             return findings.broken("E3", || {
                 let node = name(node);
-                format!("{node} answers a write at {revision}; it has applied {applied}, committed is {committed}")
+                format!(
+                    "{node} answers a write at {revision}; it has applied {applied}, committed is {committed}"
+                )
             });
         }
         if revision <= seen {
             findings.broken("E1", || {
-                format!("a write got the revision {revision} at {}, and {seen} was seen before it", name(node))
+                format!(
+                    "a write got the revision {revision} at {}, and {seen} was seen before it",
+                    name(node)
+                )
             });
         }
         let owner = &self.names[node];
@@ -231,7 +240,9 @@ impl Clients {
         if decision.command != *command || decision.owner != *owner || decision.outcome != *outcome {
             findings.broken("E3", || {
                 let (node, expected) = (name(node), (&decision.owner, &decision.command, decision.outcome));
-                format!("{node} answers {command:?} with {outcome:?}; decided was, at {revision}, {expected:?}")
+                format!(
+                    "{node} answers {command:?} with {outcome:?}; decided was, at {revision}, {expected:?}"
+                )
             });
         }
         if core::mem::replace(&mut decision.told, true) {
@@ -298,9 +309,9 @@ impl Clients {
 
     fn check_change(&mut self, node: usize, change: &Change, findings: &mut Findings) {
         let changes = self.store.changes();
-        let next = self.lives[node].next_change.unwrap_or_else(|| {
-            changes.partition_point(|known| known.revision < change.revision)
-        });
+        let next = self.lives[node]
+            .next_change
+            .unwrap_or_else(|| changes.partition_point(|known| known.revision < change.revision));
         let is_applied = change.revision <= self.lives[node].applied;
         if changes.get(next) == Some(change) && is_applied {
             self.lives[node].next_change = Some(next + 1);
@@ -312,7 +323,9 @@ impl Clients {
                 Some(next) if is_applied => {
                     format!("{node} reports a change of {told}; the next is another, of {}", next.revision)
                 }
-                _ => format!("{node} reports a change of {told}, which is not committed or not applied there"),
+                _ => {
+                    format!("{node} reports a change of {told}, which is not committed or not applied there")
+                }
             }
         });
     }

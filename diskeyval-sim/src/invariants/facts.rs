@@ -11,6 +11,8 @@ mod commits;
 mod entries;
 mod reigns;
 mod seats;
+#[cfg(test)]
+mod tests;
 mod words;
 
 use std::collections::{BTreeMap, VecDeque};
@@ -261,7 +263,11 @@ impl Facts {
             if first != vote {
                 findings.broken("S2", || {
                     let (node, term) = (name(at), image.term);
-                    format!("{node} has voted for {} and for {} in term {term}", voted(Some(first)), voted(Some(vote)))
+                    format!(
+                        "{node} has voted for {} and for {} in term {term}",
+                        voted(Some(first)),
+                        voted(Some(vote))
+                    )
                 });
             }
         }
@@ -315,7 +321,10 @@ impl Facts {
     fn named(&mut self, at: usize, incarnation: Incarnation, findings: &mut Findings) {
         if self.nodes[at].now != NOTHING || self.storage_of(incarnation).is_some() {
             return findings.broken("S2", || {
-                format!("{} draws the incarnation {incarnation} although it has one, or somebody has that", name(at))
+                format!(
+                    "{} draws the incarnation {incarnation} although it has one, or somebody has that",
+                    name(at)
+                )
             });
         }
         self.nodes[at].storage = Some(self.storages.len());
@@ -423,8 +432,9 @@ impl Facts {
         let Some(storage) = self.nodes[at].storage else { return false };
         let Some((last, _)) = self.committed.last() else { return false };
         let incarnation = self.storages[storage].incarnation;
-        self.seats(self.tree.entry(*last).configuration)
-            .is_some_and(|seats| seats.iter().any(|(id, bound)| *id == self.names[at] && *bound == Some(incarnation)))
+        self.seats(self.tree.entry(*last).configuration).is_some_and(|seats| {
+            seats.iter().any(|(id, bound)| *id == self.names[at] && *bound == Some(incarnation))
+        })
     }
 }
 

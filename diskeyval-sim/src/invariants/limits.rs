@@ -39,7 +39,8 @@ impl Caps {
         ];
         for (what, held, cap) in held {
             if held > cap {
-                findings.broken("V7", || format!("{} holds {held} {what}, and {cap} are allowed", name(node)));
+                findings
+                    .broken("V7", || format!("{} holds {held} {what}, and {cap} are allowed", name(node)));
             }
         }
         self.check_uncommitted(node, vitals, burden, findings);
@@ -57,7 +58,11 @@ impl Caps {
             let cap = self.limits.max_uncommitted.max(inherited) + 16 * ENTRY;
             if burden.uncommitted > cap {
                 findings.broken("V7", || {
-                    format!("{} leads, and has {} bytes uncommitted; {cap} are allowed", name(node), burden.uncommitted)
+                    format!(
+                        "{} leads, and has {} bytes uncommitted; {cap} are allowed",
+                        name(node),
+                        burden.uncommitted
+                    )
                 });
             }
         }
@@ -75,13 +80,8 @@ mod tests {
         (limits.log_bytes, limits.max_writes, limits.max_reads) = (10_000, 4, 5);
         (limits.send_buffer, limits.max_value, limits.max_uncommitted) = (1_000, 10, 5_000);
         let mut caps = Caps::new(1, limits);
-        let vitals = Vitals {
-            role,
-            term: Term(1),
-            last: EntryId::default(),
-            commit: Index(0),
-            applied: Index(0),
-        };
+        let vitals =
+            Vitals { role, term: Term(1), last: EntryId::default(), commit: Index(0), applied: Index(0) };
         let mut findings = Findings::default();
         caps.check(0, &vitals, &Burden::default(), &mut findings);
         caps.check(0, &vitals, &burden, &mut findings);

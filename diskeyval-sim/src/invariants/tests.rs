@@ -7,8 +7,8 @@ use bytes::Bytes;
 use diskeyval_core::identity::Identity;
 use diskeyval_core::inspect::{Ear, Vitals, Word, forge};
 use diskeyval_core::{
-    Answer, CloseReason, Command, Config, ConnId, DialError, Effect, Event, Expect, Index, Input, Instant, Origin,
-    Outcome, Read, Seed, Term,
+    Answer, CloseReason, Command, Config, ConnId, DialError, Effect, Event, Expect, Index, Input, Instant,
+    Origin, Outcome, Read, Seed, Term,
 };
 
 use super::*;
@@ -171,8 +171,7 @@ impl World {
         node.inbox.drain(..).for_each(|input| turn.input(input));
         let effects: Vec<Effect> = turn.end().collect();
         let vitals = engine.vitals();
-        let mut shown =
-            Shown { vitals, records: vec![], words: vec![], answers: vec![], events: vec![] };
+        let mut shown = Shown { vitals, records: vec![], words: vec![], answers: vec![], events: vec![] };
         for effect in effects {
             self.perform(at, effect, &mut shown);
         }
@@ -218,7 +217,8 @@ impl World {
                 }
                 let (ours, theirs) = (ConnId(self.conns), ConnId(self.conns + 1));
                 self.conns += 2;
-                let ends = [(at, ours, to, theirs, Origin::Dialled(dial)), (to, theirs, at, ours, Origin::Accepted)];
+                let ends =
+                    [(at, ours, to, theirs, Origin::Dialled(dial)), (to, theirs, at, ours, Origin::Accepted)];
                 for (from, conn, to, remote, origin) in ends {
                     let pipe = Pipe { to, remote, sent: VecDeque::new(), ear: Ear::default() };
                     self.nodes[from].pipes.insert(conn, pipe);
@@ -348,7 +348,10 @@ fn crashes_and_changes_of_leaders_raise_nothing() {
             }
             match chance % 7 {
                 0 | 1 => {
-                    let leader = world.nodes.iter().position(|node| node.engine.as_ref().is_some_and(Engine::is_leader));
+                    let leader = world
+                        .nodes
+                        .iter()
+                        .position(|node| node.engine.as_ref().is_some_and(Engine::is_leader));
                     let at = leader.unwrap_or(node);
                     world.turn(at);
                     world.crash(at, chance % 5);

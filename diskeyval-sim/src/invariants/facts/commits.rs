@@ -30,7 +30,10 @@ impl Facts {
             }
         } else if index > 0 && self.committed[index - 1].0 != place {
             findings.broken("S7", || {
-                format!("{} has committed another entry {index}, or others before it, than was committed", name(at))
+                format!(
+                    "{} has committed another entry {index}, or others before it, than was committed",
+                    name(at)
+                )
             });
         }
     }
@@ -72,7 +75,10 @@ impl Facts {
         {
             return findings.broken("S7", || {
                 let index = self.tree.index(place);
-                format!("{} commits up to {index} over another log, which is committed up to {known}", name(at))
+                format!(
+                    "{} commits up to {index} over another log, which is committed up to {known}",
+                    name(at)
+                )
             });
         }
         self.committed.extend(fresh.into_iter().rev());
@@ -94,7 +100,12 @@ impl Facts {
         let former = node.beliefs.iter().find(|(incarnation, _)| *incarnation == belief.incarnation);
         if former.is_some_and(|(_, matched)| *matched > belief.matched.0) {
             findings.broken("S10", || {
-                format!("{} believes that {} matches less than before: {}", name(at), belief.peer, belief.matched)
+                format!(
+                    "{} believes that {} matches less than before: {}",
+                    name(at),
+                    belief.peer,
+                    belief.matched
+                )
             });
         }
         let now = node.now;
@@ -111,7 +122,11 @@ impl Facts {
     }
 
     /// All that a leader has told of its followers, to be compared with what it tells next.
-    pub(crate) fn remember(&mut self, at: usize, told: impl Iterator<Item = (diskeyval_core::Incarnation, u64)>) {
+    pub(crate) fn remember(
+        &mut self,
+        at: usize,
+        told: impl Iterator<Item = (diskeyval_core::Incarnation, u64)>,
+    ) {
         let beliefs = &mut self.nodes[at].beliefs;
         beliefs.clear();
         beliefs.extend(told);

@@ -64,7 +64,8 @@ impl Facts {
         if leads {
             let storage = self.nodes[at].storage;
             let reigns = self.reigns.get_mut(&term);
-            let reign = reigns.and_then(|reigns| reigns.iter_mut().find(|reign| Some(reign.storage) == storage));
+            let reign =
+                reigns.and_then(|reigns| reigns.iter_mut().find(|reign| Some(reign.storage) == storage));
             if let Some(reign) = reign {
                 reign.last = place;
             }
@@ -80,14 +81,19 @@ impl Facts {
         if reign.last != now.last {
             findings.broken("S6", || {
                 let last = self.tree.index(reign.last);
-                format!("{} leads term {}, has appended up to {last}, and now writes {index} anew", name(at), now.term)
+                format!(
+                    "{} leads term {}, has appended up to {last}, and now writes {index} anew",
+                    name(at),
+                    now.term
+                )
             });
         }
     }
 
     fn check_foreign(&self, at: usize, index: u64, term: u64, findings: &mut Findings) {
         let reigns = self.reigns.get(&term).map_or(&[][..], Vec::as_slice);
-        let proposed = reigns.iter().find(|reign| self.tree.index(reign.last) >= index && reign.first <= index);
+        let proposed =
+            reigns.iter().find(|reign| self.tree.index(reign.last) >= index && reign.first <= index);
         match proposed {
             Some(reign) => findings.broken("S5", || {
                 let leader = name(reign.node);
@@ -100,7 +106,13 @@ impl Facts {
     }
 
     /// A node gives up the entries behind an index.
-    pub(super) fn truncated(&mut self, at: usize, behind: u64, follows: Follows<'_>, findings: &mut Findings) {
+    pub(super) fn truncated(
+        &mut self,
+        at: usize,
+        behind: u64,
+        follows: Follows<'_>,
+        findings: &mut Findings,
+    ) {
         let (now, commit) = (self.nodes[at].now, self.nodes[at].vitals.commit.0);
         self.comparisons.conflicts += 1;
         if behind < commit {

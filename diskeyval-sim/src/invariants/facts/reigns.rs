@@ -40,7 +40,8 @@ impl Facts {
     pub(super) fn enthrone(&mut self, at: usize, findings: &mut Findings) {
         let now = self.nodes[at].now;
         let Some(storage) = self.nodes[at].storage else {
-            return findings.broken("S1", || format!("{} leads term {} without an incarnation", name(at), now.term));
+            return findings
+                .broken("S1", || format!("{} leads term {} without an incarnation", name(at), now.term));
         };
         self.comparisons.elections += 1;
         let by_name = self.tree.entry(now.last).configuration == EMPTY;
@@ -56,12 +57,15 @@ impl Facts {
     /// may vote anew, by its name, and two may be elected to found. Their two clusters never mix (see S12).
     fn check_alone(&self, at: usize, term: u64, by_name: bool, findings: &mut Findings) {
         let others = self.reigns.get(&term).map_or(&[][..], Vec::as_slice);
-        let wiped = self.storages.iter().any(|storage| self.nodes[storage.node].storage.is_none_or(|of| {
-            self.storages[of].incarnation != storage.incarnation
-        }));
+        let wiped = self.storages.iter().any(|storage| {
+            self.nodes[storage.node]
+                .storage
+                .is_none_or(|of| self.storages[of].incarnation != storage.incarnation)
+        });
         for other in others {
             if !(by_name && other.by_name && wiped) {
-                findings.broken("S1", || format!("{} and {} both lead term {term}", name(other.node), name(at)));
+                findings
+                    .broken("S1", || format!("{} and {} both lead term {term}", name(other.node), name(at)));
             }
         }
     }

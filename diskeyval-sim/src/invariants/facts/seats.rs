@@ -59,7 +59,8 @@ impl Facts {
         let mut names = self.names.clone();
         names.sort();
         if !seats.iter().map(|(id, _)| id).eq(&names) {
-            findings.broken("S12", || format!("the genesis of {} does not name the initial members", name(at)));
+            findings
+                .broken("S12", || format!("the genesis of {} does not name the initial members", name(at)));
         }
         let own = self.nodes[at].storage.map(|storage| self.storages[storage].incarnation);
         let is_in = seats.iter().any(|(id, bound)| *id == self.names[at] && *bound == own);
@@ -87,9 +88,7 @@ impl Facts {
     fn check_copy(&self, at: usize, place: Place, findings: &mut Findings) {
         let parent = self.tree.parent(place);
         if self.tree.entry(place).what != self.tree.entry(parent).what {
-            findings.broken("S12", || {
-                format!("{} puts another genesis behind that of its log", name(at))
-            });
+            findings.broken("S12", || format!("{} puts another genesis behind that of its log", name(at)));
         }
     }
 
@@ -117,7 +116,10 @@ impl Facts {
             }
             _ => findings.broken("S12", || {
                 let index = self.tree.index(place);
-                format!("the members that {} proposes at {index} are not those before with one seat filled", name(at))
+                format!(
+                    "the members that {} proposes at {index} are not those before with one seat filled",
+                    name(at)
+                )
             }),
         }
     }
@@ -131,7 +133,10 @@ impl Facts {
             let open = self.tree.index(self.tree.entry(self.tree.parent(*place)).configuration);
             if open > commit {
                 findings.broken("S12", || {
-                    format!("{} appends {index} while the members of entry {open} are not committed", name(at))
+                    format!(
+                        "{} appends {index} while the members of entry {open} are not committed",
+                        name(at)
+                    )
                 });
             }
             if first.is_none_or(|first| commit < first) {

@@ -13,7 +13,8 @@ impl Facts {
         let durable = match self.nodes[at].storage {
             Some(storage) if self.storages[storage].durable.is_named => self.storages[storage].durable,
             _ => {
-                return findings.broken("S4", || format!("{} speaks before its incarnation is durable", name(at)));
+                return findings
+                    .broken("S4", || format!("{} speaks before its incarnation is durable", name(at)));
             }
         };
         match *claim {
@@ -70,7 +71,11 @@ impl Facts {
         self.comparisons.promises += 1;
         if durable.term < term {
             findings.broken("S4", || {
-                format!("{} speaks in term {term}, and its disk knows of term {} only", name(at), durable.term)
+                format!(
+                    "{} speaks in term {term}, and its disk knows of term {} only",
+                    name(at),
+                    durable.term
+                )
             });
         }
     }
@@ -90,7 +95,10 @@ impl Facts {
             });
         } else {
             findings.broken("S10", || {
-                format!("{} says that it matches the leader of term {term} up to {matched}, and does not", name(at))
+                format!(
+                    "{} says that it matches the leader of term {term} up to {matched}, and does not",
+                    name(at)
+                )
             });
         }
     }
@@ -102,10 +110,14 @@ impl Facts {
             // What waited for a disk may speak of what was before.
             return;
         }
-        let holds = |log: Place| self.tree.at(log, probed).is_some_and(|place| self.tree.holds(now.last, place));
+        let holds =
+            |log: Place| self.tree.at(log, probed).is_some_and(|place| self.tree.holds(now.last, place));
         if self.leaders_logs(term).any(holds) {
             findings.broken("S10", || {
-                format!("{} says that it lacks entry {probed} of the leader of term {term}, and holds it", name(at))
+                format!(
+                    "{} says that it lacks entry {probed} of the leader of term {term}, and holds it",
+                    name(at)
+                )
             });
         }
     }
@@ -121,7 +133,11 @@ impl Facts {
         }
         if commit > self.nodes[at].vitals.commit.0 {
             findings.broken("S7", || {
-                format!("{} calls {commit} committed, and has committed {}", name(at), self.nodes[at].vitals.commit)
+                format!(
+                    "{} calls {commit} committed, and has committed {}",
+                    name(at),
+                    self.nodes[at].vitals.commit
+                )
             });
         }
     }
