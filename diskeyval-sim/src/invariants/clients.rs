@@ -3,6 +3,9 @@
 //! The order of the log is the witness: an answer is right if it fits some index between what had been seen
 //! before the question and what is committed now.
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::BTreeMap;
 
 use bytes::Bytes;

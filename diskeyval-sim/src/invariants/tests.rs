@@ -384,3 +384,105 @@ fn crashes_and_changes_of_leaders_raise_nothing() {
         assert!(recoveries > 0 && elections > 1);
     }
 }
+
+#[test]
+fn a_lost_disk_raises_nothing_and_its_new_life_counts_for_nothing() {
+    let mut world = World::founded(3, 7);
+    let follower = (world.leader() + 1) % 3;
+    world.set(follower, "k", "v1");
+    world.advance(100);
+    world.wipe(follower);
+    world.advance(100);
+    world.start(follower);
+    for round in 0..5 {
+        world.set(world.leader(), "k", &format!("w{round}"));
+        world.advance(300);
+    }
+    world.advance(3_000);
+    world.finish();
+    assert_eq!(world.found, None);
+}
+
+/// What is seen when a checker is shown something else than what a node has done, in a turn of the leader and in
+/// one of a follower.
+fn falsified(of_leader: bool, falsify: impl FnOnce(&mut Shown)) -> &'static str {
+    let mut world = World::founded(3, 3);
+    let at = if of_leader { world.leader() } else { (world.leader() + 1) % 3 };
+    world.set(at, "k", "v");
+    world.get(at, "k", Read::Local);
+    world.turn_shown(at, falsify);
+    world.rule()
+}
+
+fn word(bytes: Bytes) -> Word {
+    let mut ear = Ear::default();
+    ear.push(bytes);
+    ear.next_word().expect("a whole word")
+}
+
+#[test]
+fn what_is_falsified_is_found() {
+    assert_eq!(falsified(true, |_| {}), "none");
+    assert_eq!(falsified(false, |_| {}), "none");
+    assert_eq!(falsified(false, |shown| shown.vitals.role = RoleName::Leader), "S1");
+    assert_eq!(falsified(false, |shown| shown.words.push((0, word(forge::vote(Term(9), false))))), "S2");
+    assert_eq!(falsified(false, |shown| shown.words.push((0, word(forge::vote(Term(9), true))))), "none");
+    assert_eq!(falsified(false, |shown| shown.words.push((0, word(forge::heartbeat(Term(1), 1))))), "S1");
+    let claim = |term, matched| word(forge::appended(Term(term), Index(matched)));
+    assert_eq!(falsified(false, |shown| shown.words.push((0, claim(1, 99)))), "S10");
+    assert_eq!(falsified(false, |shown| shown.words.push((0, claim(9, 1)))), "S4");
+    assert_eq!(falsified(true, |shown| shown.vitals.commit = Index(1)), "S3");
+    assert_eq!(falsified(true, |shown| shown.vitals.commit = shown.vitals.last.index), "S9");
+    assert_eq!(falsified(true, |shown| shown.records.clear()), "S4");
+    assert_eq!(falsified(true, |shown| shown.vitals.applied = Index(99)), "S13");
+    let early = |shown: &mut Shown| {
+        shown.answers.push((Ticket(1), Answer::Written(Ok(Outcome::Set { revision: 99 }))));
+    };
+    assert_eq!(falsified(true, early), "E3");
+    assert_eq!(falsified(true, |shown| shown.answers.push((Ticket(9), Answer::Read(Ok(None))))), "V2");
+}
+
+#[test]
+fn a_rule_that_is_off_finds_nothing_and_the_others_go_on() {
+    let look = |off: &[&str]| {
+        let mut world = World::founded(3, 3);
+        let follower = (world.leader() + 1) % 3;
+        world.invariants = world.invariants.clone().without(off);
+        world.set(follower, "k", "v");
+        world.turn_shown(follower, |shown| {
+            shown.words.push((0, word(forge::vote(Term(9), false))));
+            shown.answers.push((Ticket(9), Answer::Read(Ok(None))));
+        });
+        world.rule()
+    };
+    assert_eq!(look(&[]), "S2");
+    assert_eq!(look(&["S2"]), "V2");
+    assert_eq!(look(&["S2", "V2", "no such rule"]), "none");
+}
+
+#[test]
+fn e4_in_the_end_everybody_has_everything() {
+    let mut world = World::founded(3, 5);
+    let leader = world.leader();
+    let follower = (leader + 1) % 3;
+    world.cut(follower);
+    world.nodes[follower].inbox.clear();
+    world.set(leader, "k", "v");
+    for _ in 0..6 {
+        for at in [leader, (leader + 2) % 3] {
+            world.turn(at);
+            world.deliver(at);
+        }
+    }
+    assert_eq!(world.found, None);
+    world.finish();
+    assert_eq!(world.rule(), "E4");
+}
+
+/// Rules have one name each, and all that is reported has one of them.
+#[test]
+fn every_rule_is_named_once() {
+    for (place, (rule, what)) in RULES.iter().enumerate() {
+        assert!(!what.is_empty() && !RULES[..place].iter().any(|(other, _)| other == rule), "{rule}");
+    }
+}
