@@ -23,6 +23,7 @@ use diskeyval_core::{EntryId, Incarnation, Index, NodeId, Record, RoleName, Term
 use super::findings::Findings;
 use super::tree::{EMPTY, Place, Tree};
 use crate::notes::name;
+use crate::observe::incarnation;
 pub(crate) use entries::Follows;
 use reigns::Reign;
 
@@ -194,14 +195,11 @@ impl Facts {
 
     /// What a restart finds is what was durable, neither less nor more.
     fn check_recovery(&mut self, at: usize, kept: &[Record], findings: &mut Findings) {
-        let mut found = NOTHING;
-        let mut incarnation = None;
+        let incarnation = incarnation(kept);
+        let mut found = Image { is_named: incarnation.is_some(), ..NOTHING };
         for record in kept {
             match record {
-                Record::Incarnation(drawn) => {
-                    found.is_named = true;
-                    incarnation = Some(*drawn);
-                }
+                Record::Incarnation(_) => {}
                 Record::Ballot { term, vote } => {
                     found.term = term.0;
                     found.vote = vote.as_ref().map(|vote| self.node_of(vote).unwrap_or(NOBODY));
