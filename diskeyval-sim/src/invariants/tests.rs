@@ -335,54 +335,60 @@ fn a_founding_writes_and_reads_raise_nothing() {
 }
 
 /// Crashes at every moment, with records lost that were not durable, restarts, slow disks, broken connections.
+fn disturbed(nodes: usize, seed: u64, rounds: u64) -> World {
+    let mut world = World::founded(nodes, seed);
+    let mut chance = seed;
+    for round in 0..rounds {
+        chance = chance.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        let draw = |bits: u32, below: u64| (chance >> bits) % below;
+        let node = usize::try_from(draw(20, nodes as u64)).expect("small");
+        for at in 0..nodes {
+            world.set(at, &format!("k{}", round % 4), &format!("v{round}.{at}"));
+            world.get(at, &format!("k{}", round % 4), Read::Linearizable);
+        }
+        let leads = |node: &Node| node.engine.as_ref().is_some_and(Engine::is_leader);
+        match draw(30, 8) {
+            0 | 1 => {
+                let at = world.nodes.iter().position(leads).unwrap_or(node);
+                world.turn(at);
+                world.crash(at, draw(40, 5));
+                world.advance(draw(45, 1_200));
+                world.start(at);
+            }
+            2 => world.slow = vec![node],
+            3 => world.slow = world.nodes.iter().position(leads).into_iter().collect(),
+            4 => world.cut(node),
+            5 => {
+                world.crash(node, 0);
+                world.advance(30);
+                world.start(node);
+            }
+            _ => {
+                for at in core::mem::take(&mut world.slow) {
+                    world.store(at);
+                }
+            }
+        }
+        world.advance(draw(50, 700));
+        assert_eq!(world.found, None, "seed {seed}, round {round}");
+    }
+    for at in core::mem::take(&mut world.slow) {
+        world.store(at);
+    }
+    world.advance(8_000);
+    world.finish();
+    assert_eq!(world.found, None, "seed {seed}");
+    world
+}
+
 #[test]
 fn crashes_and_changes_of_leaders_raise_nothing() {
     for seed in 1..12 {
-        let mut world = World::founded(3, seed);
-        for round in 0..40u64 {
-            let chance = (seed * 31 + round * 17) % 97;
-            let node = usize::try_from(chance % 3).expect("small");
-            for at in 0..3 {
-                world.set(at, &format!("k{}", round % 4), &format!("v{round}.{at}"));
-                world.get(at, &format!("k{}", round % 4), Read::Linearizable);
-            }
-            match chance % 7 {
-                0 | 1 => {
-                    let leader = world
-                        .nodes
-                        .iter()
-                        .position(|node| node.engine.as_ref().is_some_and(Engine::is_leader));
-                    let at = leader.unwrap_or(node);
-                    world.turn(at);
-                    world.crash(at, chance % 5);
-                    world.advance(chance * 13);
-                    world.start(at);
-                }
-                2 => world.slow = vec![node],
-                3 => world.cut(node),
-                4 => {
-                    world.crash(node, 0);
-                    world.advance(30);
-                    world.start(node);
-                }
-                _ => {
-                    for at in core::mem::take(&mut world.slow) {
-                        world.store(at);
-                    }
-                }
-            }
-            world.advance(chance * 7);
-            assert_eq!(world.found, None, "seed {seed}, round {round}");
-        }
-        for at in core::mem::take(&mut world.slow) {
-            world.store(at);
-        }
-        world.advance(8_000);
-        world.finish();
-        assert_eq!(world.found, None, "seed {seed}");
+        let world = disturbed(3, seed, 40);
         let Comparisons { recoveries, elections, .. } = world.invariants.comparisons();
         assert!(recoveries > 0 && elections > 1);
     }
+    disturbed(5, 1, 40);
 }
 
 #[test]
