@@ -9,6 +9,7 @@ pub mod coverage;
 pub mod draw;
 pub mod faults;
 pub mod history;
+pub mod invariants;
 pub mod linear;
 pub mod lines;
 pub mod notes;

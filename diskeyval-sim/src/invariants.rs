@@ -1,0 +1,207 @@
+//! What must never happen, looked for at every step and outside of the nodes.
+//!
+//! [`Invariants`] bundles the checkers. What is true of the cluster as a whole is kept in `facts.rs`, as Raft on
+//! sets of facts; what a log of committed entries comes to, in `store.rs`; what clients may be told, in `clients.rs`;
+//! how much a node may hold, in `limits.rs`.
+
+mod clients;
+mod facts;
+mod findings;
+mod limits;
+mod store;
+#[cfg(test)]
+mod tests;
+mod tree;
+
+use diskeyval_core::{Engine, Fault, Limits, NodeId, Record, Request, RoleName, Ticket};
+
+use crate::notes::name;
+use crate::observe::{Checker, Time, Turn, Violation};
+use clients::Clients;
+pub use facts::Comparisons;
+use facts::Facts;
+use findings::Findings;
+use limits::Caps;
+
+/// Every rule, with what it says. Those that only a simulator's schedule can judge (how soon a leader is elected,
+/// say) are not here.
+pub const RULES: &[(&str, &str)] = &[
+    (
+        "S1",
+        "a term has one leader, whom a majority of the seats of its own configuration has elected durably",
+    ),
+    ("S2", "an incarnation votes once in a term, across restarts, and grants only the vote that it has cast"),
+    ("S3", "term, commit index and applied index never go back, and a restart finds the last durable ballot"),
+    ("S4", "nothing is promised before it is durable, and what is in memory is on its way to the disk"),
+    ("S5", "one term and index, one entry with one past, payload included"),
+    (
+        "S6",
+        "a leader only appends, a follower takes only what was proposed, and only a conflict gives entries up",
+    ),
+    ("S7", "what is committed first anywhere, by a leader, is committed everywhere and for ever"),
+    ("S8", "a new leader has everything that was committed in earlier terms"),
+    ("S9", "a leader commits by an entry of its own term that a majority of all seats holds durably"),
+    ("S10", "what a follower says of its log is true, and what a leader believes of it"),
+    ("S11", "equal logs make equal states"),
+    (
+        "S12",
+        "there is one cluster; members change one step at a time, after a commit of the leader's own term",
+    ),
+    ("S13", "applied, committed and last index are in this order"),
+    ("S15", "a restart finds the log that was durable, and nothing else"),
+    ("E1", "reads and writes are linearizable, with the log as the order"),
+    ("E2", "a write takes effect once at the most"),
+    ("E3", "a write is answered with what its own entry came to, once that is committed"),
+    ("E4", "in the end every member has everything that is committed"),
+    ("E5", "a write that was refused, or found a mismatch, has no effect, neither before nor later"),
+    ("E6", "a node reports every committed change, in order and once"),
+    ("E7", "a node answers from its own state, which never goes back"),
+    ("V2", "every question gets one answer"),
+    ("V7", "a node holds no more than its limits allow"),
+];
+
+/// All checkers, in order: facts first, since the others rest on what is committed.
+#[derive(Clone, Debug)]
+pub struct Invariants {
+    facts: Facts,
+    clients: Clients,
+    caps: Caps,
+    findings: Findings,
+}
+
+impl Invariants {
+    /// For a cluster whose initial members have these names, in the order of their numbers, and these limits. All of
+    /// them keep their logs on disks.
+    pub fn new(names: &[NodeId], limits: Limits) -> Invariants {
+        Invariants {
+            facts: Facts::new(names),
+            clients: Clients::new(names),
+            caps: Caps::new(names.len(), limits),
+            findings: Findings::default(),
+        }
+    }
+
+    /// Looks away where these rules are broken. Names that are none are passed over.
+    #[must_use]
+    pub fn without(mut self, rules: &[&str]) -> Invariants {
+        for (rule, _) in RULES.iter().filter(|(rule, _)| rules.contains(rule)) {
+            self.findings.turn_off(rule);
+        }
+        self
+    }
+
+    /// Up to where the log is committed.
+    pub fn committed(&self) -> u64 {
+        self.facts.committed().len() as u64
+    }
+
+    /// What was compared up to now.
+    pub fn comparisons(&self) -> Comparisons {
+        self.facts.comparisons
+    }
+
+    fn check_facts(&mut self, turn: &Turn<'_>) {
+        let Invariants { facts, findings, .. } = self;
+        if !turn.records.is_empty() {
+            facts.begin_turn(turn.node);
+            let first = turn.recorded + 1 - turn.records.len() as u64;
+            for (place, record) in turn.records.iter().enumerate() {
+                let next = turn.records.get(place + 1);
+                facts.recorded(turn.node, first + place as u64, record, next, findings);
+            }
+        }
+        let before = facts.vitals(turn.node);
+        if turn.vitals != before || !turn.records.is_empty() {
+            facts.stands(turn.node, turn.vitals, findings);
+        }
+        for (to, word) in turn.words {
+            facts.says(turn.node, *to, &word.claim(), findings);
+        }
+        if turn.vitals.role == RoleName::Leader {
+            for (nth, belief) in turn.engine.beliefs().enumerate() {
+                facts.believes(turn.node, nth, &belief, findings);
+            }
+            let told = turn.engine.beliefs().map(|belief| (belief.incarnation, belief.matched.0));
+            facts.remember(turn.node, told);
+        } else if before.role == RoleName::Leader {
+            facts.remember(turn.node, core::iter::empty());
+        }
+        if turn.vitals.applied != before.applied {
+            facts.applied(turn.node, turn.vitals.applied.0, turn.engine.state_hash(), findings);
+        }
+    }
+
+    fn check_clients(&mut self, turn: &Turn<'_>) {
+        let Invariants { facts, clients, findings, .. } = self;
+        for (place, _) in facts.committed().iter().skip(applied(clients)) {
+            clients.committed(&facts.tree.entry(*place).what, findings);
+        }
+        clients.applied(turn.node, turn.vitals.applied.0);
+        for (ticket, answer) in turn.answers {
+            clients.answered(turn.node, *ticket, answer, &mut facts.comparisons, findings);
+        }
+        clients.reported(turn.node, turn.events, &mut facts.comparisons, findings);
+    }
+
+    /// Halting is right where memory or a disk has failed. Here nothing has.
+    fn check_fault(&mut self, node: usize, fault: &Fault) {
+        let rule = match fault {
+            Fault::CommittedOverwritten { .. } => "S7",
+            _ => "S11",
+        };
+        self.findings.broken(rule, || format!("{} halts: {fault}", name(node)));
+    }
+}
+
+fn applied(clients: &Clients) -> usize {
+    usize::try_from(clients.store.applied()).expect("no run has so many entries")
+}
+
+impl Checker for Invariants {
+    fn started(&mut self, _: Time, node: usize, kept: &[Record]) -> Result<(), Violation> {
+        self.facts.started(node, kept, &mut self.findings);
+        self.clients.started(node);
+        self.findings.take()
+    }
+
+    fn turn(&mut self, turn: &Turn<'_>) -> Result<(), Violation> {
+        self.check_facts(turn);
+        self.check_clients(turn);
+        self.caps.check(turn.node, &turn.vitals, &turn.engine.burden(), &mut self.findings);
+        if let Some(fault) = turn.halted {
+            self.check_fault(turn.node, fault);
+        }
+        self.findings.take()
+    }
+
+    fn stored(&mut self, _: Time, node: usize, up_to: u64) -> Result<(), Violation> {
+        self.facts.stored(node, up_to, &mut self.findings);
+        self.findings.take()
+    }
+
+    fn crashed(&mut self, _: Time, node: usize, kept: Option<u64>) -> Result<(), Violation> {
+        self.facts.crashed(node, kept, &mut self.findings);
+        self.clients.crashed(node);
+        self.findings.take()
+    }
+
+    fn asked(&mut self, _: Time, node: usize, ticket: Ticket, request: &Request) -> Result<(), Violation> {
+        self.clients.asked(node, ticket, request);
+        self.findings.take()
+    }
+
+    fn finished(&mut self, _: Time, alive: &[(usize, &Engine)]) -> Result<(), Violation> {
+        self.facts.finished(&mut self.findings);
+        self.clients.finished(&mut self.findings);
+        let committed = self.committed();
+        for (node, engine) in alive.iter().filter(|(node, _)| self.facts.is_seated(*node)) {
+            let applied = engine.vitals().applied;
+            if applied.0 < committed {
+                self.findings.broken("E4", || {
+                    format!("{} has applied {applied} in the end, and {committed} are committed", name(*node))
+                });
+            }
+        }
+        self.findings.take()
+    }
+}

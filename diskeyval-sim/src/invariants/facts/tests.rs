@@ -1,0 +1,592 @@
+//! Every rule about facts can fail: hand-made steps of three nodes.
+
+use bytes::Bytes;
+use diskeyval_core::inspect::{Belief, Claim};
+
+use super::*;
+
+struct Script {
+    facts: Facts,
+    findings: Findings,
+    numbers: [u64; 3],
+    commits: [u64; 3],
+    leads: [bool; 3],
+}
+
+/// The incarnation of the first life of a node.
+fn incarnation(node: usize) -> Incarnation {
+    Incarnation(node as u128 + 1)
+}
+
+fn id(node: usize) -> NodeId {
+    NodeId::new(&name(node)).expect("a good name")
+}
+
+fn ballot(term: u64, vote: Option<usize>) -> Record {
+    Record::Ballot { term: Term(term), vote: vote.map(id) }
+}
+
+fn entry(index: u64, bytes: &[u8]) -> Record {
+    Record::Entry { index: Index(index), bytes: Bytes::copy_from_slice(bytes) }
+}
+
+fn truncate(behind: u64) -> Record {
+    Record::Truncate { behind: Index(behind) }
+}
+
+// The bytes of entries, as `docs/src/wire.md` has them.
+
+fn seats(bytes: &mut Vec<u8>, bound: [Option<u8>; 3]) {
+    bytes.push(3);
+    for (name, bound) in [b"n1", b"n2", b"n3"].into_iter().zip(bound) {
+        bytes.push(2);
+        bytes.extend(name);
+        bytes.extend(bound.map_or(vec![0], |incarnation| vec![1, incarnation]));
+    }
+}
+
+fn genesis(term: u8, cluster: u8, bound: [Option<u8>; 3]) -> Vec<u8> {
+    let mut bytes = vec![term, 0, cluster, 1];
+    seats(&mut bytes, bound);
+    bytes
+}
+
+fn members(term: u8, bound: [Option<u8>; 3]) -> Vec<u8> {
+    let mut bytes = vec![term, 2];
+    seats(&mut bytes, bound);
+    bytes
+}
+
+fn noop(term: u8) -> Vec<u8> {
+    vec![term, 1]
+}
+
+fn set(term: u8, value: u8) -> Vec<u8> {
+    vec![term, 4, 2, 1, 1, 1, 1, b'k', value]
+}
+
+const ALL: [Option<u8>; 3] = [Some(1), Some(2), Some(3)];
+
+impl Script {
+    /// Three nodes at their first start, with their incarnations.
+    fn new() -> Script {
+        let names: Vec<NodeId> = (0..3).map(id).collect();
+        let facts = Facts::new(&names);
+        let mut script = Script {
+            facts,
+            findings: Findings::default(),
+            numbers: [0; 3],
+            commits: [0; 3],
+            leads: [false; 3],
+        };
+        for node in 0..3 {
+            script.facts.started(node, &[], &mut script.findings);
+            script.turn(node, &[Record::Incarnation(incarnation(node))]);
+            script.store(node);
+        }
+        script
+    }
+
+    /// A turn of a node that wants these records to be kept.
+    fn turn(&mut self, node: usize, records: &[Record]) {
+        self.facts.begin_turn(node);
+        for (place, record) in records.iter().enumerate() {
+            self.numbers[node] += 1;
+            let next = records.get(place + 1);
+            self.facts.recorded(node, self.numbers[node], record, next, &mut self.findings);
+        }
+        let vitals = self.vitals(node);
+        self.facts.stands(node, vitals, &mut self.findings);
+    }
+
+    fn vitals(&self, node: usize) -> Vitals {
+        let now = self.facts.nodes[node].now;
+        let last = self.facts.tree.entry(now.last);
+        Vitals {
+            role: if self.leads[node] { RoleName::Leader } else { RoleName::Follower },
+            term: Term(now.term),
+            last: EntryId { index: Index(last.index), term: Term(last.term) },
+            commit: Index(self.commits[node]),
+            applied: Index(0),
+        }
+    }
+
+    /// The same, and the disk is done at once.
+    fn keep(&mut self, node: usize, records: &[Record]) {
+        self.turn(node, records);
+        self.store(node);
+    }
+
+    fn store(&mut self, node: usize) {
+        self.facts.stored(node, self.numbers[node], &mut self.findings);
+    }
+
+    fn commit(&mut self, node: usize, index: u64) {
+        self.commits[node] = index;
+        self.turn(node, &[]);
+    }
+
+    fn say(&mut self, from: usize, to: usize, claim: Claim) {
+        self.facts.says(from, to, &claim, &mut self.findings);
+    }
+
+    fn restart(&mut self, node: usize, kept: &[Record]) {
+        self.facts.crashed(node, Some(0), &mut self.findings);
+        self.facts.started(node, kept, &mut self.findings);
+        (self.numbers[node], self.commits[node], self.leads[node]) = (0, 0, false);
+    }
+
+    /// A node stands in a term, others vote for it, and it begins its reign with this entry.
+    fn elect(&mut self, node: usize, term: u64, voters: &[usize], opening: &[u8]) {
+        self.leads = [false; 3];
+        self.keep(node, &[ballot(term, Some(node))]);
+        for voter in voters {
+            self.keep(*voter, &[ballot(term, Some(node))]);
+            let granted = Claim::VoteReply { term: Term(term), pre: false, granted: true };
+            self.say(*voter, node, granted);
+        }
+        self.leads[node] = true;
+        let last = self.facts.tree.index(self.facts.nodes[node].now.last);
+        self.keep(node, &[entry(last + 1, opening)]);
+    }
+
+    /// `n1` leads term 1; the genesis and one ordinary entry are on `n1` and `n2`, and committed.
+    fn founded() -> Script {
+        let mut script = Script::new();
+        script.elect(0, 1, &[1], &genesis(1, 9, ALL));
+        script.keep(1, &[entry(1, &genesis(1, 9, ALL))]);
+        script.say(1, 0, appended(1, 1));
+        script.commit(0, 1);
+        script.keep(0, &[entry(2, &noop(1))]);
+        script.keep(1, &[entry(2, &noop(1))]);
+        script.commit(0, 2);
+        script.commit(1, 2);
+        script.legal()
+    }
+
+    fn legal(mut self) -> Script {
+        assert_eq!(self.findings.take(), Ok(()), "nothing was wrong up to here");
+        self
+    }
+
+    fn breaks(&mut self, rule: &str) {
+        let found = self.findings.take().expect_err("something is wrong");
+        assert_eq!(found.rule, rule, "{found}");
+    }
+
+    fn believe(&mut self, matched: u64, next: u64) {
+        let peer = id(1);
+        let belief =
+            Belief { peer: &peer, incarnation: incarnation(1), matched: Index(matched), next: Index(next) };
+        self.facts.believes(0, 0, &belief, &mut self.findings);
+        self.facts.remember(0, [(belief.incarnation, matched)].into_iter());
+    }
+}
+
+fn appended(term: u64, matched: u64) -> Claim {
+    Claim::Appended { term: Term(term), matched: Index(matched) }
+}
+
+#[test]
+fn s1_a_term_has_one_leader() {
+    let mut script = Script::founded();
+    script.elect(0, 2, &[1], &noop(2));
+    // The third votes for itself and counts a vote that it was not given.
+    script.keep(2, &[ballot(2, Some(2))]);
+    script.leads = [true, false, true];
+    script.turn(2, &[]);
+    script.breaks("S1");
+}
+
+#[test]
+fn s1_a_leader_is_elected_by_a_majority_of_durable_votes() {
+    let mut script = Script::founded();
+    script.keep(0, &[ballot(2, Some(0))]);
+    script.turn(1, &[ballot(2, Some(0))]);
+    script.keep(0, &[entry(3, &noop(2))]);
+    script.breaks("S1");
+}
+
+#[test]
+fn s1_another_life_than_the_one_in_the_seat_does_not_vote() {
+    let mut script = Script::founded();
+    script.facts.crashed(1, None, &mut script.findings);
+    script.facts.started(1, &[], &mut script.findings);
+    script.commits[1] = 0;
+    script.keep(1, &[Record::Incarnation(Incarnation(99)), ballot(2, Some(0))]);
+    script = script.legal();
+    script.keep(0, &[ballot(2, Some(0)), entry(3, &noop(2))]);
+    script.breaks("S1");
+}
+
+#[test]
+fn s1_only_a_leader_gives_directions() {
+    let mut script = Script::founded();
+    script.say(1, 2, Claim::Commit { term: Term(1), commit: Index(1) });
+    script.breaks("S1");
+}
+
+#[test]
+fn s2_a_vote_is_not_given_twice() {
+    let mut script = Script::founded();
+    script.keep(1, &[ballot(2, Some(0))]);
+    script = script.legal();
+    script.keep(1, &[ballot(2, Some(2))]);
+    script.breaks("S2");
+}
+
+#[test]
+fn s2_a_vote_that_was_cast_for_another_is_not_granted() {
+    let mut script = Script::founded();
+    script.keep(1, &[ballot(2, Some(0))]);
+    script.say(1, 2, Claim::VoteReply { term: Term(2), pre: true, granted: true });
+    script = script.legal();
+    script.say(1, 2, Claim::VoteReply { term: Term(2), pre: false, granted: true });
+    script.breaks("S2");
+}
+
+#[test]
+fn s3_terms_and_indexes_do_not_go_back() {
+    let mut script = Script::founded();
+    script.keep(1, &[ballot(0, None)]);
+    script.breaks("S3");
+    let mut script = Script::founded();
+    script.commit(1, 1);
+    script.breaks("S3");
+}
+
+#[test]
+fn s3_and_s15_a_restart_finds_what_was_durable() {
+    let all = [
+        Record::Incarnation(incarnation(1)),
+        ballot(1, Some(0)),
+        entry(1, &genesis(1, 9, ALL)),
+        entry(2, &noop(1)),
+    ];
+    let mut script = Script::founded();
+    script.restart(1, &all);
+    script = script.legal();
+    script.restart(1, &all[..3]);
+    script.breaks("S15");
+    let mut forgetful = all.to_vec();
+    forgetful[1] = ballot(1, None);
+    script.restart(1, &forgetful);
+    script.breaks("S3");
+    script.restart(1, &[]);
+    script.breaks("S15");
+}
+
+#[test]
+fn s4_nothing_is_promised_before_it_is_durable() {
+    let promises = [
+        Claim::VoteReply { term: Term(2), pre: false, granted: true },
+        Claim::VoteReply { term: Term(2), pre: false, granted: false },
+        Claim::Confirmed { term: Term(2), round: 0 },
+        Claim::Conflict { term: Term(2), probed: Index(7) },
+    ];
+    for promise in promises {
+        let mut script = Script::founded();
+        script.turn(1, &[ballot(2, Some(0))]);
+        script = script.legal();
+        script.say(1, 0, promise);
+        script.breaks("S4");
+        script.store(1);
+        script.say(1, 0, promise);
+        script.legal();
+    }
+}
+
+#[test]
+fn s4_a_candidate_asks_when_its_own_vote_is_durable() {
+    let mut script = Script::founded();
+    let last = EntryId { index: Index(2), term: Term(1) };
+    let ask = |pre| Claim::VoteRequest { term: Term(2), pre, last, handed_over: false };
+    script.say(1, 2, ask(true));
+    script.turn(1, &[ballot(2, Some(1))]);
+    script = script.legal();
+    script.say(1, 2, ask(false));
+    script.breaks("S4");
+}
+
+#[test]
+fn s4_an_acknowledgement_waits_for_the_disk() {
+    let mut script = Script::founded();
+    script.turn(0, &[entry(3, &set(1, b'a'))]);
+    script.turn(1, &[entry(3, &set(1, b'a'))]);
+    script.say(1, 0, appended(1, 2));
+    script = script.legal();
+    script.say(1, 0, appended(1, 3));
+    script.breaks("S4");
+}
+
+#[test]
+fn s4_what_is_in_memory_is_on_its_way_to_the_disk() {
+    let mut script = Script::founded();
+    let vitals = Vitals { term: Term(5), ..script.vitals(1) };
+    script.facts.stands(1, vitals, &mut script.findings);
+    script.breaks("S4");
+}
+
+#[test]
+fn s5_an_entry_is_what_its_leader_has_proposed() {
+    let mut script = Script::founded();
+    script.turn(0, &[entry(3, &set(1, b'a'))]);
+    script = script.legal();
+    script.keep(1, &[entry(3, &set(1, b'b'))]);
+    script.breaks("S5");
+}
+
+#[test]
+fn s6_a_follower_appends_nothing_of_its_own() {
+    let mut script = Script::founded();
+    script.keep(1, &[entry(3, &set(1, b'b'))]);
+    script.breaks("S6");
+}
+
+#[test]
+fn s6_a_leader_gives_nothing_up() {
+    let mut script = Script::founded();
+    script.keep(0, &[entry(3, &set(1, b'a'))]);
+    script = script.legal();
+    script.keep(0, &[truncate(2), entry(3, &set(1, b'b'))]);
+    script.breaks("S6");
+}
+
+/// `n1` has an entry 3 of term 1 alone; `n2` leads term 2 with another.
+fn conflicting() -> Script {
+    let mut script = Script::founded();
+    script.keep(2, &[ballot(1, None), entry(1, &genesis(1, 9, ALL)), entry(2, &noop(1))]);
+    script.keep(0, &[entry(3, &set(1, b'a'))]);
+    script.elect(1, 2, &[2], &noop(2));
+    script.keep(0, &[ballot(2, None)]);
+    script.legal()
+}
+
+#[test]
+fn s6_only_a_conflict_gives_entries_up() {
+    let mut script = conflicting();
+    script.keep(0, &[truncate(2), entry(3, &noop(2))]);
+    script = script.legal();
+    script.keep(1, &[entry(4, &set(2, b'b'))]);
+    script.keep(0, &[entry(4, &set(2, b'b'))]);
+    script = script.legal();
+    script.keep(0, &[truncate(2), entry(3, &noop(2))]);
+    script.breaks("S6");
+    let mut script = conflicting();
+    script.keep(0, &[truncate(2)]);
+    script.breaks("S6");
+}
+
+#[test]
+fn s7_what_is_committed_is_not_given_up_nor_replaced() {
+    let mut script = conflicting();
+    script.keep(0, &[truncate(1), entry(2, &noop(2))]);
+    script.breaks("S7");
+    // A follower takes its own tail for committed.
+    let mut script = conflicting();
+    script.keep(2, &[entry(3, &noop(2))]);
+    script.commit(1, 3);
+    script = script.legal();
+    script.commit(0, 3);
+    script.breaks("S7");
+}
+
+#[test]
+fn s7_only_a_leader_is_the_first_to_commit() {
+    let mut script = Script::founded();
+    script.keep(0, &[entry(3, &set(1, b'a'))]);
+    script.keep(1, &[entry(3, &set(1, b'a'))]);
+    script.commit(1, 3);
+    script.breaks("S7");
+    let mut script = Script::founded();
+    script.say(0, 1, Claim::Commit { term: Term(1), commit: Index(3) });
+    script.breaks("S7");
+}
+
+#[test]
+fn s8_a_leader_has_what_is_committed() {
+    let mut script = Script::founded();
+    script.keep(2, &[ballot(1, None), entry(1, &genesis(1, 9, ALL))]);
+    script = script.legal();
+    // The second votes for a log that is less complete than its own.
+    script.elect(2, 2, &[1], &genesis(2, 9, ALL));
+    script.breaks("S8");
+}
+
+#[test]
+fn s9_a_leader_commits_what_a_majority_holds_durably() {
+    let mut script = Script::founded();
+    script.keep(0, &[entry(3, &set(1, b'a'))]);
+    script.turn(1, &[entry(3, &set(1, b'a'))]);
+    script.commit(0, 3);
+    script.breaks("S9");
+}
+
+/// Figure 8 of the Raft paper.
+#[test]
+fn s9_a_leader_does_not_commit_by_counting_an_older_entry() {
+    let mut script = Script::founded();
+    script.keep(0, &[entry(3, &set(1, b'a'))]);
+    script.keep(1, &[entry(3, &set(1, b'a'))]);
+    script.elect(1, 2, &[2], &noop(2));
+    script = script.legal();
+    script.commit(1, 3);
+    script.breaks("S9");
+}
+
+#[test]
+fn s10_what_a_follower_says_of_its_log_is_true() {
+    let mut script = conflicting();
+    script.say(0, 1, Claim::Conflict { term: Term(2), probed: Index(3) });
+    script.say(0, 1, appended(2, 2));
+    script = script.legal();
+    script.say(0, 1, appended(2, 3));
+    script.breaks("S10");
+    script.say(0, 1, Claim::Conflict { term: Term(2), probed: Index(2) });
+    script.breaks("S10");
+}
+
+#[test]
+fn s10_an_acknowledgement_may_arrive_after_its_term() {
+    let mut script = conflicting();
+    script.keep(0, &[truncate(2), entry(3, &noop(2))]);
+    script.say(0, 1, appended(1, 3));
+    script.legal();
+}
+
+#[test]
+fn s10_a_leader_believes_what_is_durable() {
+    let mut script = Script::founded();
+    script.keep(0, &[entry(3, &set(1, b'a'))]);
+    script.believe(1, 2);
+    script.believe(2, 3);
+    script = script.legal();
+    script.believe(3, 4);
+    script.breaks("S10");
+    script.believe(1, 4);
+    script.breaks("S10");
+    script.believe(2, 2);
+    script.breaks("S10");
+}
+
+#[test]
+fn s11_states_are_equal_at_equal_indexes_and_are_compared() {
+    let mut script = Script::founded();
+    script.facts.applied(0, 2, 7, &mut script.findings);
+    script.facts.applied(1, 1, 8, &mut script.findings);
+    script = script.legal();
+    for node in 0..2 {
+        script.facts.nodes[node].vitals.applied = Index(2);
+    }
+    script.facts.finished(&mut script.findings);
+    script.breaks("S11");
+    script.facts.applied(1, 2, 8, &mut script.findings);
+    script.breaks("S11");
+    script.facts.finished(&mut script.findings);
+    script.legal();
+}
+
+#[test]
+fn s12_a_genesis_names_all_and_binds_a_majority() {
+    for bad in [[Some(1), None, None], [None, Some(2), Some(3)], [Some(1), Some(7), None]] {
+        let mut script = Script::new();
+        script.elect(0, 1, &[1], &genesis(1, 9, bad));
+        script.breaks("S12");
+    }
+    let mut script = Script::new();
+    script.elect(0, 1, &[1], &noop(1));
+    script.breaks("S12");
+}
+
+#[test]
+fn s12_nothing_but_a_copy_stands_behind_a_genesis_that_is_not_committed() {
+    let mut script = Script::new();
+    script.elect(0, 1, &[1], &genesis(1, 9, ALL));
+    script = script.legal();
+    script.keep(0, &[entry(2, &noop(1))]);
+    script.breaks("S12");
+    let mut script = Script::new();
+    script.elect(0, 1, &[1], &genesis(1, 9, ALL));
+    script.elect(0, 2, &[1], &genesis(2, 9, ALL));
+    script = script.legal();
+    script.elect(0, 3, &[1], &genesis(3, 8, ALL));
+    script.breaks("S12");
+}
+
+/// `n3` has no seat yet.
+fn with_an_empty_seat() -> Script {
+    let mut script = Script::new();
+    let some = [Some(1), Some(2), None];
+    script.elect(0, 1, &[1], &genesis(1, 9, some));
+    script.keep(1, &[entry(1, &genesis(1, 9, some))]);
+    script.commit(0, 1);
+    script.keep(0, &[entry(2, &noop(1))]);
+    script.keep(1, &[entry(2, &noop(1))]);
+    script.commit(0, 2);
+    script.legal()
+}
+
+#[test]
+fn s12_one_empty_seat_is_filled_by_a_life_of_its_node() {
+    let mut script = with_an_empty_seat();
+    script.keep(0, &[entry(3, &members(1, ALL))]);
+    script = script.legal();
+    // One proposal is open already.
+    script.keep(0, &[entry(4, &members(1, ALL))]);
+    script.breaks("S12");
+    for bad in [[Some(1), Some(2), Some(2)], [Some(1), None, Some(3)], [Some(1), Some(2), None]] {
+        let mut script = with_an_empty_seat();
+        script.keep(0, &[entry(3, &members(1, bad))]);
+        script.breaks("S12");
+    }
+}
+
+/// Ongaro's bug of 2015 (FAULTS 31).
+#[test]
+fn s12_members_are_proposed_after_a_commit_of_the_own_term() {
+    let mut script = with_an_empty_seat();
+    script.elect(0, 2, &[1], &noop(2));
+    script = script.legal();
+    script.keep(0, &[entry(4, &members(2, ALL))]);
+    script.breaks("S12");
+}
+
+#[test]
+fn s12_there_is_one_cluster() {
+    let mut script = Script::founded();
+    // Two disks are lost, and their nodes found anew.
+    for node in 1..3 {
+        script.facts.crashed(node, None, &mut script.findings);
+        script.facts.started(node, &[], &mut script.findings);
+        (script.numbers[node], script.commits[node]) = (0, 0);
+        script.keep(node, &[Record::Incarnation(Incarnation(20 + node as u128))]);
+    }
+    let anew = genesis(1, 8, [None, Some(21), Some(22)]);
+    script.leads[0] = false;
+    script.keep(1, &[ballot(1, Some(1))]);
+    script.keep(2, &[ballot(1, Some(1))]);
+    script.leads[1] = true;
+    script.keep(1, &[entry(1, &anew)]);
+    script = script.legal();
+    script.keep(1, &[entry(2, &noop(1))]);
+    script.breaks("S12");
+}
+
+#[test]
+fn a_founding_that_came_to_nothing_is_given_up() {
+    let mut script = Script::new();
+    script.elect(0, 1, &[1], &genesis(1, 9, ALL));
+    script.keep(0, &[truncate(0)]);
+    script.leads[0] = false;
+    script.elect(1, 2, &[2], &genesis(2, 8, ALL));
+    script.keep(0, &[ballot(2, None), entry(1, &genesis(2, 8, ALL))]);
+    script.legal();
+}
+
+#[test]
+fn s13_applied_committed_and_last_are_in_order() {
+    let mut script = Script::founded();
+    let vitals = Vitals { applied: Index(3), ..script.vitals(1) };
+    script.facts.stands(1, vitals, &mut script.findings);
+    script.breaks("S13");
+}
