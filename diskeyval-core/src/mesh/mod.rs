@@ -23,6 +23,7 @@ use crate::id::{ClusterId, ConnId, DialId, Incarnation, NodeId};
 use crate::identity::Identity;
 use crate::io::{Effect, Event, Origin};
 use crate::members::StorageKind;
+use crate::mutants::{Mutant, is};
 use crate::prng::Prng;
 use crate::raft::{Outgoing, Received};
 use crate::status::Metrics;
@@ -154,7 +155,7 @@ impl Mesh {
 
     /// No word before [`Mesh::speak`]: the incarnation that a hello would tell may still be forgotten.
     pub(crate) fn be_mute(&mut self) {
-        self.mute = true;
+        self.mute = !is(Mutant::SpeaksBeforeIncarnation);
     }
 
     pub(crate) fn speak(&mut self) {
@@ -195,6 +196,7 @@ impl Mesh {
             peer.dial = Dial::Open(conn);
         } else if self.links.values().filter(|link| link.partner().is_none()).count()
             >= self.limits.max_strangers
+            && !is(Mutant::StrangersUnbounded)
         {
             self.metrics.links_refused += 1;
             self.effects.push_back(Effect::Close { conn, why: CloseReason::OutOfPlace });
@@ -234,14 +236,19 @@ impl Mesh {
         let Some((id, peer)) = found else { return };
         self.metrics.dials_failed += 1;
         peer.dial = Dial::At(self.now + self.prng.once_to_twice(peer.back_off));
-        peer.back_off = (peer.back_off * 2).min(MAX_BACK_OFF);
+        let most = if is(Mutant::NeverBacksOff) { MIN_BACK_OFF } else { MAX_BACK_OFF };
+        peer.back_off = (peer.back_off * 2).min(most);
         let text = why.to_string();
         let known = peer.trouble.as_ref() == Some(&text);
         if peer.link.is_none() {
             peer.trouble = Some(text);
             peer.heard = match (peer.heard, &why) {
                 // An answer that was given stays given: the node behind it may just be starting anew.
-                (heard @ (Heard::Unfounded | Heard::Founded(_) | Heard::Disagrees), _) => heard,
+                (heard @ (Heard::Unfounded | Heard::Founded(_) | Heard::Disagrees), _)
+                    if !is(Mutant::ForgetsWhoIsFounded) =>
+                {
+                    heard
+                }
                 (_, DialError::Refused) => Heard::Refusal,
                 (_, _) => Heard::Silence,
             };
@@ -284,7 +291,9 @@ impl Mesh {
     fn hear(&mut self, conn: ConnId, frame: Frame) -> Result<(), CloseReason> {
         let Some(link) = self.links.get_mut(&conn) else { return Ok(()) };
         match (&link.phase, frame) {
-            (Phase::Up(_), Frame::Raft(message)) => {
+            (phase, Frame::Raft(message))
+                if matches!(phase, Phase::Up(_)) || is(Mutant::HeardBeforeHello) =>
+            {
                 self.delivered.push_back(Delivery::Raft(link.who.clone(), message));
             }
             (Phase::Up(_), Frame::Service(service, payload)) => {
@@ -325,7 +334,10 @@ impl Mesh {
 
     /// Judges a hello, and keeps what it says of founding.
     fn meet(&mut self, conn: ConnId, hello: &Hello) -> Result<Partner, CloseReason> {
-        let Some(link) = self.links.get(&conn) else { return Err(CloseReason::OutOfPlace) };
+        let Some(link) = self.links.get_mut(&conn) else { return Err(CloseReason::OutOfPlace) };
+        if hello.node != link.who && is(Mutant::BelievesHello) {
+            link.who = hello.node.clone();
+        }
         if hello.node != link.who {
             return Err(CloseReason::HelloMismatch { claimed: hello.node.clone() });
         }
@@ -358,7 +370,9 @@ impl Mesh {
                 self.shut(conn, CloseReason::Replaced, true);
                 return Ok(());
             }
-            self.shut(former, CloseReason::Replaced, true);
+            if !is(Mutant::ReplacedLinkIsHeard) {
+                self.shut(former, CloseReason::Replaced, true);
+            }
         }
         let (Some(link), Some(peer)) = (self.links.get_mut(&conn), self.peers.get_mut(&who)) else {
             return Ok(());
@@ -479,6 +493,12 @@ impl Mesh {
             .map(|(conn, _)| *conn)
             .collect();
         for conn in silent {
+            if let Some(link) = self.links.get_mut(&conn)
+                && is(Mutant::SilentLinkIsKept)
+            {
+                link.heard = self.now;
+                continue;
+            }
             let full = self.links.get(&conn).is_some_and(|link| link.unsent >= self.limits.send_buffer / 2);
             self.shut(conn, if full { CloseReason::NotReading } else { CloseReason::Silent }, true);
         }
@@ -547,7 +567,7 @@ impl Mesh {
             }
             link.unsent += link.out.len();
             link.spoke = self.now;
-            if link.unsent > self.limits.send_buffer {
+            if link.unsent > self.limits.send_buffer && !is(Mutant::SendBufferUnbounded) {
                 stuck.push(*conn);
             } else {
                 self.effects.push_back(Effect::Send { conn: *conn, bytes: link.out.split().freeze() });
