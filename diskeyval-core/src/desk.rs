@@ -18,6 +18,7 @@ use crate::id::{Index, NodeId, Term, Ticket};
 use crate::io::Answer;
 use crate::kv::{Command, Decision, Outcome, SessionId, WINDOW};
 use crate::mesh::Turned;
+use crate::mutants::{Mutant, is};
 use crate::status::Metrics;
 use crate::time::Instant;
 
@@ -140,7 +141,8 @@ impl Desk {
     fn admit(&self, command: &Command) -> Result<(), Refusal> {
         check_size(command, &self.limits)?;
         // The window of numbers counts what has ended behind a write that is still pending, too.
-        if self.pending_writes >= self.limits.max_writes || self.writes.len() >= window(&self.limits) {
+        let full = self.pending_writes >= self.limits.max_writes && !is(Mutant::PendingUnbounded);
+        if full || self.writes.len() >= window(&self.limits) {
             return Err(Refusal::Overloaded { limit: "maxWrites" });
         }
         if self.pending_bytes + command.payload() > self.limits.max_write_bytes {
@@ -178,7 +180,7 @@ impl Desk {
         self.pause_until = None;
         for (seq, write) in (self.floor..).zip(&mut self.writes) {
             if let Some(write) = write {
-                write.in_doubt |= write.sent;
+                write.in_doubt |= write.sent && !is(Mutant::InDoubtForgotten);
                 write.sent = false;
                 self.to_send.push_back(seq);
             }
@@ -187,7 +189,7 @@ impl Desk {
             *asked = false;
         }
         if let Some((_, reads)) = self.asked.take() {
-            self.waiting.extend(reads);
+            self.waiting.extend(reads.into_iter().filter(|_| !is(Mutant::ReadsForgotten)));
         }
     }
 
@@ -240,7 +242,7 @@ impl Desk {
         let Session::Open(session) = self.session else { return None };
         loop {
             let seq = *self.to_send.front()?;
-            let floor = self.floor;
+            let floor = if self.floor < seq && is(Mutant::FloorTooHigh) { seq } else { self.floor };
             let Some(write) = self.pending(seq) else {
                 self.to_send.pop_front();
                 continue;
@@ -347,7 +349,9 @@ impl Desk {
         };
         let Some(write) = self.writes.get_mut(place).and_then(Option::take) else { return };
         self.pending_writes -= 1;
-        self.pending_bytes -= write.command.payload();
+        if result.is_ok() || !is(Mutant::PendingBytesLeak) {
+            self.pending_bytes -= write.command.payload();
+        }
         while let Some(None) = self.writes.front() {
             self.writes.pop_front();
             self.floor += 1;
@@ -378,7 +382,11 @@ impl Desk {
 
     /// The leader has answered a question: with an index, or that it does not lead.
     pub(crate) fn question_answered(&mut self, question: u64, index: Option<Index>) {
-        let Some((_, reads)) = self.asked.take_if(|(asked, _)| *asked == question) else { return };
+        let Some((_, reads)) =
+            self.asked.take_if(|(asked, _)| *asked == question || is(Mutant::AnyAnswerToAnyQuestion))
+        else {
+            return;
+        };
         match index {
             Some(index) => self.granted.push_back((index, reads)),
             None => {
@@ -392,7 +400,11 @@ impl Desk {
     pub(crate) fn take_granted(&mut self, applied: Index) -> Vec<(Ticket, Bytes)> {
         let mut ready = Vec::new();
         // Indexes of later questions are not below those of earlier ones, but for a change of leaders.
-        while self.granted.front().is_some_and(|(index, _)| *index <= applied) {
+        while self
+            .granted
+            .front()
+            .is_some_and(|(index, _)| *index <= applied || is(Mutant::ReadBeforeApplied))
+        {
             let Some((_, reads)) = self.granted.pop_front() else { break };
             ready.extend(reads.into_iter().map(|read| (read.ticket, read.key)));
         }
@@ -449,7 +461,7 @@ impl Desk {
             .zip(&self.writes)
             .filter_map(|(seq, write)| write.as_ref().map(|write| (seq, write)))
             .filter(|(_, write)| ends(write.deadline))
-            .map(|(seq, write)| (seq, write.sent || write.in_doubt))
+            .map(|(seq, write)| (seq, (write.sent || write.in_doubt) && !is(Mutant::TimeoutIsRefused)))
             .collect();
         for (seq, in_doubt) in writes {
             self.metrics.proposal_timeouts += 1;

@@ -23,6 +23,7 @@ use crate::id::{Incarnation, NodeId, Term, Ticket};
 use crate::io::{Answer, Effect, Event, Input, Read, Request};
 use crate::kv::{Applied, Machine, Owner};
 use crate::mesh::{Delivery, Heard, Mesh, Service, Turned};
+use crate::mutants::{Mutant, is};
 use crate::raft::{Asker, Raft};
 use crate::status::{Metrics, Standing};
 use crate::time::{Deadline, Instant, Timer};
@@ -273,6 +274,9 @@ impl Engine {
                     self.mesh.send_service(from, Service::Refused { seq, attempt, why }, &[]);
                 }
             }
+            Service::ReadAt { question, index } if is(Mutant::AnyAnswerToAnyQuestion) => {
+                self.desk.question_answered(question, Some(index));
+            }
             // An answer is believed only from whom was asked.
             Service::Refused { .. } | Service::ReadAt { .. } | Service::ReadRefused { .. } if !matches!(self.desk.route(), Some(Route::There(leader, _)) if leader == from) =>
                 {}
@@ -320,10 +324,11 @@ impl Engine {
     /// Whether the limits leave room for an entry in the log.
     fn check_room(&self, payload: usize) -> Result<(), Turned> {
         let size = payload + OVERHEAD;
-        if self.raft.log().bytes() + size > self.limits.log_bytes {
+        if self.raft.log().bytes() + size > self.limits.log_bytes && !is(Mutant::LogUnbounded) {
             return Err(Turned::LogFull);
         }
-        if self.raft.log().untaken_bytes() + size > self.limits.max_uncommitted {
+        let full = self.raft.log().untaken_bytes() + size > self.limits.max_uncommitted;
+        if full && !is(Mutant::UncommittedUnbounded) {
             return Err(Turned::Overloaded);
         }
         Ok(())
@@ -432,7 +437,13 @@ impl Engine {
     /// Applies what is committed. Tells whether anything was.
     fn apply_committed(&mut self) -> bool {
         let before = self.kv.applied();
-        while let Some((index, payload)) = self.raft.take_committed() {
+        while let Some((index, mut payload)) = self.raft.take_committed() {
+            if let Payload::Write(write) = &mut payload
+                && !self.raft.is_leader()
+                && is(Mutant::FollowersKeepNoAnswers)
+            {
+                write.floor = write.seq;
+            }
             match self.kv.apply(index, payload) {
                 Applied::Nothing => {}
                 Applied::Members => self.members_applied(),
@@ -442,7 +453,10 @@ impl Engine {
                     }
                 }
                 Applied::Write { session, seq, decision, change } => {
-                    if let Some(change) = change.filter(|_| self.listening) {
+                    let follows = matches!(self.effects.back(), Some(Effect::Event(Event::Change(_))));
+                    if let Some(change) = change.filter(|_| self.listening)
+                        && !(follows && is(Mutant::EventsMerged))
+                    {
                         self.effects.push_back(Effect::Event(Event::Change(change)));
                     }
                     self.desk.decided(session, seq, decision);

@@ -8,6 +8,7 @@ use core::str::FromStr;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::error::ConfigError;
+use crate::mutants::{Mutant, is};
 
 /// The name of a node: 1 to 63 of `A-Z a-z 0-9 _ . -`, compared byte for byte. `client` is reserved.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -157,7 +158,12 @@ impl EntryId {
     /// Whether a log that ends here is at least as complete as one that ends at `other`: the later last
     /// term wins, and for equal terms the longer log (Raft, 5.4.1).
     pub(crate) fn at_least_as_complete_as(self, other: EntryId) -> bool {
-        (self.term, self.index) >= (other.term, other.index)
+        let later = (self.term, self.index) >= (other.term, other.index);
+        let longer = (self.index, self.term) >= (other.index, other.term);
+        if later != longer && is(Mutant::IndexBeforeTerm) {
+            return longer;
+        }
+        later && (longer || !is(Mutant::ComponentWise))
     }
 }
 

@@ -20,6 +20,10 @@ mod io;
 mod kv;
 mod members;
 mod mesh;
+#[cfg(not(feature = "mutants"))]
+mod mutants;
+#[cfg(feature = "mutants")]
+pub mod mutants;
 mod prng;
 mod raft;
 #[cfg(test)]

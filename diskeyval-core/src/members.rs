@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::config::MAX_MEMBERS;
 use crate::id::{EntryId, Incarnation, NodeId};
+use crate::mutants::{Mutant, is};
 
 /// What the members of a cluster keep their log in. Kinds do not mix.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -80,14 +81,20 @@ impl<'c> Configuration<'c> {
 
     /// How many members are a majority.
     pub(crate) fn quorum(&self) -> usize {
-        self.len() / 2 + 1
+        self.len() / 2 + usize::from(!self.len().is_multiple_of(2) || !is(Mutant::HalfIsMajority))
     }
 
     /// Whether a vote or an acknowledgement of this incarnation counts.
     pub(crate) fn counts(&self, id: &NodeId, incarnation: Incarnation) -> bool {
         match self {
             Configuration::ByName(names) => names.contains(id),
-            Configuration::Seats(_, members) => members.names(id, incarnation),
+            Configuration::Seats(_, members) => {
+                members.names(id, incarnation)
+                    || members.seat(id).is_some_and(|seat| match seat.bound {
+                        Some(_) => is(Mutant::AnotherLifeCounts),
+                        None => is(Mutant::EmptySeatCounts),
+                    })
+            }
         }
     }
 

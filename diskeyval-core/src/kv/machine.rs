@@ -10,6 +10,7 @@ use crate::kv::map::Map;
 use crate::kv::sessions::{Sessions, Verdict};
 use crate::kv::{Command, Expect, Outcome, Owner, SessionId, Versioned, View};
 use crate::members::Membership;
+use crate::mutants::{Mutant, is};
 
 /// How many entries lie between two indexes at which states are compared.
 pub(crate) const CHECKPOINT_EVERY: u64 = 1024;
@@ -92,11 +93,22 @@ impl Machine {
                 self.sessions.record(session, seq, outcome);
                 (Decision::First(outcome), change)
             }
+            Verdict::Applied(outcome) if is(Mutant::RepeatedWriteEmits) => {
+                (Decision::Repeated(outcome), change_of(command, outcome.revision()))
+            }
             Verdict::Applied(outcome) => (Decision::Repeated(outcome), None),
+            Verdict::Stale if is(Mutant::OldNumberIsNew) => self.execute_unrecorded(at, command),
+            Verdict::NoSession if is(Mutant::UnknownSessionIsServed) => self.execute_unrecorded(at, command),
             Verdict::Stale => (Decision::Stale, None),
             Verdict::NoSession | Verdict::TooFar => (Decision::NoSession, None),
         };
         Applied::Write { session, seq, decision, change }
+    }
+
+    /// What only a mutant does.
+    fn execute_unrecorded(&mut self, at: Index, command: Command) -> (Decision, Option<Change>) {
+        let (outcome, change) = self.execute(at.0, command);
+        (Decision::First(outcome), change)
     }
 
     fn execute(&mut self, revision: u64, command: Command) -> (Outcome, Option<Change>) {
@@ -109,7 +121,10 @@ impl Machine {
                 Some(former) => {
                     self.map_hash = self.map_hash.wrapping_sub(pair_hash(&key, &former));
                     let change = Change { key, value: None, revision };
-                    (Outcome::Deleted { revision, found: true }, Some(change))
+                    (
+                        Outcome::Deleted { revision, found: true },
+                        Some(change).filter(|_| !is(Mutant::DeleteEmitsNothing)),
+                    )
                 }
                 None => (Outcome::Deleted { revision, found: false }, None),
             },
@@ -181,6 +196,15 @@ impl Machine {
     pub(crate) fn checkpoint(&self) -> Option<Checkpoint> {
         let due = self.applied.0 > 0 && self.applied.0.is_multiple_of(CHECKPOINT_EVERY);
         due.then(|| Checkpoint { at: self.applied, hash: self.hash() })
+    }
+}
+
+/// What only a mutant tells.
+fn change_of(command: Command, revision: u64) -> Option<Change> {
+    match command {
+        Command::Set { key, value } => Some(Change { key, value: Some(value), revision }),
+        Command::Delete { key } => Some(Change { key, value: None, revision }),
+        Command::CompareAndSet { .. } => None,
     }
 }
 

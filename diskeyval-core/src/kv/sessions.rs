@@ -13,6 +13,7 @@ use xxhash_rust::xxh3::xxh3_128;
 
 use crate::id::{Incarnation, NodeId};
 use crate::kv::Outcome;
+use crate::mutants::{Mutant, is};
 
 /// How far a sequence number may be ahead of its session's floor.
 pub(crate) const WINDOW: u64 = 1 << 20;
@@ -64,7 +65,7 @@ impl Sessions {
     pub(crate) fn open(&mut self, at: SessionId, owner: Owner) -> SessionId {
         let former = self.open.iter().find(|(_, session)| session.owner.node == owner.node);
         if let Some((&id, session)) = former {
-            if session.owner == owner {
+            if session.owner == owner && !is(Mutant::OpeningNotIdempotent) {
                 return id;
             }
             self.end(id);
@@ -100,7 +101,11 @@ impl Sessions {
             return Verdict::TooFar;
         }
         match usize::try_from(ahead).ok().and_then(|ahead| session.answers.get(ahead)) {
-            Some(Some(outcome)) => Verdict::Applied(*outcome),
+            Some(Some(_)) if is(Mutant::NoDedupe) => Verdict::New,
+            Some(Some(outcome)) => {
+                let latest = session.answers.iter().rev().flatten().next().filter(|o| *o != outcome);
+                Verdict::Applied(*latest.filter(|_| is(Mutant::AnswersTheLatest)).unwrap_or(outcome))
+            }
             Some(None) | None => Verdict::New,
         }
     }

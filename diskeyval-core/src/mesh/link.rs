@@ -7,6 +7,7 @@ use crate::id::{Incarnation, NodeId};
 use crate::members::StorageKind;
 use crate::mesh::frame::{Cutter, TooLarge};
 use crate::mesh::wire::{Frame, Hello, VERSIONS};
+use crate::mutants::{Mutant, is};
 use crate::time::Instant;
 
 /// The largest frame before a link is up: a hello has a few hundred bytes.
@@ -77,7 +78,7 @@ impl Link {
 
     pub(super) fn push(&mut self, bytes: Bytes, now: Instant) {
         // While the hello is awaited, only what completes it counts as a sign of life.
-        if self.partner().is_some() {
+        if self.partner().is_some() || is(Mutant::TrickleKeepsStranger) {
             self.heard = now;
         }
         self.cutter.push(bytes);
@@ -104,11 +105,13 @@ pub(super) fn check_hello(ours: &Hello, theirs: &Hello) -> Result<(), CloseReaso
     if theirs.versions.0 > VERSIONS.1 || theirs.versions.1 < VERSIONS.0 {
         return Err(CloseReason::Version { theirs: theirs.versions });
     }
-    if theirs.cluster_name != ours.cluster_name {
+    if theirs.cluster_name != ours.cluster_name && !is(Mutant::ClusterNameUnchecked) {
         return Err(CloseReason::ClusterName { theirs: theirs.cluster_name.chars().take(63).collect() });
     }
     match (ours.cluster, theirs.cluster) {
-        (Some(ours), Some(theirs)) if ours != theirs => Err(CloseReason::OtherCluster { theirs, ours }),
+        (Some(ours), Some(theirs)) if ours != theirs && !is(Mutant::ClusterIdUnchecked) => {
+            Err(CloseReason::OtherCluster { theirs, ours })
+        }
         _ if ours.storage != theirs.storage => {
             Err(CloseReason::OtherStorage { on_disk: theirs.storage == StorageKind::Disk })
         }

@@ -11,6 +11,7 @@ use crate::error::CloseReason;
 use crate::id::{ConnId, NodeId};
 use crate::identity::Identity;
 use crate::io::{Event, Origin};
+use crate::mutants::{Mutant, is};
 
 impl Mesh {
     /// Whether whoever is at the other end may say hello at all.
@@ -38,7 +39,9 @@ impl Mesh {
     pub(super) fn hear(&mut self, conn: ConnId, frame: Frame) -> Result<(), CloseReason> {
         let Some(link) = self.links.get_mut(&conn) else { return Ok(()) };
         match (&link.phase, frame) {
-            (Phase::Up(_), Frame::Raft(message)) => {
+            (phase, Frame::Raft(message))
+                if matches!(phase, Phase::Up(_)) || is(Mutant::HeardBeforeHello) =>
+            {
                 self.delivered.push_back(Delivery::Raft(link.who.clone(), message));
             }
             (Phase::Up(_), Frame::Service(service, payload)) => {
@@ -79,7 +82,10 @@ impl Mesh {
 
     /// Judges a hello, and keeps what it says of founding.
     fn meet(&mut self, conn: ConnId, hello: &Hello) -> Result<Partner, CloseReason> {
-        let Some(link) = self.links.get(&conn) else { return Err(CloseReason::OutOfPlace) };
+        let Some(link) = self.links.get_mut(&conn) else { return Err(CloseReason::OutOfPlace) };
+        if hello.node != link.who && is(Mutant::BelievesHello) {
+            link.who = hello.node.clone();
+        }
         if hello.node != link.who {
             return Err(CloseReason::HelloMismatch { claimed: hello.node.clone() });
         }
@@ -113,7 +119,9 @@ impl Mesh {
                 self.shut(conn, CloseReason::Replaced, true);
                 return Ok(());
             }
-            self.shut(former, CloseReason::Replaced, true);
+            if !is(Mutant::ReplacedLinkIsHeard) {
+                self.shut(former, CloseReason::Replaced, true);
+            }
         }
         let (Some(link), Some(peer)) = (self.links.get_mut(&conn), self.peers.get_mut(&who)) else {
             return Ok(());

@@ -24,6 +24,7 @@ use crate::id::{ClusterId, ConnId, DialId, Incarnation, NodeId};
 use crate::identity::Identity;
 use crate::io::{Effect, Event, Origin};
 use crate::members::StorageKind;
+use crate::mutants::{Mutant, is};
 use crate::prng::Prng;
 use crate::raft::{Outgoing, Received};
 use crate::status::Metrics;
@@ -159,7 +160,7 @@ impl Mesh {
 
     /// No word before [`Mesh::speak`]: the incarnation that a hello would tell may still be forgotten.
     pub(crate) fn be_mute(&mut self) {
-        self.mute = true;
+        self.mute = !is(Mutant::SpeaksBeforeIncarnation);
     }
 
     /// Tells whether it was mute.
@@ -201,6 +202,7 @@ impl Mesh {
             peer.dial = Dial::Open(conn);
         } else if self.links.values().filter(|link| link.partner().is_none()).count()
             >= self.limits.max_strangers
+            && !is(Mutant::StrangersUnbounded)
         {
             self.metrics.links_refused += 1;
             self.effects.push_back(Effect::Close { conn, why: CloseReason::OutOfPlace });
@@ -218,7 +220,8 @@ impl Mesh {
         let Some((id, peer)) = found else { return };
         self.metrics.dials_failed += 1;
         peer.dial = Dial::At(self.now + self.prng.once_to_twice(peer.back_off));
-        peer.back_off = (peer.back_off * 2).min(MAX_BACK_OFF);
+        let most = if is(Mutant::NeverBacksOff) { MIN_BACK_OFF } else { MAX_BACK_OFF };
+        peer.back_off = (peer.back_off * 2).min(most);
         let text = why.to_string();
         let known = peer.trouble.as_ref() == Some(&text);
         if peer.link.is_none() {
@@ -228,7 +231,7 @@ impl Mesh {
                 (
                     heard @ (Heard::Unfounded | Heard::Founded(_) | Heard::Disagrees | Heard::OtherStorage),
                     _,
-                ) => heard,
+                ) if !is(Mutant::ForgetsWhoIsFounded) => heard,
                 (_, DialError::Refused) => Heard::Refusal,
                 (_, _) => Heard::Silence,
             };
@@ -368,6 +371,12 @@ impl Mesh {
             .map(|(conn, _)| *conn)
             .collect();
         for conn in silent {
+            if let Some(link) = self.links.get_mut(&conn)
+                && is(Mutant::SilentLinkIsKept)
+            {
+                link.heard = self.now;
+                continue;
+            }
             let full = self.links.get(&conn).is_some_and(|link| link.unsent >= self.limits.send_buffer / 2);
             self.shut(conn, if full { CloseReason::NotReading } else { CloseReason::Silent }, true);
         }
@@ -436,7 +445,7 @@ impl Mesh {
             }
             link.unsent += link.out.len();
             link.spoke = self.now;
-            if link.unsent > self.limits.send_buffer {
+            if link.unsent > self.limits.send_buffer && !is(Mutant::SendBufferUnbounded) {
                 stuck.push(*conn);
             } else {
                 self.effects.push_back(Effect::Send { conn: *conn, bytes: link.out.split().freeze() });

@@ -5,6 +5,7 @@ use alloc::collections::BTreeSet;
 use super::Transition;
 use crate::id::{Incarnation, NodeId, Term};
 use crate::members::Configuration;
+use crate::mutants::{Mutant, is};
 use crate::raft::common::Common;
 use crate::raft::message::{Pledge, VoteRequest};
 
@@ -81,20 +82,23 @@ impl Candidate {
         term: Term,
         pre: bool,
     ) -> Option<Transition> {
-        if pre != self.pre || term != self.term || !common.configuration().counts(from, incarnation) {
+        let other_round = pre != self.pre && (self.pre || !is(Mutant::PreGrantsCountAsVotes));
+        let other_term = term != self.term && !is(Mutant::CountsGrantsOfOtherTerms);
+        if other_round || other_term || !common.configuration().counts(from, incarnation) {
             return None;
         }
-        self.granted.insert(from.clone());
+        let twice = !self.granted.insert(from.clone()) && is(Mutant::CountsGrantTwice);
         let configuration = common.configuration();
         let granted = match configuration {
             // The genesis binds the seats of those who are linked: they must be a majority. Who is linked again
             // is asked again.
             Configuration::ByName(_) => {
-                self.granted.iter().filter(|id| **id == common.id || common.links.contains_key(*id)).count()
+                let linked = |id: &NodeId| *id == common.id || common.links.contains_key(id);
+                self.granted.iter().filter(|id| linked(id) || is(Mutant::FoundsWithWhoLeft)).count()
             }
             Configuration::Seats(..) => self.granted.len(),
         };
-        if granted < configuration.quorum() {
+        if granted + usize::from(twice) < configuration.quorum() {
             return None;
         }
         Some(if self.pre { Transition::Campaign(false) } else { Transition::Lead })

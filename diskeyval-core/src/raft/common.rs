@@ -9,6 +9,7 @@ use crate::entry::{Entry, Payload};
 use crate::error::{Fault, NotKept};
 use crate::id::{EntryId, Incarnation, Index, NodeId, Term};
 use crate::members::{Configuration, Membership, StorageKind};
+use crate::mutants::{Mutant, is};
 use crate::prng::Prng;
 use crate::raft::agree::Checkpoints;
 use crate::raft::log::Log;
@@ -128,9 +129,13 @@ impl Common {
         if term > self.term {
             self.term = term;
             self.vote = None;
-            self.save_ballot();
+            if !is(Mutant::TermNotStored) {
+                self.save_ballot();
+            }
             // What was to be acknowledged was the word of an older leader.
-            self.acknowledge = None;
+            self.acknowledge.take_if(|_| !is(Mutant::AckOutlivesTerm));
+        } else if leader.is_some() && self.vote.is_some() && is(Mutant::StepDownForgetsVote) {
+            self.vote = None;
         }
         if leader.is_none() {
             self.heard_leader = None;
@@ -150,7 +155,8 @@ impl Common {
 
     fn save_ballot(&mut self) {
         let (term, vote) = (self.term, &self.vote);
-        self.ballot_receipt = self.store.record(|| Record::Ballot { term, vote: vote.clone() });
+        let stored = || vote.clone().filter(|_| !is(Mutant::VoteNotStored));
+        self.ballot_receipt = self.store.record(|| Record::Ballot { term, vote: stored() });
     }
 
     /// Whether what is claimed of term and vote may be said by now.
@@ -159,7 +165,7 @@ impl Common {
     }
 
     pub(super) fn may_vote_for(&self, candidate: &NodeId) -> bool {
-        self.vote.as_ref().is_none_or(|vote| vote == candidate)
+        self.vote.as_ref().is_none_or(|vote| vote == candidate || is(Mutant::VotesTwice))
     }
 
     /// Begins the next term with a vote for oneself.
@@ -167,14 +173,20 @@ impl Common {
         let id = self.id.clone();
         self.enter(self.term.next(), None);
         self.cast_vote(&id);
-        self.gate.hold(self.ballot_receipt.promise(Claim::OwnVote(self.term)));
+        let early = is(Mutant::OwnVoteBeforeDurable);
+        let receipt = if early { self.store.opened() } else { self.ballot_receipt.clone() };
+        self.gate.hold(receipt.promise(Claim::OwnVote(self.term)));
     }
 
     /// A draw between one and two election timeouts from now.
     pub(super) fn rearm_election(&mut self) {
         let alone = self.configuration().quorum() == 1;
-        self.election_at =
-            if alone { self.now } else { self.now + self.prng.once_to_twice(self.election_timeout) };
+        self.election_at = if alone { self.now } else { self.now + self.patience() };
+    }
+
+    fn patience(&mut self) -> Duration {
+        let drawn = self.prng.once_to_twice(self.election_timeout);
+        if is(Mutant::NoJitter) { self.election_timeout } else { drawn }
     }
 
     /// Whether a leader was heard so lately that nobody else should be elected (leader stickiness).
@@ -212,14 +224,16 @@ impl Common {
     pub(super) fn truncate_behind(&mut self, index: Index) {
         assert!(index >= self.commit, "what is committed is never given up");
         self.forget_behind(index);
-        self.log_receipt = self.store.record(|| Record::Truncate { behind: index });
+        if !is(Mutant::TruncationNotStored) {
+            self.log_receipt = self.store.record(|| Record::Truncate { behind: index });
+        }
         // An acknowledgement that is still to be said may speak of what is gone.
         self.acknowledge = self.acknowledge.map(|acknowledge| acknowledge.min(index));
     }
 
     fn forget_behind(&mut self, index: Index) {
         self.log.truncate_behind(index);
-        self.memberships.retain(|(entry, _)| entry.index <= index);
+        self.memberships.retain(|(entry, _)| entry.index <= index || is(Mutant::ConfigurationOutlivesEntry));
     }
 
     /// Raises the commit index, never beyond the log and never back.
@@ -259,7 +273,7 @@ impl Common {
 
     /// A vote before there are seats is a vote by name, and only allowed while founding is.
     pub(super) fn may_vote_by_name(&self) -> bool {
-        !self.memberships.is_empty() || self.may_found
+        !self.memberships.is_empty() || self.may_found || is(Mutant::VotesByNameUnasked)
     }
 
     // The two doors.
@@ -271,12 +285,17 @@ impl Common {
 
     /// A claim on the ballot waits until the ballot is durable.
     pub(super) fn pledge_by_ballot(&mut self, to: &NodeId, pledge: Pledge) {
-        self.hold(self.ballot_receipt.promise(Claim::ToPeer(to.clone(), pledge)));
+        let early =
+            matches!(pledge, Pledge::VoteReply { granted: true, .. }) && is(Mutant::VoteBeforeDurable);
+        let receipt = if early { self.store.opened() } else { self.ballot_receipt.clone() };
+        self.hold(receipt.promise(Claim::ToPeer(to.clone(), pledge)));
     }
 
     /// A leader's claim on its own entries waits until they are durable, as anybody's.
     pub(super) fn pledge_own_entries(&mut self, last: Index) {
-        self.hold(self.log_receipt.promise(Claim::OwnEntries(self.term, last)));
+        let early = is(Mutant::CountsOwnVolatile);
+        let receipt = if early { self.store.opened() } else { self.log_receipt.clone() };
+        self.hold(receipt.promise(Claim::OwnEntries(self.term, last)));
     }
 
     /// Notes that our log equals the leader's up to here; it is said once, at the end of the turn.
@@ -287,7 +306,9 @@ impl Common {
     pub(super) fn pledge_acknowledgement(&mut self) {
         if let (Some(matched), Some(leader)) = (self.acknowledge.take(), self.leader.clone()) {
             let pledge = Pledge::Appended { term: self.term, matched };
-            self.hold(self.log_receipt.promise(Claim::ToPeer(leader, pledge)));
+            let early = is(Mutant::AckBeforeDurable);
+            let receipt = if early { self.store.opened() } else { self.log_receipt.clone() };
+            self.hold(receipt.promise(Claim::ToPeer(leader, pledge)));
         }
     }
 
@@ -336,7 +357,7 @@ impl Common {
                 if !(term > self.term || votes) || term > MAX_KEPT_TERM {
                     return Err(NotKept);
                 }
-                (self.term, self.vote) = (term, vote);
+                (self.term, self.vote) = (term, vote.filter(|_| !is(Mutant::BallotNotRecalled)));
             }
             Record::Entry { index, bytes } => {
                 let entry = Entry::parse(bytes).map_err(|_| NotKept)?;

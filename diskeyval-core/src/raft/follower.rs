@@ -7,6 +7,7 @@ use super::{Role, Transition};
 use crate::entry::{Entry, Payload};
 use crate::error::{CloseReason, Fault};
 use crate::id::{EntryId, Incarnation, Index, NodeId};
+use crate::mutants::{Mutant, is};
 use crate::raft::common::Common;
 use crate::raft::message::{Append, Directive, Heartbeat, Pledge, VoteRequest};
 
@@ -52,7 +53,7 @@ pub(super) fn hear(
         return Ok(Heard::Nothing);
     }
     if let Directive::Append(append) = directive {
-        if !is_well_formed(append, entries) {
+        if !is_well_formed(append, entries) && !is(Mutant::MalformedAppend) {
             return Err(CloseReason::Malformed);
         }
         check_log_id(common, append)?;
@@ -106,10 +107,14 @@ fn append_entries(common: &mut Common, from: &NodeId, append: &Append, entries: 
         return;
     }
     let mut index = append.prev.index;
+    let longer = common.log.last().index > index && common.commit <= index;
+    if longer && is(Mutant::TruncatesOnOverlap) {
+        common.truncate_behind(index);
+    }
     for entry in entries {
         index = index.next();
         match common.log.term(index) {
-            Some(term) if term == entry.term => continue,
+            Some(term) if term == entry.term || is(Mutant::KeepsWhatConflicts) => continue,
             Some(_) if index <= common.commit => {
                 common.fault.get_or_insert(Fault::CommittedOverwritten { at: index });
                 return;
@@ -121,8 +126,10 @@ fn append_entries(common: &mut Common, from: &NodeId, append: &Append, entries: 
         common.push(entry);
     }
     // Only what this append has shown to be equal: what stands behind may be another leader's.
-    common.acknowledge(index);
-    common.raise_commit(append.commit.min(index));
+    // That matters where the leader's entries did not fit into one batch.
+    let last = common.log.last().index;
+    common.acknowledge(if index < last && is(Mutant::AcksLastEntry) { last } else { index });
+    common.raise_commit(if is(Mutant::CommitWithoutMin) { append.commit } else { append.commit.min(index) });
 }
 
 /// What no honest leader sends is refused before anything is touched.
@@ -168,12 +175,15 @@ pub(super) fn vote(
         return None;
     }
     let leads = matches!(role, Role::Leader(_));
-    let content = !request.handed_over && (leads || common.follows_a_living_leader());
-    let complete = request.last.at_least_as_complete_as(common.log.last());
-    if request.term < common.term || content || (request.pre && !may_pre_vote(common, from, request)) {
+    let content = !request.handed_over
+        && ((leads && !is(Mutant::LeaderIsNotSticky))
+            || (common.follows_a_living_leader() && !is(Mutant::FollowersAreNotSticky)));
+    let complete = request.last.at_least_as_complete_as(common.log.last()) || is(Mutant::VotesForAnyLog);
+    let past = request.term < common.term && !is(Mutant::VotesInPastTerm);
+    if past || content || (request.pre && !may_pre_vote(common, from, request)) {
         return reply(common, from, request, false);
     }
-    if request.pre {
+    if request.pre && !is(Mutant::PreVoteIsVote) {
         // Nothing is promised and nothing changes: it is only said what would be said.
         return reply(common, from, request, complete && common.may_vote_by_name());
     }

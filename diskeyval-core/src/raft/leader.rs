@@ -9,6 +9,7 @@ use crate::entry::{Entry, Genesis, Payload};
 use crate::error::CloseReason;
 use crate::id::{ClusterId, EntryId, Incarnation, Index, NodeId, Term};
 use crate::members::{Configuration, Membership, Seat};
+use crate::mutants::{Mutant, is};
 use crate::raft::agree::Comparison;
 use crate::raft::common::Common;
 use crate::raft::message::{Append, Directive, Heartbeat, Pledge};
@@ -70,7 +71,9 @@ impl Leader {
             let known = common.log.genesis().cloned();
             Payload::Genesis(known.unwrap_or_else(|| found(common)))
         };
-        leader.append(common, opening);
+        if !(common.log.is_founded() && is(Mutant::NoOpeningEntry)) {
+            leader.append(common, opening);
+        }
         let links: Vec<_> = common.links.iter().map(|(id, incarnation)| (id.clone(), *incarnation)).collect();
         for (peer, incarnation) in links {
             leader.link_up(common, &peer, incarnation);
@@ -99,7 +102,8 @@ impl Leader {
             self.followers.remove(peer);
             return;
         }
-        let former = self.followers.remove(peer).filter(|former| former.progress.incarnation == incarnation);
+        let same = |former: &Follower| former.progress.incarnation == incarnation;
+        let former = self.followers.remove(peer).filter(|f| same(f) || is(Mutant::MatchOutlivesLife));
         let matched = former.as_ref().map_or(Index(0), |former| former.progress.matched);
         let mut progress = Progress::new(incarnation, matched, self.first);
         // A new link alone is no sign that it still follows us.
@@ -155,7 +159,8 @@ impl Leader {
         let configuration = common.configuration();
         let heard = self.voters(configuration).filter_map(|(_, progress)| progress.heard);
         // The leader hears itself.
-        reached_by(heard, configuration.quorum() - 1)
+        let heard = reached_by(heard, configuration.quorum() - 1);
+        if is(Mutant::NoCheckQuorum) { Some(common.now) } else { heard }
     }
 
     fn voters<'l>(
@@ -187,7 +192,8 @@ impl Leader {
             }
             let progress = &mut follower.progress;
             progress.asked_round = progress.asked_round.max(round);
-            let commit = common.commit.min(progress.matched);
+            let unclamped = common.commit > progress.matched && is(Mutant::HeartbeatCommitUnclamped);
+            let commit = if unclamped { common.commit } else { common.commit.min(progress.matched) };
             progress.told_commit = progress.told_commit.max(commit);
             common.metrics.append_entries_sent += 1;
             let heartbeat = Heartbeat {
@@ -279,13 +285,16 @@ impl Leader {
             }
             Pledge::Conflict { probed, hint, .. } => {
                 let meeting = common.log.last_not_above(hint).index;
+                if meeting > progress.matched && is(Mutant::NackAdvancesMatch) {
+                    progress.matched = meeting;
+                }
                 if progress.conflicted(probed, meeting) {
                     common.metrics.append_entries_failed += 1;
                     common.metrics.append_entries_retries += 1;
                 }
             }
             Pledge::Confirmed { round, compared, .. } => {
-                if round <= progress.asked_round {
+                if round <= progress.asked_round || is(Mutant::RoundNeverAsked) {
                     progress.confirmed_round = progress.confirmed_round.max(round);
                 }
                 if let Some((at, hash)) = compared {
@@ -336,8 +345,10 @@ impl Leader {
         let configuration = common.configuration();
         let own = configuration.counts(&common.id, common.own).then_some(self.own_matched);
         let matched = self.voters(configuration).map(|(_, progress)| progress.matched).chain(own);
-        let Some(index) = reached_by(matched, configuration.quorum()) else { return };
-        if index > common.commit && common.log.term(index) == Some(common.term) {
+        let missing = usize::from(configuration.len() > 1 && is(Mutant::CommitsWithOneTooFew));
+        let Some(index) = reached_by(matched, configuration.quorum() - missing) else { return };
+        let of_own_term = common.log.term(index) == Some(common.term);
+        if index > common.commit && (of_own_term || is(Mutant::CommitsOlderTerms)) {
             common.raise_commit(index);
         }
     }
@@ -345,7 +356,8 @@ impl Leader {
     /// Once the genesis is committed an ordinary entry follows at once, which founds the cluster for good.
     /// Then empty seats are filled, one at a time, by whoever has caught up.
     fn found_or_fill(&mut self, common: &mut Common) {
-        if !self.is_established(common) {
+        let early = |common: &Common| common.log.is_founded() && is(Mutant::FillsSeatBeforeOwnCommit);
+        if !self.is_established(common) && !early(common) {
             return;
         }
         if !common.log.is_founded() {
@@ -353,7 +365,7 @@ impl Leader {
             return;
         }
         let Configuration::Seats(entry, members) = common.configuration() else { return };
-        if entry.index > common.commit {
+        if entry.index > common.commit && !is(Mutant::FillsSeatOnUncommitted) {
             return;
         }
         let ready = self.followers.iter().find(|(id, follower)| {
@@ -367,7 +379,8 @@ impl Leader {
     }
 
     fn confirm_reads(&mut self, common: &mut Common) {
-        if !self.is_established(common) {
+        let is_early = || self.rounds.is_due() && is(Mutant::ReadBeforeOwnCommit);
+        if !self.is_established(common) && !is_early() {
             return;
         }
         if self.rounds.is_due() {
@@ -379,7 +392,12 @@ impl Leader {
         let configuration = common.configuration();
         let own = core::iter::once(common.last_round);
         let confirmed = self.voters(configuration).map(|(_, progress)| progress.confirmed_round).chain(own);
-        if let Some(round) = reached_by(confirmed, configuration.quorum()) {
+        let missing = usize::from(configuration.len() > 1 && is(Mutant::ReadsWithOneTooFew));
+        let mut reached = reached_by(confirmed, configuration.quorum() - missing);
+        if self.rounds.current().is_some() && is(Mutant::NoReadRound) {
+            reached = self.rounds.current();
+        }
+        if let Some(round) = reached {
             let answers = self.rounds.confirmed(round);
             common.reads.extend(answers);
         }
@@ -395,7 +413,8 @@ impl Leader {
                 common.direct(peer, Directive::Append(append), entries);
             }
             let progress = &mut follower.progress;
-            let commit = common.commit.min(progress.matched);
+            let unclamped = common.commit > progress.matched && is(Mutant::CommitNoticeUnclamped);
+            let commit = if unclamped { common.commit } else { common.commit.min(progress.matched) };
             if commit > progress.told_commit {
                 progress.told_commit = commit;
                 common.direct(peer, Directive::Commit { term: common.term, commit }, Vec::new());
@@ -419,7 +438,8 @@ impl Leader {
             .map(|(id, _)| id.clone());
         let Some(to) = successor else { return false };
         common.metrics.transfers_started += 1;
-        let give_up_at = common.now + common.election_timeout;
+        let patience = if is(Mutant::HandOverForever) { 1 << 20 } else { 1 };
+        let give_up_at = common.now + common.election_timeout * patience;
         self.transfer = Some(Transfer { to, told: false, give_up_at });
         true
     }
@@ -453,10 +473,11 @@ fn next_append(
     words: &Words,
 ) -> Option<(Append, Vec<bytes::Bytes>)> {
     let last = common.log.last().index;
+    let has_room = |bytes| bytes < common.append_window || is(Mutant::AppendWindowIgnored);
     let from = match &progress.replication {
         Replication::Probe { asked: Some(_), .. } => return None,
         Replication::Probe { next, .. } => *next,
-        Replication::Stream { next, bytes, .. } if *next <= last && *bytes < common.append_window => *next,
+        Replication::Stream { next, bytes, .. } if *next <= last && has_room(*bytes) => *next,
         Replication::Stream { .. } => return None,
     };
     let prev = Index(from.0 - 1);

@@ -11,6 +11,7 @@ use bytes::Bytes;
 
 use crate::entry::{Entry, Genesis, OVERHEAD, Payload};
 use crate::id::{EntryId, Index, Term};
+use crate::mutants::{Mutant, is};
 use crate::raft::segments::Segments;
 
 #[derive(Clone, Debug, Default)]
@@ -101,8 +102,13 @@ impl Log {
         if index > up_to {
             return None;
         }
-        let payload = self.fresh.pop_front()?;
-        self.taken_bytes += self.entries.get(self.taken).map_or(0, Stored::size);
+        let mut payload = self.fresh.pop_front()?;
+        if matches!(payload, Payload::Write(_)) && up_to.0 > index.0 + 1 && is(Mutant::ApplySkips) {
+            payload = Payload::Noop;
+        }
+        if index == up_to || !is(Mutant::UncommittedBytesLeak) {
+            self.taken_bytes += self.entries.get(self.taken).map_or(0, Stored::size);
+        }
         self.taken += 1;
         Some((index, payload))
     }

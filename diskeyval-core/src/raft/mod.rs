@@ -27,6 +27,7 @@ use crate::error::{CloseReason, Fault, NotKept};
 use crate::id::{Incarnation, Index, NodeId, Term};
 use crate::kv::Checkpoint;
 use crate::members::{Configuration, StorageKind};
+use crate::mutants::{Mutant, is};
 use crate::prng::Prng;
 use crate::status::{Metrics, RoleName};
 use crate::time::{Deadline, Instant, Timer};
@@ -119,6 +120,7 @@ impl Raft {
                 self.common.election_at = self.common.now + self.common.heartbeat;
                 None
             }
+            Role::Follower | Role::Candidate(_) if is(Mutant::NoPreVote) => Some(Transition::Campaign(false)),
             Role::Follower | Role::Candidate(_) => Some(Transition::PreCampaign),
             Role::Leader(leader) => {
                 leader.tick(&mut self.common);
@@ -191,13 +193,17 @@ impl Raft {
             // Only who counts for us, or is about to, moves our term.
             let configuration = self.common.configuration();
             let named = configuration.counts(from, incarnation) || configuration.has_empty_seat(from);
-            return Ok(named.then_some(Transition::Follow(term, None)));
+            return Ok(
+                (named && !is(Mutant::IgnoresHigherTermInReply)).then_some(Transition::Follow(term, None))
+            );
         }
         match (&mut self.role, pledge) {
             (Role::Candidate(candidate), Pledge::VoteReply { term, pre, granted: true }) => {
                 Ok(candidate.granted(&self.common, from, incarnation, term, pre))
             }
-            (Role::Leader(leader), pledge) if term == self.common.term => {
+            (Role::Leader(leader), pledge)
+                if term == self.common.term || is(Mutant::AckOfOlderTermCounts) =>
+            {
                 leader.hear(&mut self.common, from, incarnation, &pledge)?;
                 Ok(None)
             }
@@ -272,7 +278,9 @@ impl Raft {
                     let (id, own) = (self.common.id.clone(), self.common.own);
                     candidate.granted(&self.common, &id, own, term, candidate.is_pre())
                 }
-                (Claim::OwnEntries(term, last), Role::Leader(leader)) if term == self.common.term => {
+                (Claim::OwnEntries(term, last), Role::Leader(leader))
+                    if term == self.common.term || is(Mutant::OldCompletionCounts) =>
+                {
                     leader.own_entries_are_durable(last);
                     None
                 }
@@ -409,7 +417,9 @@ impl Raft {
 
     /// The next committed entry that was not applied yet.
     pub(crate) fn take_committed(&mut self) -> Option<(Index, Payload)> {
-        self.common.log.take_next(self.common.commit)
+        let last = self.common.log.last().index;
+        let ahead = self.is_leader() && last > self.common.commit && is(Mutant::AppliesBeforeCommit);
+        self.common.log.take_next(if ahead { last } else { self.common.commit })
     }
 
     /// Messages on their way out.

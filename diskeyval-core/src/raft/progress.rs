@@ -3,6 +3,7 @@
 use alloc::collections::VecDeque;
 
 use crate::id::{Incarnation, Index};
+use crate::mutants::{Mutant, is};
 use crate::time::Instant;
 
 /// A follower as the leader sees it.
@@ -77,7 +78,7 @@ impl Progress {
             }
             Replication::Stream { in_flight, bytes, .. } => {
                 while let Some(first) = in_flight.front().filter(|first| first.last <= matched) {
-                    *bytes -= first.bytes;
+                    *bytes -= if is(Mutant::InFlightBytesLeak) { 0 } else { first.bytes };
                     in_flight.pop_front();
                 }
             }
@@ -101,6 +102,7 @@ impl Progress {
             Replication::Probe { next, asked } => asked.is_some() && probed.next() == *next,
             Replication::Stream { .. } => probed > self.matched,
         };
+        let current = current && !is(Mutant::ConflictIsIgnored);
         if current {
             // Never below what is known to match, and always below what was just refused.
             let below = Index(probed.0.saturating_sub(1));

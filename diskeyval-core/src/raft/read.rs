@@ -9,6 +9,7 @@ use alloc::vec::Vec;
 
 use super::NotNow;
 use crate::id::{Index, NodeId};
+use crate::mutants::{Mutant, is};
 
 /// Who waits for a read index.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -40,7 +41,10 @@ impl Rounds {
         if self.waiting.len() >= MAX_ASKERS {
             return Err(NotNow);
         }
-        self.waiting.push(asker);
+        match &mut self.current {
+            Some(round) if is(Mutant::JoinsRoundUnderWay) => round.askers.push(asker),
+            Some(_) | None => self.waiting.push(asker),
+        }
         Ok(())
     }
 
@@ -61,7 +65,8 @@ impl Rounds {
 
     /// A majority has confirmed every round up to this number.
     pub(super) fn confirmed(&mut self, number: u64) -> Vec<(Asker, Option<Index>)> {
-        match self.current.take_if(|round| round.number <= number) {
+        let former = |round: &Round| number > 0 && round.number == number + 1 && is(Mutant::OldRoundConfirms);
+        match self.current.take_if(|round| round.number <= number || former(round)) {
             Some(round) => round.askers.into_iter().map(|asker| (asker, Some(round.index))).collect(),
             None => Vec::new(),
         }
