@@ -8,6 +8,7 @@ pub mod linear;
 pub mod lines;
 pub mod notes;
 pub mod observe;
+pub mod picture;
 pub mod report;
 
 pub use history::History;
