@@ -2,20 +2,23 @@
 
 const FONT = "11px ui-monospace, 'DejaVu Sans Mono', Menlo, Consolas, monospace";
 const BOLD = "bold " + FONT;
-const ROW = 12;
+const ROW = 11; // the height of a text
 
+// The texts that were written, by the strip of this height that their middle is in.
 let taken = new Map();
 function isFree(x, y, width) {
-  for (const row of [Math.floor((y - 5) / ROW), Math.floor((y + 5) / ROW)]) {
-    for (const [from, to] of taken.get(row) || []) if (x < to && x + width > from) return false;
+  const strip = Math.floor(y / ROW);
+  for (const near of [strip - 1, strip, strip + 1]) {
+    for (const text of taken.get(near) || []) {
+      if (Math.abs(text.y - y) < ROW && x < text.to && x + width > text.from) return false;
+    }
   }
   return true;
 }
 function take(x, y, width) {
-  for (const row of new Set([Math.floor((y - 5) / ROW), Math.floor((y + 5) / ROW)])) {
-    if (!taken.has(row)) taken.set(row, []);
-    taken.get(row).push([x, x + width]);
-  }
+  const strip = Math.floor(y / ROW);
+  if (!taken.has(strip)) taken.set(strip, []);
+  taken.get(strip).push({ from: x, to: x + width, y });
 }
 
 function shorten(text, room) {
@@ -52,7 +55,6 @@ function write(text, x, y, colour, { left = false, bold = false, must = false, r
 const LOUD = new Set(["role", "start", "crash", "halt", "freeze", "thaw", "disturb", "cut", "block", "unblock", "phase"]);
 
 function paintLabels(from, to) {
-  taken = new Map();
   if (to - from > 12000) return;
   const order = [[], [], []];
   let before = null;
@@ -74,10 +76,20 @@ function label(at) {
   switch (note.is) {
     case "send": {
       const message = partOf[at], colour = colours[message.group.colour];
-      const lost = message.fate === "lost" ? " LOST" : message.fate === "flying" ? " (on its way)" : "";
-      // Above the beginning of its arrow, towards where it goes.
-      if (message.to > node) write(lost + text, right, y - 3, colour);
-      else write(text + lost, leftOf(node) - 4, y - 3, colour, { left: true });
+      const fate = message.fate === "lost" ? "LOST " : message.fate === "flying" ? "on its way: " : waits(message) ? "waits: " : "";
+      // On the beginning of its arrow, towards where it goes.
+      if (message.to > node) write(fate + text, right, y - 6, colour);
+      else write(fate + text, leftOf(node) - 4, y - 6, colour, { left: true });
+      break;
+    }
+    case "arrive": case "lose": {
+      // Where the arrow cannot be followed, its end says where it came from.
+      const message = partOf[at];
+      if (!message || !waits(message)) break;
+      const sent = nameOf(message.node) + ": " + said(notes[message.from]) + " after " + span(note.at - notes[message.from].at);
+      const colour = colours[message.group.colour];
+      if (message.to > message.node) write(sent, leftOf(message.to) - 4, y - 6, colour, { left: true });
+      else write(sent, rightOf(message.to) + 4, y - 6, colour);
       break;
     }
     case "role": write(text.replace(/^is /, ""), right, y, colours.ink, { bold: true }); break;
@@ -92,11 +104,13 @@ function label(at) {
     case "event": write("◆ " + text, right, y, colours.mark); break;
     case "disturb": write("◆ " + text, note.nodes.length ? rightOf(Math.min(...note.nodes)) + 4 : RULER + 4, y, colours.wall, { bold: true }); break;
     case "block": case "unblock": {
-      const pairs = [];
+      const pairs = new Map();
       for (let other = at; other < notes.length && notes[other].is === note.is && notes[other].at === note.at; other++) {
-        pairs.push(nameOf(notes[other].node) + "→" + nameOf(notes[other].to));
+        const from = nameOf(notes[other].node), to = nameOf(notes[other].to);
+        if (pairs.has(to + from)) pairs.set(to + from, to + "↔" + from); else pairs.set(from + to, from + "→" + to);
       }
-      write((note.is === "block" ? "blocked: " : "passes again: ") + pairs.join(" "), RULER + 4, y, colours.wall, { bold: true });
+      const text = (note.is === "block" ? "blocked: " : "passes again: ") + [...pairs.values()].join(" ");
+      write(text, RULER + 4, y - 8, colours.wall, { bold: true });
       break;
     }
     case "cut": write(body(note), Math.min(laneX(node), laneX(note.to)) + HALF + 6, y - 7, colours.wall, { bold: true }); break;
@@ -129,6 +143,7 @@ function paintViolations(from, to) {
     pen.textAlign = "left";
     pen.textBaseline = "middle";
     lines.forEach((text, i) => pen.fillText(text, RULER + 18, top + 13 + i * 17));
+    for (let y = top; y <= top + height; y += ROW) take(RULER, y, view.width);
     drawn.hits.push({ x1: RULER, y1: y, x2: view.width, y2: y, at });
   }
 }

@@ -53,6 +53,7 @@ list.addEventListener("scroll", paintList);
 // The trace goes along with the picture.
 function followInList(at) {
   const row = Math.max(0, lastBefore(rows, at));
+  linesBox.style.height = rows.length * LINE + "px";
   list.scrollTop = row * LINE - list.clientHeight / 2;
 }
 

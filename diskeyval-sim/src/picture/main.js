@@ -138,8 +138,9 @@ function whole() {
 }
 function toViolation() {
   if (view.axis === "even") view.scale = Math.max(view.scale, 15);
-  show(violations[0], 0.7);
+  show(violations[0], 0.8);
   choose(violations[0], "list");
+  followInList(violations[0]);
 }
 document.getElementById("closer").onclick = () => { zoom(1.5); refresh(); };
 document.getElementById("further").onclick = () => { zoom(1 / 1.5); refresh(); };
@@ -188,9 +189,6 @@ function buildLegend() {
 
 // A place can be given in the address, to be shown to others: #note=120, #search=w17, #axis=true, #whole, #routine.
 function fromAddress() {
-  const wanted = new URLSearchParams(location.hash.slice(1));
-  if (wanted.has("routine")) ROUTINE.shown = true;
-  if (wanted.has("routine")) arrange();
   if (wanted.get("axis") === "true") setAxis("true");
   if (wanted.has("scale")) zoom(Number(wanted.get("scale")) / view.scale);
   if (wanted.has("search")) { search.value = wanted.get("search"); lookFor(); nextHit(1); }
@@ -208,16 +206,31 @@ matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => {
   strip = null;
   refresh();
 });
-new ResizeObserver(() => { strip = null; refresh(); }).observe(canvas);
+// As long as nobody has moved it, the page opens anew when its size changes. It is painted at once: the next frame
+// would be too late, and show the old picture stretched.
+let touched = false;
+for (const kind of ["pointerdown", "keydown", "wheel", "input"]) addEventListener(kind, () => { touched = true; }, { capture: true, passive: true });
+new ResizeObserver(() => {
+  Object.assign(view, resize(canvas, pen));
+  strip = null;
+  if (touched) keepInside(); else open();
+  paintAll();
+}).observe(canvas);
 
+function open() {
+  if (violations.length) toViolation();
+  else if (data.failed && notes.length) show(end, 1);
+  else view.top = first();
+  followInList(violations[0] ?? Math.max(0, noteAt(HEAD)));
+  fromAddress();
+}
+
+const wanted = new URLSearchParams(location.hash.slice(1));
+if (wanted.has("routine")) ROUTINE.shown = true;
 readColours();
 buildFilters();
 buildLegend();
 Object.assign(view, resize(canvas, pen));
 arrange();
-if (violations.length) toViolation();
-else if (data.failed && notes.length) show(end, 1);
-else view.top = first();
-followInList(violations[0] ?? Math.max(0, noteAt(HEAD)));
-fromAddress();
+open();
 paintAll();

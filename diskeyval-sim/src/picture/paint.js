@@ -185,6 +185,21 @@ function arrow(message) {
   return { x1, y1, x2, y2, right };
 }
 
+// A message that was held up for longer than the picture is high cannot be followed with the eye, and many of them
+// would cover everything else: only its ends are drawn.
+const waits = message => message.fate !== "flying" && yOf(message.end) - yOf(message.from) > (view.height - HEAD) * 0.8;
+
+function paintEnds(message, { x1, y1, x2, y2 }) {
+  const part = 0.22 * (x2 - x1), down = 26;
+  pen.setLineDash([2, 3]);
+  line(x1, y1, x1 + part, y1 + down);
+  line(x2 - part, y2 - down, x2, y2);
+  pen.setLineDash([]);
+  if (message.fate === "arrived") head(x2 - part, y2 - down, x2, y2);
+  drawn.hits.push({ x1, y1, x2: x1 + part, y2: y1 + down, at: message.from });
+  drawn.hits.push({ x1: x2 - part, y1: y2 - down, x2, y2, at: message.end });
+}
+
 const MANY = 6000;
 function paintArrows(from, to) {
   const visible = [];
@@ -201,6 +216,12 @@ function paintArrows(from, to) {
     pen.strokeStyle = pen.fillStyle = colour;
     pen.lineWidth = message === chosen ? 3 : fine ? 1.4 : 0.8;
     pen.globalAlpha = fine || message === chosen ? 1 : 0.5;
+    if (waits(message) && message !== chosen) {
+      paintEnds(message, { x1, y1, x2, y2 });
+      if (message.fate === "lost") cross(x2, y2, 4, colour);
+      drawn.arrows++;
+      return;
+    }
     pen.setLineDash(message.fate === "flying" ? [2, 3] : message.fate === "lost" ? [6, 3] : []);
     line(x1, y1, x2, y2);
     pen.setLineDash([]);
@@ -301,11 +322,15 @@ function paint() {
   pen.fillRect(0, 0, view.width, view.height);
   const from = Math.max(0, noteAt(HEAD - 40)), to = Math.min(end, Math.max(0, noteAt(view.height + 40)) + 1);
   if (notes.length) {
+    // From afar, messages are the ground on which the lanes stand.
+    const afar = view.scale * (view.axis === "even" ? 1 : (end + 1) / Math.max(1, place[end] - place[0])) < 3;
+    if (afar) paintArrows(from, to);
     paintLanes(from, to);
     paintMarks(from, to);
-    paintArrows(from, to);
-    paintLabels(from, to);
+    if (!afar) paintArrows(from, to);
+    taken = new Map();
     paintViolations(from, to);
+    paintLabels(from, to);
   }
   paintHead();
 }

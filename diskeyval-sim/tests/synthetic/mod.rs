@@ -232,7 +232,8 @@ impl Run {
                     for other in self.others(to) {
                         self.send(to, other, "commit", index);
                     }
-                    if let Some((ticket, node)) = self.asked.remove(&index) {
+                    if let Some((ticket, node)) = self.asked.remove(&index).filter(|(_, node)| self.up[*node])
+                    {
                         self.note(What::Answer { ticket, node, text: format!("ok {index}") });
                     }
                 }
