@@ -61,6 +61,23 @@ fn a_search_jumps_to_what_it_finds() {
     look("seven-whole", "#whole=1", 7, &notes);
 }
 
+/// Keys, mouse and buttons, as a person would use them.
+const USE: &str = concat!("<script>", include_str!("synthetic/use.js"), "</script>");
+
+#[test]
+fn keys_mouse_and_buttons_do_what_they_say() {
+    let notes = run(Plan { nodes: 3, millis: 1000, pace: 15000, seed: 2, violation: true });
+    let Some(drawn) = look_after("used", "", 3, &notes, USE) else { return };
+    assert_eq!(drawn["axis"], "true");
+    // Every box was turned over: routine is shown now, and little else.
+    let beats = |note: &&Note| matches!(note.what, What::Send { kind: "heartbeat", .. });
+    assert_eq!(number(&drawn, "found"), notes.iter().filter(beats).count());
+    let chosen = &notes[number(&drawn, "chosen")];
+    assert!(beats(&chosen), "{chosen}");
+    let shown = notes.iter().filter(|note| matches!(note.what, What::Commit { .. })).count();
+    assert!(number(&drawn, "rows") <= notes.len() - shown, "commits are hidden");
+}
+
 #[test]
 fn a_very_long_run_is_drawn_in_time() {
     let notes = run(Plan { nodes: 5, millis: 9000, pace: 3000, seed: 11, violation: false });
@@ -121,6 +138,17 @@ fn number(drawn: &BTreeMap<String, String>, what: &str) -> usize {
 
 /// Opens the picture of a run, and returns what its script says that it has drawn; `None` where there is no browser.
 fn look(name: &str, hash: &str, nodes: usize, notes: &[Note]) -> Option<BTreeMap<String, String>> {
+    look_after(name, hash, nodes, notes, "")
+}
+
+/// The same, with a script at the end of the page.
+fn look_after(
+    name: &str,
+    hash: &str,
+    nodes: usize,
+    notes: &[Note],
+    script: &str,
+) -> Option<BTreeMap<String, String>> {
     let Some(browser) = browser() else {
         // Not by `eprintln!`, which is shown for failed tests only.
         let _ =
@@ -142,7 +170,8 @@ fn look(name: &str, hash: &str, nodes: usize, notes: &[Note]) -> Option<BTreeMap
         kept.clone().unwrap_or_else(|| env::temp_dir().join(format!("diskeyval-{}", std::process::id())));
     fs::create_dir_all(&folder).expect("a folder");
     let page = folder.join(format!("{name}.html"));
-    fs::write(&page, draw(&title, nodes, notes)).expect("written");
+    fs::write(&page, draw(&title, nodes, notes).replace("</body>", &format!("{script}</body>")))
+        .expect("written");
     let profile = folder.join(format!("{name}.profile"));
     let url = format!("file://{}{hash}", page.canonicalize().expect("there").display());
     let chromium = |arguments: &[&str]| {
@@ -181,6 +210,7 @@ fn look(name: &str, hash: &str, nodes: usize, notes: &[Note]) -> Option<BTreeMap
         .and_then(|(_, rest)| rest.split_once('>'))
         .map(|(tag, _)| tag)
         .unwrap_or_default();
+    assert!(script.is_empty() || body.contains("data-used"), "the test's script failed: <body{body}>");
     assert!(!body.contains("data-evil"), "a text was run as a script: {body}");
     let (_, drawn) =
         body.split_once("data-drawn=\"").unwrap_or_else(|| panic!("the script failed: <body{body}>"));

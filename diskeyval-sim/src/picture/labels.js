@@ -54,8 +54,8 @@ function write(text, x, y, colour, { left = false, bold = false, must = false, r
 
 const LOUD = new Set(["role", "start", "crash", "halt", "freeze", "thaw", "disturb", "cut", "block", "unblock", "phase"]);
 
-function paintLabels(from, to) {
-  if (to - from > 12000) return;
+// `few`: only what stands out, for a picture from afar.
+function paintLabels(from, to, few) {
   const order = [[], [], []];
   let before = null;
   for (let at = Math.max(0, from); at <= to && at < notes.length; at++) {
@@ -66,7 +66,7 @@ function paintLabels(from, to) {
     before = note;
     if (!alike) order[LOUD.has(note.is) ? 0 : note.is === "ask" || note.is === "answer" ? 1 : 2].push(at);
   }
-  for (const some of order) for (const at of some) label(at);
+  for (const some of few ? order.slice(0, 1) : order) for (const at of some) label(at);
 }
 
 function label(at) {
@@ -93,7 +93,7 @@ function label(at) {
       break;
     }
     case "role": write(text.replace(/^is /, ""), right, y, colours.ink, { bold: true }); break;
-    case "crash": case "halt": write(text, right, y, note.is === "halt" ? colours.halted : colours.ink, { bold: true }); break;
+    case "crash": case "halt": write(text, right, y - 8, note.is === "halt" ? colours.halted : colours.ink, { bold: true }); break;
     case "start": case "freeze": case "thaw": write(text, right, y, colours.ink, { bold: true }); break;
     case "commit": write("✓ " + text, right, y, colours.commit); break;
     case "ask": case "answer": {

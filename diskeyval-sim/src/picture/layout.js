@@ -63,7 +63,11 @@ function arrange() {
 }
 
 const first = () => (view.axis === "even" || !notes.length ? 0 : place[0] - 20 / view.scale);
-const total = () => (notes.length ? place[end] : 0) + (view.axis === "even" ? 3 : 60 / view.scale);
+// Below the last note there is room for the text of a violation.
+const tail = () => (violations.length ? 140 : 40);
+const total = () => (notes.length ? place[end] : 0) + tail() / view.scale;
+// The scale at which the whole run can be seen.
+const wholeScale = () => Math.max(50, view.height - HEAD - tail() - 20) / Math.max(notes.length ? place[end] - (view.axis === "even" ? 0 : place[0]) : 1, 1e-6);
 const yOf = at => HEAD + (place[at] - view.top) * view.scale;
 const placeAt = y => view.top + (y - HEAD) / view.scale;
 const fits = () => (view.height - HEAD) / view.scale;
@@ -94,8 +98,7 @@ function keepInside() {
 
 function zoom(factor, y = HEAD + (view.height - HEAD) / 2) {
   const fixed = placeAt(y);
-  const least = (view.height - HEAD) / Math.max(total() - first(), 1e-6);
-  view.scale = Math.min(Math.max(view.scale * factor, Math.min(least, 15)), view.axis === "even" ? 40 : 20000);
+  view.scale = Math.min(Math.max(view.scale * factor, Math.min(wholeScale(), 15)), view.axis === "even" ? 40 : 20000);
   view.top = fixed - (y - HEAD) / view.scale;
   keepInside();
 }

@@ -131,7 +131,7 @@ function step(by) {
   if (rows.length) choose(rows[next], "both");
 }
 function whole() {
-  view.scale = (view.height - HEAD) / Math.max(total() - first(), 1e-6);
+  view.scale = view.axis === "even" ? Math.min(wholeScale(), 40) : wholeScale();
   view.top = first();
   keepInside();
   refresh();

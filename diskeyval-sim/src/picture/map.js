@@ -7,7 +7,7 @@ let strip = null;
 
 function drawStrip() {
   const { width, height } = resize(map, mapPen);
-  const low = first(), scale = height / Math.max(total() - low, 1e-6);
+  const low = notes.length ? place[0] : 0, scale = (height - 6) / Math.max((notes.length ? place[end] : 0) - low, 1e-6);
   const y = at => (place[at] - low) * scale;
   const column = (width - 10) / Math.max(1, lanes.length);
   mapPen.fillStyle = colours.panel;

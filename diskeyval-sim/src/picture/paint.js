@@ -330,7 +330,7 @@ function paint() {
     if (!afar) paintArrows(from, to);
     taken = new Map();
     paintViolations(from, to);
-    paintLabels(from, to);
+    paintLabels(from, to, afar);
   }
   paintHead();
 }
