@@ -56,7 +56,7 @@ const LOUD = new Set(["role", "start", "crash", "halt", "freeze", "thaw", "distu
 
 // `few`: only what stands out, for a picture from afar.
 function paintLabels(from, to, few) {
-  const order = [[], [], []];
+  const order = [[], [], [], []];
   let before = null;
   for (let at = Math.max(0, from); at <= to && at < notes.length; at++) {
     if (!shown[at]) continue;
@@ -64,9 +64,10 @@ function paintLabels(from, to, few) {
     // Of blocked directions of one moment, the first speaks for all.
     const alike = before && (note.is === "block" || note.is === "unblock") && before.is === note.is && before.at === note.at;
     before = note;
-    if (!alike) order[LOUD.has(note.is) ? 0 : note.is === "ask" || note.is === "answer" ? 1 : 2].push(at);
+    const rank = note.is === "role" ? (note.kind === "leader" ? 0 : 1) : LOUD.has(note.is) ? 0 : note.is === "ask" || note.is === "answer" ? 2 : 3;
+    if (!alike) order[rank].push(at);
   }
-  for (const some of few ? order.slice(0, 1) : order) for (const at of some) label(at);
+  for (const some of few ? order.slice(0, 2) : order) for (const at of some) label(at);
 }
 
 function label(at) {

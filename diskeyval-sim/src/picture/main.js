@@ -55,7 +55,7 @@ function setAxis(to) {
 }
 axis.onchange = () => setAxis(axis.value);
 
-const pan = pixels => { view.top += pixels / view.scale; keepInside(); followInList(Math.max(0, noteAt(HEAD + (view.height - HEAD) / 2))); refresh(); };
+const pan = pixels => { tip.hidden = true; view.top += pixels / view.scale; keepInside(); followInList(Math.max(0, noteAt(HEAD + (view.height - HEAD) / 2))); refresh(); };
 canvas.addEventListener("wheel", event => {
   event.preventDefault();
   const pixels = event.deltaY * (event.deltaMode === 1 ? 16 : 1);
@@ -161,6 +161,7 @@ document.addEventListener("keydown", event => {
   const act = KEYS[event.key];
   if (!act) return;
   event.preventDefault();
+  tip.hidden = true;
   act();
 });
 

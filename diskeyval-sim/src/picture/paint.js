@@ -250,18 +250,18 @@ function head(x1, y1, x2, y2) {
 }
 
 // What happens on a lane, or between two, in one moment.
-function paintMarks(from, to) {
-  const few = to - from < 6000;
+// `few`: only what stands out, for a picture from afar.
+function paintMarks(from, to, few) {
   for (let at = Math.max(0, from); at <= to && at < notes.length; at++) {
     const note = notes[at];
     if (!shown[at] || partOf[at]) continue;
     const y = yOf(at), x = note.node === undefined ? 0 : laneX(note.node);
     switch (note.is) {
       case "commit":
-        if (few) { pen.fillStyle = colours.commit; pen.fillRect(x - HALF, y - 1, HALF * 2, 2); }
+        if (!few) { pen.fillStyle = colours.commit; pen.fillRect(x - HALF, y - 1, HALF * 2, 2); }
         break;
       case "event":
-        if (few) diamond(x, y, colours.mark);
+        if (!few) diamond(x, y, colours.mark);
         break;
       case "disturb":
         for (const node of note.nodes) diamond(laneX(node), y, colours.wall);
@@ -326,7 +326,7 @@ function paint() {
     const afar = view.scale * (view.axis === "even" ? 1 : (end + 1) / Math.max(1, place[end] - place[0])) < 3;
     if (afar) paintArrows(from, to);
     paintLanes(from, to);
-    paintMarks(from, to);
+    paintMarks(from, to, afar);
     if (!afar) paintArrows(from, to);
     taken = new Map();
     paintViolations(from, to);
