@@ -16,6 +16,7 @@ pub mod notes;
 pub mod observe;
 pub mod plan;
 pub mod program;
+pub mod picture;
 pub mod report;
 pub mod run;
 mod world;
