@@ -13,9 +13,9 @@ fn main() {
     let mut bad = 0;
     for seed in from..to {
         let plan = draw(&mut Choices::from_seed(seed), &Wishes::default());
-        let mut tell = |note: diskeyval_sim::notes::Note| println!("{note}");
-        let wanted = Wanted { notes: trace.then_some(&mut tell as _), history: true };
-        let ran = run(&plan, vec![], wanted);
+        let tell = |note: diskeyval_sim::notes::Note| println!("{note}");
+        let wanted = Wanted { notes: trace.then(|| Box::new(tell) as _), history: true };
+        let ran = run(&plan, wanted);
         simulated += ran.simulated.as_secs_f64();
         if let Some(v) = &ran.violation {
             bad += 1;

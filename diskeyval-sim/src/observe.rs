@@ -108,7 +108,7 @@ pub trait Checker {
         Ok(())
     }
 
-    /// The run is over, after everybody has converged. `alive` are the nodes that are up.
+    /// The run is over. `alive` are the nodes that were left alone in the end, and so have everything.
     fn finished(&mut self, at: Time, alive: &[(usize, &Engine)]) -> Result<(), Violation> {
         let _ = (at, alive);
         Ok(())

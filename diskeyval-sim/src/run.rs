@@ -5,17 +5,18 @@ mod caught;
 use core::fmt;
 use core::time::Duration;
 
-use diskeyval_core::{Answer, Command, Engine, Outcome, Read, Request};
+use diskeyval_core::{Answer, Command, Engine, NodeId, Outcome, Read, Request};
 
 use crate::choice::Choices;
 use crate::clients::Clients;
 use crate::coverage::Coverage;
 use crate::history::History;
+use crate::invariants::Invariants;
 use crate::notes::{Note, What, name};
 use crate::observe::{Checker, Time, Violation};
 use crate::plan::{Plan, Setting};
 use crate::program::Program;
-use crate::world::{Watchers, World};
+use crate::world::{Watchers, World, limits};
 
 /// How a run went.
 #[derive(Debug)]
@@ -38,11 +39,14 @@ pub struct Ran {
     pub history: Option<History>,
 }
 
+/// Is told everything that happens.
+pub type Tell<'w> = Box<dyn FnMut(Note) + 'w>;
+
 /// What is wanted of a run beside its verdict.
 #[derive(Default)]
 pub struct Wanted<'w> {
     /// Tell everything that happens.
-    pub notes: Option<&'w mut dyn FnMut(Note)>,
+    pub notes: Option<Tell<'w>>,
     /// Record the history, and judge it by itself.
     pub history: bool,
 }
@@ -60,8 +64,27 @@ const FOUNDING: Duration = Duration::from_secs(11);
 /// The longest time that a client gives a request.
 const LONGEST_BUDGET: Duration = Duration::from_secs(6);
 
+/// Carries out a plan with the standard clients, and looks away from no invariant.
+pub fn run(plan: &Plan, wanted: Wanted<'_>) -> Ran {
+    run_without(plan, wanted, &[])
+}
+
+/// Carries out a plan with the standard clients, and looks away where these rules are broken.
+pub fn run_without(plan: &Plan, wanted: Wanted<'_>, off: &[&str]) -> Ran {
+    let mut invariants = invariants(plan.setting.nodes).without(off);
+    let mut ran = run_watched(plan, vec![&mut invariants], wanted);
+    ran.violation = ran.violation.filter(|violation| !off.contains(&violation.rule));
+    ran
+}
+
+/// The checkers of a cluster of so many simulated nodes.
+pub(crate) fn invariants(nodes: usize) -> Invariants {
+    let names: Vec<NodeId> = (0..nodes).map(|node| NodeId::new(&name(node)).expect("a good name")).collect();
+    Invariants::new(&names, limits())
+}
+
 /// Carries out a plan with the standard clients, watched by `checkers`.
-pub fn run<'w>(plan: &Plan, checkers: Vec<&'w mut dyn Checker>, wanted: Wanted<'w>) -> Ran {
+pub fn run_watched<'w>(plan: &Plan, checkers: Vec<&'w mut dyn Checker>, wanted: Wanted<'w>) -> Ran {
     let mut clients = Clients::default();
     clients.history = wanted.history.then(Vec::new);
     let noise = Choices::from_seed(plan.setting.noise);
@@ -100,7 +123,7 @@ pub(crate) fn run_program(
     };
     let caught = caught::catch(|| {
         let mut world = World::new(plan.setting.clone(), plan.deeds.clone(), noise, program, &mut watchers);
-        let result = go(&mut world).and_then(|()| world.finish());
+        let result = go(&mut world);
         if let Err(violation) = &result {
             let (rule, text) = (violation.rule.to_owned(), violation.what.clone());
             world.note(What::Violation { node: None, rule, text });
@@ -140,7 +163,10 @@ fn go(world: &mut World<'_, '_, '_>) -> Result<(), Violation> {
         return Err(Violation { rule: "V5", what });
     }
     no_leader_alone(world, &core)?;
-    if world.setting.steady { stay_steady(world, &core, &bounds) } else { Ok(()) }
+    if world.setting.steady {
+        stay_steady(world, &core, &bounds)?;
+    }
+    world.finish(&core)
 }
 
 /// Terms that the core may use up until it has settled.

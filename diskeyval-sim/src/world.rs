@@ -36,7 +36,7 @@ use net::{Conn, Routes, node_id};
 pub(crate) struct Watchers<'w> {
     pub(crate) checkers: Vec<&'w mut dyn Checker>,
     /// Where to tell what happens, if anybody reads it.
-    pub(crate) notes: Option<&'w mut dyn FnMut(Note)>,
+    pub(crate) notes: Option<crate::run::Tell<'w>>,
 }
 
 /// A cluster and everything around it.
@@ -509,17 +509,13 @@ impl<'w, 'k, 'c> World<'w, 'k, 'c> {
         }
     }
 
-    /// The run is over.
+    /// The run is over, and these nodes were left alone.
     ///
     /// # Errors
     /// What must hold in the end and does not.
-    pub(crate) fn finish(&mut self) -> Result<(), Violation> {
-        let alive: Vec<(usize, &Engine)> = self
-            .nodes
-            .iter()
-            .enumerate()
-            .filter_map(|(node, this)| Some((node, this.engine.as_ref()?)))
-            .collect();
+    pub(crate) fn finish(&mut self, core: &[usize]) -> Result<(), Violation> {
+        let alive: Vec<(usize, &Engine)> =
+            core.iter().filter_map(|node| Some((*node, self.nodes[*node].engine.as_ref()?))).collect();
         for checker in &mut self.watchers.checkers {
             checker.finished(self.now, &alive)?;
         }
