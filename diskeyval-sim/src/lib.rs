@@ -9,6 +9,7 @@ pub mod coverage;
 pub mod draw;
 pub mod faults;
 pub mod history;
+pub mod hunt;
 pub mod invariants;
 pub mod linear;
 pub mod lines;
@@ -19,6 +20,7 @@ pub mod plan;
 pub mod program;
 pub mod report;
 pub mod run;
+pub mod shrink;
 mod world;
 
 pub use history::History;
