@@ -56,6 +56,7 @@ pub const RULES: &[(&str, &str)] = &[
     ("E5", "a write that was refused, or found a mismatch, has no effect, neither before nor later"),
     ("E6", "a node reports every committed change, in order and once"),
     ("E7", "a node answers from its own state, which never goes back"),
+    ("E8", "a linearizable read reflects, and a write follows, all that was committed when it was asked for"),
     ("V2", "every question gets one answer"),
     ("V7", "a node holds no more than its limits allow"),
 ];

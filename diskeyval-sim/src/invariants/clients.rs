@@ -34,8 +34,16 @@ pub(crate) struct Clients {
 struct Pending {
     node: usize,
     asked: Asked,
-    /// What had been seen when it was asked.
+    then: Then,
+}
+
+/// How far the log was when something was asked.
+#[derive(Clone, Copy, Debug)]
+struct Then {
+    /// The highest index that any answer had shown.
     seen: u64,
+    /// What was committed, whether anybody knew or not.
+    committed: u64,
 }
 
 #[derive(Clone, Debug)]
@@ -97,7 +105,8 @@ impl Clients {
             _ => Asked::Other,
         };
         if self.lives[node].up {
-            self.pending.insert(ticket, Pending { node, asked, seen: self.seen });
+            let then = Then { seen: self.seen, committed: self.store.applied() };
+            self.pending.insert(ticket, Pending { node, asked, then });
         }
     }
 
@@ -155,11 +164,11 @@ impl Clients {
         match (&pending.asked, answer) {
             (Asked::Write(command), Answer::Written(result)) => {
                 comparisons.writes += 1;
-                self.written(node, pending.seen, command, result, findings);
+                self.written(node, pending.then, command, result, findings);
             }
             (Asked::Get(key, read), Answer::Read(Ok(found))) => {
                 comparisons.reads += 1;
-                self.read(node, pending.seen, key, *read, found.as_ref(), findings);
+                self.read(node, pending.then, key, *read, found.as_ref(), findings);
             }
             (Asked::Get(..), Answer::Read(Err(error))) => {
                 if matches!(error, Error::Unknown(_)) {
@@ -185,14 +194,14 @@ impl Clients {
     fn written(
         &mut self,
         node: usize,
-        seen: u64,
+        then: Then,
         command: &Command,
         result: &Result<Outcome, Error>,
         findings: &mut Findings,
     ) {
         let is_without_effect = match result {
             Ok(outcome) => {
-                self.check_outcome(node, seen, command, outcome, findings);
+                self.check_outcome(node, then, command, outcome, findings);
                 self.seen = self.seen.max(outcome.revision());
                 matches!(outcome, Outcome::Mismatch { .. })
             }
@@ -211,7 +220,7 @@ impl Clients {
     fn check_outcome(
         &mut self,
         node: usize,
-        seen: u64,
+        then: Then,
         command: &Command,
         outcome: &Outcome,
         findings: &mut Findings,
@@ -226,6 +235,7 @@ impl Clients {
                 )
             });
         }
+        let Then { seen, committed: before } = then;
         if revision <= seen {
             findings.broken("E1", || {
                 format!(
@@ -251,12 +261,18 @@ impl Clients {
         if core::mem::replace(&mut decision.told, true) {
             findings.broken("E3", || format!("{} answers two writes with entry {revision}", name(node)));
         }
+        if revision <= before {
+            findings.broken("E8", || {
+                let node = name(node);
+                format!("{node} wrote at {revision}, and {before} was committed before it was asked to")
+            });
+        }
     }
 
     fn read(
         &mut self,
         node: usize,
-        seen: u64,
+        then: Then,
         key: &Bytes,
         read: Read,
         found: Option<&Versioned>,
@@ -271,7 +287,7 @@ impl Clients {
             });
         }
         if read == Read::Linearizable {
-            let committed = self.store.applied();
+            let (Then { seen, committed: before }, committed) = (then, self.store.applied());
             match self.store.found_at(key, found, seen, committed) {
                 Some(at) => self.seen = self.seen.max(at),
                 None => findings.broken("E1", || {
@@ -281,6 +297,16 @@ impl Clients {
                         Found(found)
                     )
                 }),
+            }
+            if self.store.found_at(key, found, before, committed).is_none() {
+                // Nothing committed is hidden from a leader whom a majority confirms, seen or not.
+                findings.broken("E8", || {
+                    let node = name(node);
+                    format!(
+                        "{node} reads {}, and {before} was committed before it was asked to",
+                        Found(found)
+                    )
+                });
             }
         }
     }

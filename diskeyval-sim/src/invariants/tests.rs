@@ -32,6 +32,8 @@ struct World {
     starts: u64,
     /// Disks complete nothing while they are slow.
     slow: Vec<usize>,
+    /// Nothing that a node says, or is told, arrives for now.
+    held: Option<usize>,
     found: Option<Violation>,
     answers: BTreeMap<Ticket, Answer>,
 }
@@ -69,6 +71,7 @@ impl World {
             tickets: 0,
             starts: seed * 1_000,
             slow: Vec::new(),
+            held: None,
             found: None,
             answers: BTreeMap::new(),
         }
@@ -252,6 +255,9 @@ impl World {
         for conn in conns {
             while let Some(pipe) = self.nodes[at].pipes.get_mut(&conn) {
                 let (to, remote) = (pipe.to, pipe.remote);
+                if [Some(at), Some(to)].contains(&self.held) {
+                    break;
+                }
                 let Some(bytes) = pipe.sent.pop_front() else { break };
                 self.nodes[at].inbox.push_back(Input::Drained { conn, bytes: bytes.len() });
                 self.nodes[to].inbox.push_back(Input::Received { conn: remote, bytes });
@@ -347,7 +353,7 @@ fn disturbed(nodes: usize, seed: u64, rounds: u64) -> World {
             world.get(at, &format!("k{}", round % 4), Read::Linearizable);
         }
         let leads = |node: &Node| node.engine.as_ref().is_some_and(Engine::is_leader);
-        match draw(30, 8) {
+        match draw(30, 10) {
             0 | 1 => {
                 let at = world.nodes.iter().position(leads).unwrap_or(node);
                 world.turn(at);
@@ -363,7 +369,10 @@ fn disturbed(nodes: usize, seed: u64, rounds: u64) -> World {
                 world.advance(30);
                 world.start(node);
             }
+            6 => world.held = Some(node),
+            7 => world.held = world.nodes.iter().position(leads),
             _ => {
+                world.held = None;
                 for at in core::mem::take(&mut world.slow) {
                     world.store(at);
                 }
@@ -372,6 +381,7 @@ fn disturbed(nodes: usize, seed: u64, rounds: u64) -> World {
         world.advance(draw(50, 700));
         assert_eq!(world.found, None, "seed {seed}, round {round}");
     }
+    world.held = None;
     for at in core::mem::take(&mut world.slow) {
         world.store(at);
     }

@@ -127,6 +127,7 @@ fn e1_a_read_may_find_what_was_there_when_it_was_asked() {
     script.answer(0, write, &written(4));
     script.apply(1, 3);
     script.answer(1, early, &Answer::Read(Ok(None)));
+    script.legal();
     script.apply(1, 4);
     script.answer(1, other, &found("a", 4));
     script.legal();
@@ -314,4 +315,19 @@ fn v2_every_question_gets_one_answer() {
     script.legal();
     script.answer(1, never, &Answer::Read(Ok(None)));
     script.breaks("V2");
+}
+
+/// A leader that was confirmed knows of everything, and so does its reader, even if nobody else has seen it.
+#[test]
+fn e8_nothing_that_is_committed_is_hidden() {
+    let mut script = Script::new();
+    script.write(0, set("a"));
+    script.commit(1, set("a"));
+    let (read, write) = (script.get(1, Read::Linearizable), script.write(0, set("a")));
+    script.apply(1, 3);
+    script.answer(1, read, &Answer::Read(Ok(None)));
+    script.breaks("E8");
+    script.apply(0, 4);
+    script.answer(0, write, &written(4));
+    script.breaks("E8");
 }
