@@ -1,0 +1,97 @@
+//! Runs one plan, and writes what is wanted of it.
+
+use std::fs::File;
+use std::io::{self, BufWriter, Write};
+use std::path::Path;
+use std::process::ExitCode;
+
+use diskeyval_sim::lines;
+use diskeyval_sim::notes::Note;
+use diskeyval_sim::picture::{Title, Verdict, draw};
+use diskeyval_sim::plan::Plan;
+use diskeyval_sim::run::{Ran, Wanted, run};
+
+use crate::args::LookArgs;
+use crate::exit::{Failure, VIOLATED, say};
+
+/// Runs a plan that `command` runs, too.
+pub(crate) fn look(plan: &Plan, seed: u64, command: &str, args: &LookArgs) -> Result<ExitCode, Failure> {
+    say(format_args!("{}", plan.setting).to_string().trim_end());
+    let ran = observe(plan, seed, command, args)?;
+    say(&ran);
+    Ok(tell(&ran, command))
+}
+
+/// What is violated, and how to see it again.
+pub(crate) fn tell(ran: &Ran, command: &str) -> ExitCode {
+    match &ran.violation {
+        None => {
+            say("nothing is violated");
+            ExitCode::SUCCESS
+        }
+        Some(violation) => {
+            say(format_args!("violated: {violation}"));
+            say(format_args!("replay: {command}"));
+            ExitCode::from(VIOLATED)
+        }
+    }
+}
+
+/// Runs a plan, and writes what is wanted.
+pub(crate) fn observe(plan: &Plan, seed: u64, command: &str, args: &LookArgs) -> Result<Ran, Failure> {
+    let mut trace = args.trace.as_deref().map(create).transpose()?;
+    let mut html = args.html.as_deref().map(create).transpose()?;
+    let mut history = args.history.as_deref().map(create).transpose()?;
+    let mut notes: Vec<Note> = Vec::new();
+    let mut failed = None;
+    let keep = html.is_some();
+    let tell = |note: Note| {
+        if let Some((file, out)) = &mut trace
+            && let Err(error) = writeln!(out, "{note}")
+        {
+            failed.get_or_insert(Failure::of_file(file, error));
+        }
+        if keep {
+            notes.push(note);
+        }
+    };
+    let watched = args.trace.is_some() || keep;
+    let wanted = Wanted { notes: watched.then(|| Box::new(tell) as _), history: true };
+    let ran = run(plan, wanted);
+    if let Some(failure) = failed {
+        return Err(failure);
+    }
+    if let Some((file, out)) = &mut trace {
+        out.flush().map_err(|error| Failure::of_file(file, error))?;
+    }
+    if let Some((file, out)) = &mut html {
+        let verdict = ran.violation.as_ref();
+        let title = Title {
+            command: command.to_owned(),
+            seed,
+            settings: plan.setting.to_string().lines().map(ToOwned::to_owned).collect(),
+            verdict: verdict.map_or(Verdict::Passed, |violation| Verdict::Failed(violation.to_string())),
+        };
+        let page = draw(&title, plan.setting.nodes, &notes);
+        out.write_all(page.as_bytes())
+            .and_then(|()| out.flush())
+            .map_err(|error| Failure::of_file(file, error))?;
+    }
+    if let (Some((file, out)), Some(recorded)) = (&mut history, &ran.history) {
+        lines::write(recorded, out)
+            .and_then(|()| out.flush())
+            .map_err(|error| Failure::of_file(file, error))?;
+    }
+    Ok(ran)
+}
+
+type Out<'f> = (&'f Path, BufWriter<Box<dyn Write>>);
+
+fn create(file: &Path) -> Result<Out<'_>, Failure> {
+    let out: Box<dyn Write> = if file == Path::new("-") {
+        Box::new(io::stdout())
+    } else {
+        Box::new(File::create(file).map_err(|error| Failure::of_file(file, error))?)
+    };
+    Ok((file, BufWriter::new(out)))
+}
