@@ -22,7 +22,7 @@ use crate::id::{Incarnation, NodeId, Term, Ticket};
 use crate::io::{Answer, Effect, Event, Input, Read, Request};
 use crate::kv::{Applied, Machine, Owner};
 use crate::mesh::{Delivery, Heard, Mesh, Service, Turned};
-use crate::mutants::{Mutant, is};
+use crate::mutants::{Mutant, is, is_armed};
 use crate::prng::{Prng, Seed};
 use crate::raft::{Asker, Raft};
 use crate::status::{Metrics, Standing};
@@ -347,7 +347,7 @@ impl Engine {
                     self.mesh.send_service(from, Service::Refused { seq, attempt, why }, &[]);
                 }
             }
-            Service::ReadAt { question, index } if is(Mutant::AnyAnswerToAnyQuestion) => {
+            Service::ReadAt { question, index } if is_armed(Mutant::AnyAnswerToAnyQuestion) => {
                 self.desk.question_answered(question, Some(index));
             }
             // An answer is believed only from whom was asked.

@@ -184,11 +184,18 @@ pub fn hits() -> u64 {
 #[cfg(feature = "mutants")]
 #[inline]
 pub(crate) fn is(mutant: Mutant) -> bool {
-    let armed = ARMED.load(Ordering::Relaxed) == mutant as usize;
+    let armed = is_armed(mutant);
     if armed {
         HITS.fetch_add(1, Ordering::Relaxed);
     }
     armed
+}
+
+/// Whether to clear the way for a mutant here. It is no hit.
+#[cfg(feature = "mutants")]
+#[inline]
+pub(crate) fn is_armed(mutant: Mutant) -> bool {
+    ARMED.load(Ordering::Relaxed) == mutant as usize
 }
 
 /// Whether to go wrong here: never.
@@ -198,5 +205,24 @@ pub(crate) const fn is(_: Mutant) -> bool {
     false
 }
 
+/// Whether to clear the way for a mutant here: never.
+#[cfg(not(feature = "mutants"))]
+#[inline]
+pub(crate) const fn is_armed(_: Mutant) -> bool {
+    false
+}
+
+/// Whether each append carries one entry. A leader's own first entry rides in the batch of what stands before it, and while
+/// all of that fits into one batch, these bugs do no harm; with entries beyond a quarter of a MiB they would.
+#[inline]
+pub(crate) fn want_small_batches() -> bool {
+    is_armed(Mutant::CommitsOlderTerms)
+        || is_armed(Mutant::TruncatesOnOverlap)
+        || is_armed(Mutant::AcksLastEntry)
+        || is_armed(Mutant::CommitWithoutMin)
+}
+
 #[cfg(not(feature = "mutants"))]
 const _: () = assert!(!is(Mutant::NoDedupe), "without the feature no code goes wrong");
+#[cfg(not(feature = "mutants"))]
+const _: () = assert!(!is_armed(Mutant::NoDedupe), "and no way is cleared");
