@@ -23,7 +23,7 @@ use crate::id::{Incarnation, NodeId, Term, Ticket};
 use crate::io::{Answer, Effect, Event, Input, Read, Request};
 use crate::kv::{Applied, Machine, Owner};
 use crate::mesh::{Delivery, Heard, Mesh, Service, Turned};
-use crate::mutants::{Mutant, is};
+use crate::mutants::{Mutant, is, is_armed};
 use crate::raft::{Asker, Raft};
 use crate::status::{Metrics, Standing};
 use crate::time::{Deadline, Instant, Timer};
@@ -274,7 +274,7 @@ impl Engine {
                     self.mesh.send_service(from, Service::Refused { seq, attempt, why }, &[]);
                 }
             }
-            Service::ReadAt { question, index } if is(Mutant::AnyAnswerToAnyQuestion) => {
+            Service::ReadAt { question, index } if is_armed(Mutant::AnyAnswerToAnyQuestion) => {
                 self.desk.question_answered(question, Some(index));
             }
             // An answer is believed only from whom was asked.

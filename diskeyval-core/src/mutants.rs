@@ -1,10 +1,10 @@
 //! Wrong behaviours with names, to measure what finds them: a simulator is as good as the mutants that it kills.
 //!
 //! Each is a bug that such systems had, or one of its kin; the ledger gives its number. At
-//! most one is armed at a time, for the whole process. Where a mutant would act, the code asks [`is`], after everything else
+//! most one is armed at a time, for the whole process. Where a mutant would act, the code asks `is`, after everything else
 //! that has to hold, so that a hit means that the wrong way was taken and not only passed by.
 //!
-//! Without the feature `mutants` nothing of this is compiled: [`is`] is a constant, and the wrong ways are dead code.
+//! Without the feature `mutants` nothing of this is compiled: `is` is a constant, and the wrong ways are dead code.
 
 // Without the feature nobody outside sees this module.
 #![cfg_attr(not(feature = "mutants"), allow(unreachable_pub))]
@@ -51,7 +51,7 @@ macro_rules! mutants {
 }
 
 mutants! {
-    // Ballots and elections.
+    // Ballots and elections. What has to be durable is only missed on a disk, by whoever starts again.
     VoteBeforeDurable, "vote-before-durable", "1", "A vote is given to another before it is durable.";
     OwnVoteBeforeDurable, "own-vote-before-durable", "1", "A candidate counts its own vote before it is durable.";
     VoteNotStored, "vote-not-stored", "2a", "The ballot is stored with its term and without its vote.";
@@ -77,7 +77,7 @@ mutants! {
     AnotherLifeCounts, "another-life-counts", "39", "A member counts without its memory, under its name alone.";
     EmptySeatCounts, "empty-seat-counts", "36a", "Who waits for an empty seat counts as if it sat there.";
 
-    // Founding and seats.
+    // Founding and seats. Most of these need members that lose their memory while a seat is empty or being filled.
     FoundsWithoutAsking, "founds-without-asking", "71", "A cluster is founded before the other members were heard or given time.";
     VotesByNameUnasked, "votes-by-name-unasked", "71", "A node votes by name, and stands for election, though it may not found.";
     ForgetsWhoIsFounded, "forgets-who-is-founded", "71", "A founded member that is away for a while is forgotten.";
@@ -147,7 +147,7 @@ mutants! {
     DeleteEmitsNothing, "delete-emits-nothing", "74", "A removal is not told.";
     EventsMerged, "events-merged", "74", "Of changes that follow each other at once, the first alone is told.";
 
-    // Links.
+    // Links. Most of these need a peer that lies, a stranger that floods, or one that does not read.
     BelievesHello, "believes-hello", "78", "A name is taken from the hello, not from the certificate.";
     HeardBeforeHello, "heard-before-hello", "78", "Who was not welcomed yet is heard.";
     ReplacedLinkIsHeard, "replaced-link-is-heard", "80f", "What comes over a link that was replaced is still delivered.";
@@ -184,11 +184,18 @@ pub fn hits() -> u64 {
 #[cfg(feature = "mutants")]
 #[inline]
 pub(crate) fn is(mutant: Mutant) -> bool {
-    let armed = ARMED.load(Ordering::Relaxed) == mutant as usize;
+    let armed = is_armed(mutant);
     if armed {
         HITS.fetch_add(1, Ordering::Relaxed);
     }
     armed
+}
+
+/// Whether to clear the way for a mutant here. It is no hit.
+#[cfg(feature = "mutants")]
+#[inline]
+pub(crate) fn is_armed(mutant: Mutant) -> bool {
+    ARMED.load(Ordering::Relaxed) == mutant as usize
 }
 
 /// Whether to go wrong here: never.
@@ -198,5 +205,24 @@ pub(crate) const fn is(_: Mutant) -> bool {
     false
 }
 
+/// Whether to clear the way for a mutant here: never.
+#[cfg(not(feature = "mutants"))]
+#[inline]
+pub(crate) const fn is_armed(_: Mutant) -> bool {
+    false
+}
+
+/// Whether each append carries one entry. A leader's own first entry rides in the batch of what stands before it, and while
+/// all of that fits into one batch, these bugs do no harm; with entries beyond a quarter of a MiB they would.
+#[inline]
+pub(crate) fn want_small_batches() -> bool {
+    is_armed(Mutant::CommitsOlderTerms)
+        || is_armed(Mutant::TruncatesOnOverlap)
+        || is_armed(Mutant::AcksLastEntry)
+        || is_armed(Mutant::CommitWithoutMin)
+}
+
 #[cfg(not(feature = "mutants"))]
 const _: () = assert!(!is(Mutant::NoDedupe), "without the feature no code goes wrong");
+#[cfg(not(feature = "mutants"))]
+const _: () = assert!(!is_armed(Mutant::NoDedupe), "and no way is cleared");

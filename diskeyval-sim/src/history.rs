@@ -142,6 +142,17 @@ impl History {
     }
 }
 
+impl History {
+    /// All records, in the order of the lines.
+    pub fn records(&self) -> impl Iterator<Item = Record> + '_ {
+        let operations = self.operations.iter().map(|op| (op.line, Record::Operation(op.record.clone())));
+        let events = self.events.iter().map(|event| (event.line, Record::Event(event.record.clone())));
+        let mut all: Vec<(u64, Record)> = operations.chain(events).collect();
+        all.sort_by_key(|(line, _)| *line);
+        all.into_iter().map(|(_, record)| record)
+    }
+}
+
 impl FromIterator<Record> for History {
     fn from_iter<I: IntoIterator<Item = Record>>(records: I) -> History {
         let mut history = History::new();

@@ -129,7 +129,7 @@ impl Common {
         if term > self.term {
             self.term = term;
             self.vote = None;
-            if !is(Mutant::TermNotStored) {
+            if self.storage() == StorageKind::Memory || !is(Mutant::TermNotStored) {
                 self.save_ballot();
             }
             // What was to be acknowledged was the word of an older leader.
@@ -173,8 +173,7 @@ impl Common {
         let id = self.id.clone();
         self.enter(self.term.next(), None);
         self.cast_vote(&id);
-        let early = is(Mutant::OwnVoteBeforeDurable);
-        let receipt = if early { self.store.opened() } else { self.ballot_receipt.clone() };
+        let receipt = self.awaited(&self.ballot_receipt, Mutant::OwnVoteBeforeDurable);
         self.gate.hold(receipt.promise(Claim::OwnVote(self.term)));
     }
 
@@ -224,7 +223,7 @@ impl Common {
     pub(super) fn truncate_behind(&mut self, index: Index) {
         assert!(index >= self.commit, "what is committed is never given up");
         self.forget_behind(index);
-        if !is(Mutant::TruncationNotStored) {
+        if self.storage() == StorageKind::Memory || !is(Mutant::TruncationNotStored) {
             self.log_receipt = self.store.record(|| Record::Truncate { behind: index });
         }
         // An acknowledgement that is still to be said may speak of what is gone.
@@ -285,16 +284,18 @@ impl Common {
 
     /// A claim on the ballot waits until the ballot is durable.
     pub(super) fn pledge_by_ballot(&mut self, to: &NodeId, pledge: Pledge) {
-        let early =
-            matches!(pledge, Pledge::VoteReply { granted: true, .. }) && is(Mutant::VoteBeforeDurable);
-        let receipt = if early { self.store.opened() } else { self.ballot_receipt.clone() };
+        let receipt = match pledge {
+            Pledge::VoteReply { granted: true, .. } => {
+                self.awaited(&self.ballot_receipt, Mutant::VoteBeforeDurable)
+            }
+            _ => self.ballot_receipt.clone(),
+        };
         self.hold(receipt.promise(Claim::ToPeer(to.clone(), pledge)));
     }
 
     /// A leader's claim on its own entries waits until they are durable, as anybody's.
     pub(super) fn pledge_own_entries(&mut self, last: Index) {
-        let early = is(Mutant::CountsOwnVolatile);
-        let receipt = if early { self.store.opened() } else { self.log_receipt.clone() };
+        let receipt = self.awaited(&self.log_receipt, Mutant::CountsOwnVolatile);
         self.hold(receipt.promise(Claim::OwnEntries(self.term, last)));
     }
 
@@ -306,10 +307,14 @@ impl Common {
     pub(super) fn pledge_acknowledgement(&mut self) {
         if let (Some(matched), Some(leader)) = (self.acknowledge.take(), self.leader.clone()) {
             let pledge = Pledge::Appended { term: self.term, matched };
-            let early = is(Mutant::AckBeforeDurable);
-            let receipt = if early { self.store.opened() } else { self.log_receipt.clone() };
+            let receipt = self.awaited(&self.log_receipt, Mutant::AckBeforeDurable);
             self.hold(receipt.promise(Claim::ToPeer(leader, pledge)));
         }
+    }
+
+    /// What a claim waits for. Only a mutant does not wait.
+    fn awaited(&self, write: &Receipt, hasty: Mutant) -> Receipt {
+        if self.storage() == StorageKind::Disk && is(hasty) { self.store.opened() } else { write.clone() }
     }
 
     fn hold(&mut self, promised: Promised<Claim>) {

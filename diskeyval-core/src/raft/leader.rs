@@ -9,7 +9,7 @@ use crate::entry::{Entry, Genesis, Payload};
 use crate::error::CloseReason;
 use crate::id::{ClusterId, EntryId, Incarnation, Index, NodeId, Term};
 use crate::members::{Configuration, Membership, Seat};
-use crate::mutants::{Mutant, is};
+use crate::mutants::{Mutant, is, want_small_batches};
 use crate::raft::agree::Comparison;
 use crate::raft::common::Common;
 use crate::raft::message::{Append, Directive, Heartbeat, Pledge};
@@ -160,7 +160,8 @@ impl Leader {
         let heard = self.voters(configuration).filter_map(|(_, progress)| progress.heard);
         // The leader hears itself.
         let heard = reached_by(heard, configuration.quorum() - 1);
-        if is(Mutant::NoCheckQuorum) { Some(common.now) } else { heard }
+        let lost = heard.is_none_or(|heard| common.now.since(heard) >= common.election_timeout);
+        if lost && is(Mutant::NoCheckQuorum) { Some(common.now) } else { heard }
     }
 
     fn voters<'l>(
@@ -392,9 +393,10 @@ impl Leader {
         let configuration = common.configuration();
         let own = core::iter::once(common.last_round);
         let confirmed = self.voters(configuration).map(|(_, progress)| progress.confirmed_round).chain(own);
-        let missing = usize::from(configuration.len() > 1 && is(Mutant::ReadsWithOneTooFew));
+        let waits = self.rounds.current().is_some();
+        let missing = usize::from(waits && configuration.len() > 1 && is(Mutant::ReadsWithOneTooFew));
         let mut reached = reached_by(confirmed, configuration.quorum() - missing);
-        if self.rounds.current().is_some() && is(Mutant::NoReadRound) {
+        if waits && is(Mutant::NoReadRound) {
             reached = self.rounds.current();
         }
         if let Some(round) = reached {
@@ -413,7 +415,8 @@ impl Leader {
                 common.direct(peer, Directive::Append(append), entries);
             }
             let progress = &mut follower.progress;
-            let unclamped = common.commit > progress.matched && is(Mutant::CommitNoticeUnclamped);
+            let news = common.commit > progress.matched.max(progress.told_commit);
+            let unclamped = news && is(Mutant::CommitNoticeUnclamped);
             let commit = if unclamped { common.commit } else { common.commit.min(progress.matched) };
             if commit > progress.told_commit {
                 progress.told_commit = commit;
@@ -482,7 +485,7 @@ fn next_append(
     };
     let prev = Index(from.0 - 1);
     let prev = EntryId { index: prev, term: common.log.term(prev)? };
-    let entries = common.log.batch(from, MAX_BATCH);
+    let entries = common.log.batch(from, if want_small_batches() { 0 } else { MAX_BATCH });
     let sent_up_to = Index(prev.index.0 + entries.len() as u64);
     match &mut progress.replication {
         Replication::Probe { asked, .. } => *asked = Some(common.now),

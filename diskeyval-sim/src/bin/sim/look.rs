@@ -78,7 +78,9 @@ pub(crate) fn observe(plan: &Plan, seed: u64, command: &str, args: &LookArgs) ->
             .map_err(|error| Failure::of_file(file, error))?;
     }
     if let (Some((file, out)), Some(recorded)) = (&mut history, &ran.history) {
-        lines::write(recorded, out)
+        let mut lines = recorded.records().map(|record| lines::to_line(&record));
+        lines
+            .try_for_each(|line| writeln!(out, "{line}"))
             .and_then(|()| out.flush())
             .map_err(|error| Failure::of_file(file, error))?;
     }
