@@ -108,6 +108,8 @@ struct Node {
     storage: Option<usize>,
     /// What it has in memory, as far as it has told its disk.
     now: Image,
+    /// The log as it was when the present term was entered.
+    entered: Place,
     /// What the disk will hold after each record on its way.
     pending: VecDeque<(u64, Image)>,
     vitals: Vitals,
@@ -130,6 +132,7 @@ impl Facts {
             up: false,
             storage: None,
             now: NOTHING,
+            entered: EMPTY,
             pending: VecDeque::new(),
             vitals: UNBORN,
             beliefs: Vec::new(),
@@ -189,6 +192,7 @@ impl Facts {
             self.check_recovery(at, kept, findings);
         }
         let node = &mut self.nodes[at];
+        node.entered = node.now.last;
         // A life begins with the term that the disk has kept, and with nothing known to be committed.
         node.vitals = Vitals { term: Term(node.now.term), ..UNBORN };
     }
@@ -341,6 +345,9 @@ impl Facts {
                 let (node, former, later) = (name(at), voted(now.vote), voted(vote));
                 format!("{node} changes its vote in term {term} from {former} to {later}")
             });
+        }
+        if term > now.term {
+            self.nodes[at].entered = now.last;
         }
         self.nodes[at].now = Image { term, vote, ..now };
     }

@@ -3,9 +3,12 @@
 #[cfg(feature = "mutants")]
 mod armed;
 
+#[cfg(not(feature = "mutants"))]
 use std::process::ExitCode;
 
+#[cfg(not(feature = "mutants"))]
 use crate::args::MutantsArgs;
+#[cfg(not(feature = "mutants"))]
 use crate::exit::Failure;
 
 /// Builds this command with the feature, in a folder of its own, and calls it with the same arguments.

@@ -110,8 +110,12 @@ impl Facts {
             // What waited for a disk may speak of what was before.
             return;
         }
-        let holds =
-            |log: Place| self.tree.at(log, probed).is_some_and(|place| self.tree.holds(now.last, place));
+        // It may have waited for the ballot to become durable, and have got the entry since.
+        let entered = self.nodes[at].entered;
+        let holds = |log: Place| {
+            let place = self.tree.at(log, probed);
+            place.is_some_and(|place| self.tree.holds(now.last, place) && self.tree.holds(entered, place))
+        };
         if self.leaders_logs(term).any(holds) {
             findings.broken("S10", || {
                 format!(
