@@ -193,7 +193,8 @@ impl Checker for Invariants {
 
     fn finished(&mut self, _: Time, alive: &[(usize, &Engine)]) -> Result<(), Violation> {
         self.facts.finished(&mut self.findings);
-        self.clients.finished(alive, &mut self.findings);
+        let alone: Vec<usize> = alive.iter().map(|(node, _)| *node).collect();
+        self.clients.finished(&alone, &mut self.findings);
         let committed = self.committed();
         for (node, engine) in alive.iter().filter(|(node, _)| self.facts.is_seated(*node)) {
             let applied = engine.vitals().applied;

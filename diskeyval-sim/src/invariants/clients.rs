@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use diskeyval_core::{
-    Answer, Change, Command, Engine, Error, Event, NodeId, Outcome, Read, Request, Ticket, Versioned,
+    Answer, Change, Command, Error, Event, NodeId, Outcome, Read, Request, Ticket, Versioned,
 };
 
 use super::facts::Comparisons;
@@ -360,9 +360,10 @@ impl Clients {
     }
 
     /// The run is over: whoever was left alone has answered everything.
-    pub(crate) fn finished(&self, alone: &[(usize, &Engine)], findings: &mut Findings) {
-        let asked = |node: usize| alone.iter().any(|(other, _)| *other == node);
-        if let Some((ticket, pending)) = self.pending.iter().find(|(_, pending)| asked(pending.node)) {
+    pub(crate) fn finished(&self, alone: &[usize], findings: &mut Findings) {
+        if let Some((ticket, pending)) =
+            self.pending.iter().find(|(_, pending)| alone.contains(&pending.node))
+        {
             findings.broken("V2", || format!("{} has never answered {ticket}", name(pending.node)));
         }
     }

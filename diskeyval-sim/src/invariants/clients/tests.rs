@@ -307,11 +307,11 @@ fn v2_every_question_gets_one_answer() {
     script.legal();
     script.answer(0, once, &Answer::Read(Ok(None)));
     script.breaks("V2");
-    script.clients.finished(&mut script.findings);
+    script.clients.finished(&[0, 1, 2], &mut script.findings);
     script.breaks("V2");
     // Whoever dies answers no more.
     script.clients.crashed(1);
-    script.clients.finished(&mut script.findings);
+    script.clients.finished(&[0, 1, 2], &mut script.findings);
     script.legal();
     script.answer(1, never, &Answer::Read(Ok(None)));
     script.breaks("V2");
