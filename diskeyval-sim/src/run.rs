@@ -5,7 +5,7 @@ mod caught;
 use core::fmt;
 use core::time::Duration;
 
-use diskeyval_core::{Answer, Command, Engine, NodeId, Outcome, Read, Request};
+use diskeyval_core::{Answer, Command, Engine, Error, NodeId, Outcome, Read, Refusal, Request};
 
 use crate::choice::Choices;
 use crate::clients::Clients;
@@ -14,7 +14,7 @@ use crate::history::History;
 use crate::invariants::Invariants;
 use crate::notes::{Note, What, name};
 use crate::observe::{Checker, Time, Violation};
-use crate::plan::{Plan, Setting};
+use crate::plan::{Plan, Rest, Setting};
 use crate::program::Program;
 use crate::world::{Watchers, World, limits};
 
@@ -71,16 +71,17 @@ pub fn run(plan: &Plan, wanted: Wanted<'_>) -> Ran {
 
 /// Carries out a plan with the standard clients, and looks away where these rules are broken.
 pub fn run_without(plan: &Plan, wanted: Wanted<'_>, off: &[&str]) -> Ran {
-    let mut invariants = invariants(plan.setting.nodes).without(off);
+    let mut invariants = invariants(&plan.setting).without(off);
     let mut ran = run_watched(plan, vec![&mut invariants], wanted);
     ran.violation = ran.violation.filter(|violation| !off.contains(&violation.rule));
     ran
 }
 
-/// The checkers of a cluster of so many simulated nodes.
-pub(crate) fn invariants(nodes: usize) -> Invariants {
-    let names: Vec<NodeId> = (0..nodes).map(|node| NodeId::new(&name(node)).expect("a good name")).collect();
-    Invariants::new(&names, limits())
+/// The checkers of a cluster with this setting.
+pub(crate) fn invariants(setting: &Setting) -> Invariants {
+    let names: Vec<NodeId> =
+        (0..setting.nodes).map(|node| NodeId::new(&name(node)).expect("a good name")).collect();
+    Invariants::new(&names, limits(setting.log_bytes))
 }
 
 /// Carries out a plan with the standard clients, watched by `checkers`.
@@ -144,6 +145,9 @@ fn go(world: &mut World<'_, '_, '_>) -> Result<(), Violation> {
     world.begin();
     let hostile = Time(0) + world.setting.hostile;
     world.run(hostile, |_| false)?;
+    if world.setting.doomed {
+        return Ok(());
+    }
     let unfounded = (0..world.setting.nodes).any(|node| !world.was_member(node));
     let core = world.turn_friendly();
     let bounds = Bounds::new(&world.setting, unfounded);
@@ -154,6 +158,9 @@ fn go(world: &mut World<'_, '_, '_>) -> Result<(), Violation> {
     must(world, "V1", bounds.leader, "the core has no leader whom all of it follows", |world| {
         settled(world, &core)
     })?;
+    if world.setting.rest == Rest::Flapping {
+        world.let_flap(&core);
+    }
     go_on(world, &core, &bounds)?;
     must(world, "V3", bounds.converged, "the core does not converge", |world| converged(world, &core))?;
     must(world, "V2", LONGEST_BUDGET, "a request was never answered", |world| world.has_answered(&core))?;
@@ -246,23 +253,35 @@ fn converged(world: &World<'_, '_, '_>, core: &[usize]) -> bool {
     first.is_some() && core.iter().all(|node| state(node) == first)
 }
 
-/// Every node of the core takes a new write, and reads it back.
+/// Every node of the core takes new writes, several at once, and reads the last one back.
 fn go_on(world: &mut World<'_, '_, '_>, core: &[usize], bounds: &Bounds) -> Result<(), Violation> {
     for node in core {
-        let (key, value) = (OWN_KEY.into(), format!("last words to {}", name(*node)).into());
-        let write = world.ask(*node, Request::Write(Command::Set { key, value }), bounds.request * 2);
-        let otherwise = format!("{} has not taken a new write", name(*node));
-        must(world, "V2", bounds.request, &otherwise, |world| world.own_answer(write).is_some())?;
+        let write = |nth: usize| {
+            let (key, value) = (OWN_KEY.into(), format!("{nth} last words to {}", name(*node)).into());
+            Request::Write(Command::Set { key, value })
+        };
         let read = Request::Get { key: OWN_KEY.into(), read: Read::Linearizable };
+        let writes = [1, 2, 3].map(|nth| world.ask(*node, write(nth), bounds.request * 2));
+        let taken = |world: &World<'_, '_, '_>| writes.iter().all(|write| world.own_answer(*write).is_some());
+        let otherwise = format!("{} has not taken new writes", name(*node));
+        must(world, "V2", bounds.request, &otherwise, taken)?;
         let read = world.ask(*node, read, bounds.request * 2);
         let otherwise = format!("{} has not answered a new read", name(*node));
         must(world, "V2", bounds.request, &otherwise, |world| world.own_answer(read).is_some())?;
-        let taken = matches!(world.own_answer(write), Some(Answer::Written(Ok(Outcome::Set { .. }))));
-        let found = matches!(world.own_answer(read), Some(Answer::Read(Ok(Some(_)))));
-        if !taken || !found {
-            let said = [write, read].map(|ticket| world.own_answer(ticket).map(crate::clients::tell));
-            let what = format!("{} should serve, and said {said:?}", name(*node));
-            return Err(Violation { rule: "V2", what });
+        for ticket in writes.into_iter().chain([read]) {
+            let served = match world.own_answer(ticket) {
+                Some(Answer::Written(Ok(Outcome::Set { .. })) | Answer::Read(Ok(_))) => true,
+                Some(Answer::Written(Err(Error::Refused(Refusal::LogFull { .. })))) => {
+                    world.coverage.count("answer: the log is full");
+                    true
+                }
+                _ => false,
+            };
+            if !served {
+                let said = world.own_answer(ticket).map(crate::clients::tell);
+                let what = format!("{} should serve, and said {said:?}", name(*node));
+                return Err(Violation { rule: "V2", what });
+            }
         }
     }
     Ok(())
@@ -270,7 +289,6 @@ fn go_on(world: &mut World<'_, '_, '_>, core: &[usize], bounds: &Bounds) -> Resu
 
 /// Whoever is not heard by a majority does not lead for long.
 fn no_leader_alone(world: &mut World<'_, '_, '_>, core: &[usize]) -> Result<(), Violation> {
-    use crate::plan::Rest;
     if !matches!(world.setting.rest, Rest::CutOff | Rest::Deaf | Rest::Mute) {
         return Ok(());
     }

@@ -56,7 +56,6 @@ pub(crate) struct World<'w, 'k, 'c> {
     deeds: Vec<Deed>,
     /// Everything that was scheduled to end in an earlier phase has ended.
     phase: u32,
-    wiped: usize,
     /// Nodes that have something to be given to, as bits.
     ready: u64,
     program: &'w mut dyn Program,
@@ -178,16 +177,18 @@ impl Ord for Entry {
 }
 
 /// The limits that simulated nodes have: small enough to be reached.
-pub(crate) fn limits() -> Limits {
+pub(crate) fn limits(log_bytes: usize) -> Limits {
     let mut limits = Limits::default();
-    limits.max_value = 256 << 10;
+    limits.max_key = 64;
+    limits.max_value = 32 << 10;
     limits.max_writes = 64;
-    limits.max_reads = 256;
-    limits.max_write_bytes = 2 << 20;
-    limits.max_uncommitted = 1 << 20;
-    limits.append_window = 1 << 20;
-    limits.send_buffer = 4 << 20;
+    limits.max_reads = 64;
+    limits.max_write_bytes = 128 << 10;
+    limits.max_uncommitted = 128 << 10;
+    limits.append_window = 96 << 10;
+    limits.send_buffer = 256 << 10;
     limits.max_strangers = 8;
+    limits.log_bytes = log_bytes;
     limits
 }
 
@@ -199,7 +200,7 @@ fn settings(setting: &Setting, node: usize) -> Settings {
     }
     config.election_timeout = setting.election_timeout;
     config.heartbeat = setting.heartbeat;
-    config.limits = limits();
+    config.limits = limits(setting.log_bytes);
     config.validate().expect("a setting that was checked")
 }
 
@@ -246,7 +247,6 @@ impl<'w, 'k, 'c> World<'w, 'k, 'c> {
             liars: Vec::new(),
             deeds,
             phase: 0,
-            wiped: 0,
             ready: 0,
             program,
             wishes: Vec::new(),
@@ -268,7 +268,10 @@ impl<'w, 'k, 'c> World<'w, 'k, 'c> {
         }
         self.with_program(|program, hands| program.begin(hands));
         for node in 0..self.nodes.len() {
-            self.start(node);
+            match self.setting.late.iter().find(|(late, _)| *late == node) {
+                Some((_, at)) => self.schedule(Time(0) + *at, Due::Undo(0, Undo::Restart(node))),
+                None => self.start(node),
+            }
         }
     }
 
@@ -440,10 +443,8 @@ impl<'w, 'k, 'c> World<'w, 'k, 'c> {
         self.coverage.count_crash(pending, lucky);
         if wipe {
             this.disk.wipe();
-            this.wiped = true;
             this.was_member = false;
             survive = None;
-            self.wiped += 1;
         }
         self.hash_event(3, node as u64, lucky as u64);
         self.note(What::Crash { node, wiped: wipe });

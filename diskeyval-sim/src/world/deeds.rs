@@ -154,17 +154,28 @@ impl World<'_, '_, '_> {
     /// second phase needs, in their seats.
     fn wipe(&mut self, node: usize, lasting: Duration) {
         let spare = !self.setting.core.contains(&node) && !self.nodes[node].wiped;
-        let core = self.setting.core.iter();
-        let seated =
-            core.clone().all(|node| self.engine(*node).is_some_and(diskeyval_core::Engine::is_member));
-        if !spare || !seated {
+        let seated = self.setting.core.iter().all(|node| self.nodes[*node].was_member);
+        let unbound = self.is_unbound(node);
+        if !self.setting.doomed && !(spare && seated) && !unbound {
             return self.crash(node, false, lasting);
         }
         if self.up[node] {
-            self.coverage.count("wiped");
+            self.coverage.count(if unbound { "wiped before it had a seat" } else { "wiped" });
             self.kill(node, false, true);
+            self.nodes[node].wiped |= !unbound;
             self.undo_in(lasting, Undo::Restart(node));
         }
+    }
+
+    /// Whether a founded cluster knows a node, and none of its lives. Then it can lose its disk without harm.
+    fn is_unbound(&self, node: usize) -> bool {
+        let engines: Vec<_> = self.nodes.iter().filter_map(|this| this.engine.as_ref()).collect();
+        let founded = engines.iter().filter(|engine| engine.is_member()).count() > self.nodes.len() / 2;
+        let seats = |engine: &diskeyval_core::Engine| engine.status().members;
+        let empty = |engine: &&diskeyval_core::Engine| {
+            seats(engine).iter().all(|seat| seat.node_id != self.names[node] || seat.seat.is_none())
+        };
+        founded && engines.iter().all(empty)
     }
 
     fn stop(&mut self, node: usize, lasting: Duration) {
@@ -285,25 +296,32 @@ impl World<'_, '_, '_> {
         match policy {
             Rest::Dead => return self.kill(node, false, false),
             Rest::Fine => {}
-            Rest::CutOff => {
+            // Who flaps does so later, when the core has a leader of its own.
+            Rest::CutOff | Rest::Flapping => {
                 self.block(&inward);
                 self.block(&outward);
             }
             Rest::Deaf => self.block(&inward),
             Rest::Mute => self.block(&outward),
-            Rest::Flapping => {
-                let rate = self.noise.between(PROPER / 2, 2 * PROPER);
-                self.change_clock(node, |clock, at| clock.set_rate(at, rate));
-                for time in 1..200 {
-                    let after = Duration::from_millis(time * 397 + self.noise.below(300));
-                    let peer = core[self.noise.place(core.len())];
-                    self.undo_in(after, Undo::Cut(node, peer));
-                }
-            }
         }
         if self.nodes[node].stopping {
             self.kill(node, false, false);
         }
         self.start(node);
+    }
+
+    /// Nodes outside of the core come back, with clocks that are wrong, and their connections break again and again.
+    pub(crate) fn let_flap(&mut self, core: &[usize]) {
+        let blocked = self.routes.blocked();
+        self.unblock(&blocked);
+        for node in (0..self.nodes.len()).filter(|node| !core.contains(node)) {
+            let rate = self.noise.between(PROPER / 2, 2 * PROPER);
+            self.change_clock(node, |clock, at| clock.set_rate(at, rate));
+            for time in 1..200 {
+                let after = Duration::from_millis(time * 397 + self.noise.below(300));
+                let peer = core[self.noise.place(core.len())];
+                self.undo_in(after, Undo::Cut(node, peer));
+            }
+        }
     }
 }
