@@ -170,6 +170,7 @@ fn go(world: &mut World<'_, '_, '_>) -> Result<(), Violation> {
         return Err(Violation { rule: "V5", what });
     }
     no_leader_alone(world, &core)?;
+    one_connection(world, &core)?;
     if world.setting.steady {
         stay_steady(world, &core, &bounds)?;
     }
@@ -281,6 +282,21 @@ fn go_on(world: &mut World<'_, '_, '_>, core: &[usize], bounds: &Bounds) -> Resu
                 let said = world.own_answer(ticket).map(crate::clients::tell);
                 let what = format!("{} should serve, and said {said:?}", name(*node));
                 return Err(Violation { rule: "V2", what });
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Of several connections between two nodes one is kept.
+fn one_connection(world: &World<'_, '_, '_>, core: &[usize]) -> Result<(), Violation> {
+    for one in core {
+        for other in core.iter().filter(|other| *other < one) {
+            let connections = world.connections(*one, *other);
+            if connections > 1 {
+                let what =
+                    format!("{connections} connections stand between {} and {}", name(*other), name(*one));
+                return Err(Violation { rule: "R3", what });
             }
         }
     }

@@ -13,11 +13,12 @@ mod wires;
 
 use core::cmp::Ordering;
 use core::time::Duration;
-use std::collections::{BTreeMap, BinaryHeap};
+use std::collections::{BTreeMap, BinaryHeap, VecDeque};
 
 use diskeyval_core::inspect::Vitals;
 use diskeyval_core::{
-    Answer, Config, DialId, Engine, Input, Limits, NodeId, Request, RoleName, Seed, Settings, Term, Ticket,
+    Answer, Config, DialId, Engine, Input, Instant, Limits, NodeId, Request, RoleName, Seed, Settings, Term,
+    Ticket,
 };
 use xxhash_rust::xxh3::Xxh3;
 
@@ -81,12 +82,19 @@ struct Node {
     disk: Disk,
     clock: Clock,
     frozen: bool,
+    /// When it was paused last, or went on.
+    thawed_at: Time,
     /// The machine is down, not only the process: nobody says that nobody listens.
     silent: bool,
     /// Its disk was lost, so it waits for a seat for ever.
     wiped: bool,
-    /// It was asked to stop.
+    /// It was asked to stop, and what its clock showed then.
     stopping: bool,
+    /// It has stopped, and only its process is still there.
+    stopped: bool,
+    asked_to_stop_at: Instant,
+    /// Its dials of late, by its own clock.
+    dials: VecDeque<(Instant, usize)>,
     /// It was in its seat, by a committed entry, and still is in this incarnation.
     was_member: bool,
     /// How many requests it has not answered.
@@ -139,6 +147,7 @@ enum Due {
     Deed(usize),
     Undo(u32, Undo),
     Lie(usize),
+    CountCrowd(usize),
     Program(u64),
 }
 
@@ -221,9 +230,13 @@ impl<'w, 'k, 'c> World<'w, 'k, 'c> {
             disk: Disk::default(),
             clock: Clock::new(noise.below(1 << 42)),
             frozen: false,
+            thawed_at: Time(0),
             silent: false,
             wiped: false,
             stopping: false,
+            stopped: false,
+            asked_to_stop_at: Instant::ZERO,
+            dials: VecDeque::new(),
             was_member: false,
             waiting: 0,
             inbox: Vec::new(),
@@ -324,6 +337,7 @@ impl<'w, 'k, 'c> World<'w, 'k, 'c> {
             Due::Undo(phase, undo) if phase == self.phase => self.undo(undo),
             Due::Undo(..) => {}
             Due::Lie(liar) => self.lie(liar),
+            Due::CountCrowd(victim) => self.count_crowd(victim),
             Due::Program(tag) => self.with_program(|program, hands| program.wake(hands, tag)),
         }
     }
@@ -432,6 +446,7 @@ impl<'w, 'k, 'c> World<'w, 'k, 'c> {
         this.frozen = false;
         this.silent = silent;
         this.stopping = false;
+        this.dials.clear();
         this.waiting = 0;
         this.inbox.clear();
         this.wakes_at = None;
@@ -490,6 +505,12 @@ impl<'w, 'k, 'c> World<'w, 'k, 'c> {
                 self.mark_ready(node);
             }
         }
+    }
+
+    /// Whether a node lives and is not paused, and its clock runs.
+    fn is_awake(&self, node: usize) -> bool {
+        let this = &self.nodes[node];
+        self.up[node] && !this.frozen && this.clock.runs()
     }
 
     fn is_due(&self, node: usize) -> bool {

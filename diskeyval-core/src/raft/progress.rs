@@ -67,6 +67,15 @@ impl Progress {
         }
     }
 
+    /// Bytes that were sent without waiting, and not acknowledged.
+    #[cfg(any(test, feature = "inspect"))]
+    pub(crate) fn in_flight(&self) -> usize {
+        match &self.replication {
+            Replication::Probe { .. } => 0,
+            Replication::Stream { in_flight, .. } => in_flight.iter().map(|append| append.bytes).sum(),
+        }
+    }
+
     /// It says that its log equals ours up to `matched`. Tells whether that is news.
     pub(crate) fn appended(&mut self, matched: Index) -> bool {
         let news = matched > self.matched;

@@ -1,6 +1,6 @@
 //! V7: what a node holds stays within its limits, at every step.
 
-use diskeyval_core::inspect::{Burden, Vitals};
+use diskeyval_core::inspect::{Belief, Burden, Vitals};
 use diskeyval_core::{Limits, RoleName};
 
 use super::findings::Findings;
@@ -44,6 +44,17 @@ impl Caps {
             }
         }
         self.check_uncommitted(node, vitals, burden, findings);
+    }
+
+    /// A leader sends entries without waiting as far as the window goes, and one batch beyond.
+    pub(crate) fn check_window(&self, node: usize, belief: &Belief<'_>, findings: &mut Findings) {
+        let cap = self.limits.append_window + FRAME;
+        if belief.in_flight > cap {
+            findings.broken("V7", || {
+                let (sent, peer) = (belief.in_flight, belief.peer);
+                format!("{} has {sent} bytes on their way to {peer}; {cap} are allowed", name(node))
+            });
+        }
     }
 
     /// A leader lets its uncommitted entries grow up to the limit. What it has inherited may be more, and so may be

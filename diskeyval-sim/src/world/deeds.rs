@@ -8,6 +8,7 @@ use super::clock::PROPER;
 use super::{Due, Time, Undo, World};
 use crate::faults::Fault;
 use crate::notes::{What as Noted, name};
+use crate::observe::Violation;
 use crate::plan::{Disturbance, Rest, Target, What};
 
 /// How long a node may take to stop in good order before its process is ended.
@@ -115,7 +116,10 @@ impl World<'_, '_, '_> {
             Undo::DiskSpeed(node) => self.nodes[node].disk.set_slower(Duration::ZERO),
             Undo::ClockRate(node) => self.change_clock(node, |clock, at| clock.set_rate(at, PROPER)),
             Undo::Cut(one, other) => self.cut(one, other),
-            Undo::Exit(node, lasting) => self.crash(node, false, lasting),
+            Undo::Exit(node, lasting) => {
+                self.must_have_stopped(node);
+                self.crash(node, false, lasting);
+            }
         }
     }
 
@@ -184,13 +188,27 @@ impl World<'_, '_, '_> {
         }
         self.say(&[node], || format!("{} is asked to stop", name(node)));
         self.nodes[node].stopping = true;
+        self.nodes[node].stopped = false;
+        self.nodes[node].asked_to_stop_at = self.nodes[node].clock.read(self.now);
         self.ask(node, Request::Stop, STOP_WITHIN);
         self.undo_in(STOP_WITHIN, Undo::Exit(node, lasting));
+    }
+
+    /// A node that was asked to stop does so within an election timeout, whoever may take over.
+    fn must_have_stopped(&mut self, node: usize) {
+        let this = &self.nodes[node];
+        let waited = this.clock.read(self.now).since(this.asked_to_stop_at);
+        let awake = self.is_awake(node) && this.thawed_at < self.now;
+        if this.stopping && !this.stopped && awake && waited > self.setting.election_timeout * 2 {
+            let what = format!("{} was asked to stop {waited:?} ago, and has not", name(node));
+            self.blame(Violation { rule: "V2", what });
+        }
     }
 
     /// A node has stopped in good order: its process ends.
     pub(super) fn has_stopped(&mut self, node: usize) {
         self.coverage.count("stopped in good order");
+        self.nodes[node].stopped = true;
         let phase = self.phase;
         self.schedule_in(
             Duration::from_millis(1),
@@ -201,6 +219,7 @@ impl World<'_, '_, '_> {
     fn freeze(&mut self, node: usize, lasting: Duration) {
         if self.up[node] && !self.nodes[node].frozen {
             self.nodes[node].frozen = true;
+            self.nodes[node].thawed_at = Time(u64::MAX);
             self.ready &= !(1 << node);
             self.note(Noted::Freeze { node });
             self.undo_in(lasting, Undo::Thaw(node));
@@ -210,6 +229,7 @@ impl World<'_, '_, '_> {
     fn thaw(&mut self, node: usize) {
         if self.nodes[node].frozen {
             self.nodes[node].frozen = false;
+            self.nodes[node].thawed_at = self.now + Duration::from_secs(1);
             self.note(Noted::Thaw { node });
             self.nodes[node].wakes_at = None;
             self.mark_ready(node);
