@@ -160,6 +160,8 @@ enum Undo {
     DiskSpeed(usize),
     ClockRate(usize),
     Cut(usize, usize),
+    /// A node that was asked to stop has done so.
+    MustHaveStopped(usize),
     /// A node that was asked to stop ends now, whether it has stopped or not.
     Exit(usize, Duration),
 }

@@ -278,9 +278,7 @@ impl Raft {
                     let (id, own) = (self.common.id.clone(), self.common.own);
                     candidate.granted(&self.common, &id, own, term, candidate.is_pre())
                 }
-                (Claim::OwnEntries(term, last), Role::Leader(leader))
-                    if term == self.common.term || is(Mutant::OldCompletionCounts) =>
-                {
+                (Claim::OwnEntries(term, last), Role::Leader(leader)) if term == self.common.term => {
                     leader.own_entries_are_durable(last);
                     None
                 }
