@@ -81,7 +81,6 @@ mutants! {
     FoundsWithoutAsking, "founds-without-asking", "71", "A cluster is founded before the other members were heard or given time.";
     VotesByNameUnasked, "votes-by-name-unasked", "71", "A node votes by name, and stands for election, though it may not found.";
     ForgetsWhoIsFounded, "forgets-who-is-founded", "71", "A founded member that is away for a while is forgotten.";
-    FoundsWithWhoLeft, "founds-with-who-left", "36b", "A vote for a founding counts though the voter can be bound to no seat.";
     FillsSeatBeforeOwnCommit, "fills-seat-before-own-commit", "31", "A leader fills a seat before an entry of its own term is committed.";
     FillsSeatOnUncommitted, "fills-seat-on-uncommitted", "34", "A leader fills a seat while the last change of seats is not committed.";
     ConfigurationOutlivesEntry, "configuration-outlives-entry", "37", "A configuration stays in force when its entry is given up.";
@@ -99,7 +98,6 @@ mutants! {
     CommitNoticeUnclamped, "commit-notice-unclamped", "15", "Followers are told at once to commit what they may not hold.";
     NackAdvancesMatch, "nack-advances-match", "17a", "The hint of a refusal is taken for an acknowledgement.";
     AckOutlivesTerm, "ack-outlives-term", "17b", "What was shown by an older leader is acknowledged to the new one.";
-    AckOfOlderTermCounts, "ack-of-older-term-counts", "17d", "An acknowledgement of an older reign counts in the present one.";
     CommitsWithOneTooFew, "commits-with-one-too-few", "18c", "An entry is committed with one member less than a majority.";
     ConflictIsIgnored, "conflict-is-ignored", "19", "A leader never goes back to where a follower's log meets its own.";
     AnySyncReleasesAll, "any-sync-releases-all", "20a", "A sync that completes is credited to everything written meanwhile.";

@@ -145,7 +145,7 @@ fn draw_disturbances(choices: &mut Choices<'_>, wishes: &Wishes, setting: &Setti
     let pause = *choices.pick(&[200, 600, 2_000]);
     let longest = *choices.pick(&[100, 500, 2_000, 6_000]);
     // Every other cluster is left alone while it is founded.
-    draw_founding(choices, &armed, setting, deeds);
+    draw_founding(choices, wishes, setting, deeds);
     let begin = if choices.chance(1, 2) { Duration::from_secs(2) } else { Duration::ZERO };
     let mut at = begin;
     loop {
@@ -183,22 +183,24 @@ fn draw_disturbance(
 }
 
 /// Founding, and giving a seat to who comes late, are over in a moment: what befalls them is not left to chance.
-fn draw_founding(choices: &mut Choices<'_>, armed: &[Fault], setting: &Setting, deeds: &mut Vec<Deed>) {
+fn draw_founding(choices: &mut Choices<'_>, wishes: &Wishes, setting: &Setting, deeds: &mut Vec<Deed>) {
     let hostile = setting.hostile;
     let mut act = |at: Duration, fault: Fault, one: Target, other: Target, lasting: Duration| {
         let nodes = Targets { one, other, group: 1 };
-        if at < hostile && armed.contains(&fault) {
+        if at < hostile && wishes.faults.as_ref().is_none_or(|faults| faults.contains(&fault)) {
             let disturbance = Disturbance { fault, nodes, lasting, strength: 0 };
             deeds.push(Deed { at, what: What::Disturb(disturbance) });
         }
     };
     for (node, at) in &setting.late {
-        let soon = *at + Duration::from_micros(choices.below(60_000));
-        let lasting = Duration::from_millis(choices.between(100, 1_500));
-        let fault =
-            *choices.pick(&[Fault::Isolate, Fault::Crash, Fault::Partition, Fault::Freeze, Fault::Wipe]);
-        let target = if fault == Fault::Wipe { Target::Node(*node) } else { Target::Leader };
-        act(soon, fault, target, target, lasting);
+        for _ in 0..4 {
+            let soon = *at + Duration::from_micros(choices.below(40_000));
+            let lasting = Duration::from_millis(choices.between(100, 1_500));
+            let fault =
+                *choices.pick(&[Fault::Isolate, Fault::Crash, Fault::Partition, Fault::Freeze, Fault::Wipe]);
+            let target = if fault == Fault::Wipe { Target::Node(*node) } else { Target::Leader };
+            act(soon, fault, target, target, lasting);
+        }
     }
     if choices.chance(1, 8) {
         for _ in 0..30 {

@@ -201,9 +201,7 @@ impl Raft {
             (Role::Candidate(candidate), Pledge::VoteReply { term, pre, granted: true }) => {
                 Ok(candidate.granted(&self.common, from, incarnation, term, pre))
             }
-            (Role::Leader(leader), pledge)
-                if term == self.common.term || is(Mutant::AckOfOlderTermCounts) =>
-            {
+            (Role::Leader(leader), pledge) if term == self.common.term => {
                 leader.hear(&mut self.common, from, incarnation, &pledge)?;
                 Ok(None)
             }
