@@ -15,11 +15,13 @@ pub(super) struct Clock {
     set_at: Time,
     /// Thousandths of the proper rate.
     rate: u64,
+    /// The most that it showed before it jumped back. Who relies on it takes time to stand still until then.
+    most: u64,
 }
 
 impl Clock {
     pub(super) fn new(shown: u64) -> Clock {
-        Clock { shown, set_at: Time(0), rate: PROPER }
+        Clock { shown, set_at: Time(0), rate: PROPER, most: 0 }
     }
 
     /// What it shows.
@@ -53,8 +55,20 @@ impl Clock {
         self.rate = rate;
     }
 
+    /// What time it is for whoever has looked at it all the while.
+    pub(super) fn reckon(&self, at: Time) -> Instant {
+        Instant::from_nanos(self.nanos(at).max(self.most))
+    }
+
+    /// It is set right: it runs as it should, and shows nothing that it has shown already.
+    pub(super) fn heal(&mut self, at: Time) {
+        self.set_rate(at, PROPER);
+        self.shown = self.shown.max(self.most);
+    }
+
     /// It jumps, and never before its own zero.
     pub(super) fn step(&mut self, at: Time, nanos: i64) {
+        self.most = self.most.max(self.nanos(at));
         self.shown = self.nanos(at).saturating_add_signed(nanos);
         self.set_at = at;
     }
@@ -79,7 +93,10 @@ mod tests {
         assert_eq!(clock.when(Instant::from_nanos(701)), None);
         clock.step(Time(200), -650);
         assert_eq!(clock.read(Time(200)), Instant::from_nanos(50));
+        assert_eq!(clock.reckon(Time(200)), Instant::from_nanos(700));
         clock.step(Time(200), -650);
         assert_eq!(clock.read(Time(200)), Instant::from_nanos(0));
+        clock.heal(Time(200));
+        assert_eq!(clock.read(Time(300)), Instant::from_nanos(800));
     }
 }
