@@ -15,7 +15,7 @@ pub(super) struct Clock {
     set_at: Time,
     /// Thousandths of the proper rate.
     rate: u64,
-    /// The most that it showed before it jumped back. Who relies on it takes time to stand still until then.
+    /// The most that its node has seen. For that node time stands still while it shows less.
     most: u64,
 }
 
@@ -27,6 +27,13 @@ impl Clock {
     /// What it shows.
     pub(super) fn read(&self, at: Time) -> Instant {
         Instant::from_nanos(self.nanos(at))
+    }
+
+    /// The same, as its node looks at it.
+    pub(super) fn look(&mut self, at: Time) -> Instant {
+        let shown = self.read(at);
+        self.most = self.most.max(shown.as_nanos());
+        shown
     }
 
     fn nanos(&self, at: Time) -> u64 {
@@ -55,7 +62,7 @@ impl Clock {
         self.rate = rate;
     }
 
-    /// What time it is for whoever has looked at it all the while.
+    /// What time it is for its node.
     pub(super) fn reckon(&self, at: Time) -> Instant {
         Instant::from_nanos(self.nanos(at).max(self.most))
     }
@@ -68,7 +75,6 @@ impl Clock {
 
     /// It jumps, and never before its own zero.
     pub(super) fn step(&mut self, at: Time, nanos: i64) {
-        self.most = self.most.max(self.nanos(at));
         self.shown = self.nanos(at).saturating_add_signed(nanos);
         self.set_at = at;
     }
@@ -89,6 +95,7 @@ mod tests {
             assert!(clock.read(when) >= Instant::from_nanos(wanted));
         }
         clock.set_rate(Time(150), 0);
+        assert_eq!(clock.look(Time(150)), Instant::from_nanos(700));
         assert_eq!(clock.read(Time(9_999)), Instant::from_nanos(700));
         assert_eq!(clock.when(Instant::from_nanos(701)), None);
         clock.step(Time(200), -650);
