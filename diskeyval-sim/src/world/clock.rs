@@ -15,11 +15,13 @@ pub(super) struct Clock {
     set_at: Time,
     /// Thousandths of the proper rate.
     rate: u64,
+    /// The latest that it showed before it was last set.
+    latest: u64,
 }
 
 impl Clock {
     pub(super) fn new(shown: u64) -> Clock {
-        Clock { shown, set_at: Time(0), rate: PROPER }
+        Clock { shown, set_at: Time(0), rate: PROPER, latest: shown }
     }
 
     /// What it shows.
@@ -44,21 +46,38 @@ impl Clock {
 
     /// From now on it runs at so many thousandths of the proper rate.
     pub(super) fn set_rate(&mut self, at: Time, rate: u64) {
-        self.shown = self.nanos(at);
-        self.set_at = at;
+        self.step(at, 0);
         self.rate = rate;
     }
 
     /// It jumps, and never before its own zero.
     pub(super) fn step(&mut self, at: Time, nanos: i64) {
-        self.shown = self.nanos(at).saturating_add_signed(nanos);
+        let shows = self.nanos(at);
+        self.latest = self.latest.max(shows);
+        self.shown = shows.saturating_add_signed(nanos);
         self.set_at = at;
+    }
+
+    /// It runs as it should, and has made up for every jump back. An engine takes no time back, and so stands still
+    /// until its clock has come to where it was: after a jump of an hour, for an hour.
+    pub(super) fn heal(&mut self, at: Time) {
+        self.set_rate(at, PROPER);
+        self.shown = self.shown.max(self.latest);
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn once_healed_it_shows_nothing_that_is_past() {
+        let mut clock = Clock::new(5_000);
+        clock.step(Time(1_000), -4_000);
+        assert_eq!(clock.read(Time(1_500)), Instant::from_nanos(2_500));
+        clock.heal(Time(1_500));
+        assert_eq!(clock.read(Time(1_600)), Instant::from_nanos(6_100));
+    }
 
     #[test]
     fn it_runs_at_its_rate_and_tells_when_it_will_show_something() {

@@ -222,8 +222,8 @@ impl World<'_, '_, '_> {
     }
 
     fn step_clock(&mut self, node: usize, strength: u64) {
-        let scale = [1, 50, 1_000, 60_000, 3_600_000][usize::try_from(strength >> 1).unwrap_or(0) % 5];
-        let nanos = i64::try_from(scale * 1_000_000).unwrap_or(i64::MAX);
+        let millis: i64 = [1, 50, 1_000, 60_000, 3_600_000][usize::try_from(strength >> 1).unwrap_or(0) % 5];
+        let nanos = millis * 1_000_000;
         let nanos = if strength & 1 == 0 { nanos } else { -nanos };
         self.say(&[node], || format!("the clock of {} jumps by {} ms", name(node), nanos / 1_000_000));
         self.change_clock(node, |clock, at| clock.step(at, nanos));
@@ -253,7 +253,7 @@ impl World<'_, '_, '_> {
             self.nodes[node].disk.heal(self.now);
             let life = self.nodes[node].life;
             self.schedule(self.now, Due::Disk { node, life });
-            self.change_clock(node, |clock, at| clock.set_rate(at, PROPER));
+            self.change_clock(node, |clock, at| clock.heal(at));
             self.thaw(node);
         }
         let can_go_on = self.setting.core.iter().all(|node| {
