@@ -119,7 +119,7 @@ pub(crate) struct WishArgs {
 #[derive(clap::Args)]
 pub(crate) struct RunArgs {
     /// What everything is drawn from.
-    #[arg(long, value_name = "N", value_parser = parse_seed, default_value_t = 0)]
+    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = parse_seed, default_value_t = 0)]
     pub(crate) seed: u64,
     #[command(flatten)]
     pub(crate) wishes: WishArgs,
@@ -166,7 +166,7 @@ pub(crate) struct HuntArgs {
 #[command(group = ArgGroup::new("what").required(true).args(["seed", "file"]))]
 pub(crate) struct ShrinkArgs {
     /// The seed that fails.
-    #[arg(long, value_name = "N", value_parser = parse_seed)]
+    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = parse_seed)]
     pub(crate) seed: Option<u64>,
     /// A schedule that fails, instead of a seed.
     #[arg(long, conflicts_with_all = ["nodes", "time", "faults"], value_name = "FILE")]
