@@ -184,7 +184,7 @@ mod tests {
     #[test]
     fn any_bytes_draw_a_plan() {
         for length in 0..200usize {
-            let bytes: Vec<u8> = (0..length).map(|at| (at * 37 % 251) as u8).collect();
+            let bytes: Vec<u8> = (0..length).map(|at| u8::try_from(at * 37 % 251).expect("small")).collect();
             let plan = draw(
                 &mut Choices::from_bytes(&bytes),
                 &Wishes { hostile: Some(Duration::from_secs(1)), ..Wishes::default() },

@@ -92,21 +92,18 @@ fn every_fault_is_one_of_the_kept() {
     }
     // They do something, too.
     assert!(count("wiped") > 0 && count("stopped in good order") > 0, "{}", ran.coverage);
-    let happens: [(&str, fn(&What) -> bool); 5] = [
-        ("a crash", |what| matches!(what, What::Crash { wiped: false, .. })),
-        ("a lost disk", |what| matches!(what, What::Crash { wiped: true, .. })),
-        ("a pause", |what| matches!(what, What::Freeze { .. })),
-        ("a partition", |what| matches!(what, What::Block { .. })),
-        ("a broken connection", |what| matches!(what, What::Cut { .. })),
-    ];
-    for (name, is_it) in happens {
+    let happens = |name: &str, is_it: &dyn Fn(&What) -> bool| {
         assert!(first(&notes, is_it).is_some(), "{name} never happens");
-    }
+    };
+    happens("a crash", &|what| matches!(what, What::Crash { wiped: false, .. }));
+    happens("a lost disk", &|what| matches!(what, What::Crash { wiped: true, .. }));
+    happens("a pause", &|what| matches!(what, What::Freeze { .. }));
+    happens("a partition", &|what| matches!(what, What::Block { .. }));
+    happens("a broken connection", &|what| matches!(what, What::Cut { .. }));
     let words =
         ["link from", "gets slow", "stalls", "runs at", "by 3600000 ms", "by -3600000 ms", "a stranger"];
     for word in words {
-        let is_it = |what: &What| matches!(what, What::Disturb { text, .. } if text.contains(word));
-        assert!(first(&notes, is_it).is_some(), "no {word:?}");
+        happens(word, &|what| matches!(what, What::Disturb { text, .. } if text.contains(word)));
     }
 }
 
