@@ -57,8 +57,7 @@ impl Clock {
 
     /// From now on it runs at so many thousandths of the proper rate.
     pub(super) fn set_rate(&mut self, at: Time, rate: u64) {
-        self.shown = self.nanos(at);
-        self.set_at = at;
+        self.step(at, 0);
         self.rate = rate;
     }
 
@@ -67,7 +66,8 @@ impl Clock {
         Instant::from_nanos(self.nanos(at).max(self.most))
     }
 
-    /// It is set right: it runs as it should, and shows nothing that it has shown already.
+    /// It runs as it should, and has made up for every jump back. An engine takes no time back, and so stands still
+    /// until its clock has come to where it was: after a jump of an hour, for an hour.
     pub(super) fn heal(&mut self, at: Time) {
         self.set_rate(at, PROPER);
         self.shown = self.shown.max(self.most);
