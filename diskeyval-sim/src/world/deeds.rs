@@ -222,9 +222,8 @@ impl World<'_, '_, '_> {
     }
 
     fn step_clock(&mut self, node: usize, strength: u64) {
-        let scale = [1, 50, 1_000, 60_000, 3_600_000][usize::try_from(strength >> 1).unwrap_or(0) % 5];
-        let nanos = i64::try_from(scale * 1_000_000).unwrap_or(i64::MAX);
-        let nanos = if strength & 1 == 0 { nanos } else { -nanos };
+        let scale: i64 = [1, 50, 1_000, 60_000, 3_600_000][usize::try_from(strength >> 1).unwrap_or(0) % 5];
+        let nanos = scale * if strength & 1 == 0 { 1_000_000 } else { -1_000_000 };
         self.say(&[node], || format!("the clock of {} jumps by {} ms", name(node), nanos / 1_000_000));
         self.change_clock(node, |clock, at| clock.step(at, nanos));
     }
