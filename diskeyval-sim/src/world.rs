@@ -8,6 +8,7 @@ mod deeds;
 mod disk;
 mod liar;
 mod net;
+mod programs;
 mod turn;
 mod wires;
 
@@ -26,7 +27,7 @@ use crate::coverage::Coverage;
 use crate::notes::{Note, What};
 use crate::observe::{Checker, Time, Violation};
 use crate::plan::{Deed, Setting};
-use crate::program::{Hands, Program, Wish};
+use crate::program::{Program, Wish};
 use clock::Clock;
 use disk::Disk;
 use liar::Liar;
@@ -75,7 +76,7 @@ pub(crate) struct World<'w, 'k, 'c> {
 const OWN_TICKETS: u64 = 1 << 62;
 
 /// One node: a process that may be dead, its disk, its clock.
-struct Node {
+pub(crate) struct Node {
     engine: Option<Engine>,
     settings: Settings,
     life: u32,
@@ -141,6 +142,12 @@ enum Due {
     Undo(u32, Undo),
     Lie(usize),
     Program(u64),
+    /// The same in a process of the program, if that still lives.
+    ProgramOf {
+        node: usize,
+        life: u32,
+        tag: u64,
+    },
 }
 
 /// The end of a disturbance.
@@ -322,6 +329,7 @@ impl<'w, 'k, 'c> World<'w, 'k, 'c> {
             Due::Undo(..) => {}
             Due::Lie(liar) => self.lie(liar),
             Due::Program(tag) => self.with_program(|program, hands| program.wake(hands, tag)),
+            Due::ProgramOf { node, life, tag } => self.wake_program(node, life, tag),
         }
     }
 
@@ -337,44 +345,6 @@ impl<'w, 'k, 'c> World<'w, 'k, 'c> {
     fn draw_span(&mut self, (from, to): (Duration, Duration)) -> Duration {
         let nanos = |span: Duration| u64::try_from(span.as_nanos()).expect("a setting that was checked");
         Duration::from_nanos(self.noise.between(nanos(from), nanos(to)))
-    }
-
-    // Programs.
-
-    /// Lets the program do something, and does what it wishes.
-    pub(crate) fn with_program(&mut self, call: impl FnOnce(&mut dyn Program, &mut Hands<'_, 'c>)) {
-        let mut hands = Hands {
-            now: self.now,
-            up: &self.up,
-            choices: &mut self.noise,
-            next_ticket: &mut self.next_ticket,
-            wishes: &mut self.wishes,
-        };
-        call(self.program, &mut hands);
-    }
-
-    fn grant_wishes(&mut self) {
-        for wish in core::mem::take(&mut self.wishes) {
-            match wish {
-                Wish::Wake { after, tag } => self.schedule_in(after, Due::Program(tag)),
-                Wish::Ask { client, node, ticket, request, budget } => {
-                    if !self.up[node] {
-                        continue;
-                    }
-                    if self.watchers.notes.is_some() {
-                        let text = crate::clients::describe(&request);
-                        self.note(What::Ask { client, ticket: ticket.0, node, text });
-                    }
-                    let now = self.now;
-                    self.nodes[node].waiting += 1;
-                    self.check(|checker| checker.asked(now, node, ticket, &request));
-                    self.give(node, Input::Ask { ticket, request, budget });
-                    // Now, and not at the next event.
-                    self.schedule(now, Due::Wake(node));
-                    self.nodes[node].wakes_at = Some(now);
-                }
-            }
-        }
     }
 
     // Lives.
