@@ -15,11 +15,13 @@ pub(super) struct Clock {
     set_at: Time,
     /// Thousandths of the proper rate.
     rate: u64,
+    /// The most that it has shown before it jumped.
+    highest: u64,
 }
 
 impl Clock {
     pub(super) fn new(shown: u64) -> Clock {
-        Clock { shown, set_at: Time(0), rate: PROPER }
+        Clock { shown, set_at: Time(0), rate: PROPER, highest: shown }
     }
 
     /// What it shows.
@@ -51,8 +53,17 @@ impl Clock {
 
     /// It jumps, and never before its own zero.
     pub(super) fn step(&mut self, at: Time, nanos: i64) {
-        self.shown = self.nanos(at).saturating_add_signed(nanos);
+        let before = self.nanos(at);
+        self.highest = self.highest.max(before);
+        self.shown = before.saturating_add_signed(nanos);
         self.set_at = at;
+    }
+
+    /// It is put right: it runs at its proper rate, and shows no time a second time. (To an engine, time would
+    /// stand still until then: it takes the highest that it was shown.)
+    pub(super) fn put_right(&mut self, at: Time) {
+        self.set_rate(at, PROPER);
+        self.shown = self.shown.max(self.highest);
     }
 }
 
@@ -77,5 +88,7 @@ mod tests {
         assert_eq!(clock.read(Time(200)), Instant::from_nanos(50));
         clock.step(Time(200), -650);
         assert_eq!(clock.read(Time(200)), Instant::from_nanos(0));
+        clock.put_right(Time(300));
+        assert_eq!(clock.read(Time(301)), Instant::from_nanos(701));
     }
 }

@@ -252,7 +252,7 @@ impl World<'_, '_, '_> {
             self.nodes[node].disk.heal(self.now);
             let life = self.nodes[node].life;
             self.schedule(self.now, Due::Disk { node, life });
-            self.change_clock(node, |clock, at| clock.set_rate(at, PROPER));
+            self.change_clock(node, super::Clock::put_right);
             self.thaw(node);
         }
         let can_go_on = self.setting.core.iter().all(|node| {
