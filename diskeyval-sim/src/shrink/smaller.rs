@@ -196,7 +196,7 @@ mod tests {
         }
         let best = smaller.best();
         assert_eq!(best.deeds.len(), 2, "{best}");
-        assert!(best.deeds.iter().all(|deed| is_long(deed)), "{best}");
+        assert!(best.deeds.iter().all(is_long), "{best}");
         let plain = Setting { hostile: best.setting.hostile, ..Setting::plain(best.setting.nodes) };
         let Setting { heartbeat, election_timeout, .. } = best.setting;
         assert_eq!(best.setting, Setting { heartbeat, election_timeout, ..plain });
