@@ -36,8 +36,10 @@ pub(crate) struct Desk {
     to_send: VecDeque<u64>,
     /// Numbers that a leader turned away, to be handed over again after a pause.
     turned_away: Vec<u64>,
-    /// The end of that pause. No question is put to the leader before it either.
+    /// The end of that pause. The session is not asked for before it either.
     pause_until: Option<Instant>,
+    /// No question is put to the leader before this: it has said that it does not lead.
+    ask_again_at: Option<Instant>,
     pause: Duration,
     now: Instant,
     /// Reads that no question was asked for yet.
@@ -105,6 +107,7 @@ impl Desk {
             to_send: VecDeque::new(),
             turned_away: Vec::new(),
             pause_until: None,
+            ask_again_at: None,
             pause: settings.heartbeat,
             now: Instant::ZERO,
             waiting: Vec::new(),
@@ -178,6 +181,7 @@ impl Desk {
         self.to_send.clear();
         self.turned_away.clear();
         self.pause_until = None;
+        self.ask_again_at = None;
         for (seq, write) in (self.floor..).zip(&mut self.writes) {
             if let Some(write) = write {
                 write.in_doubt |= write.sent && !is(Mutant::InDoubtForgotten);
@@ -217,9 +221,18 @@ impl Desk {
         due
     }
 
-    /// The leader cannot ask the log for a session now.
-    pub(crate) fn session_turned_away(&mut self) {
+    /// The leader cannot ask the log for a session now. If that is because the log is full, nothing that waits
+    /// for the session will be taken either, and is told so.
+    pub(crate) fn session_turned_away(&mut self, why: Turned) {
         self.pause();
+        if why == Turned::LogFull {
+            let waiting: Vec<u64> = (self.floor..)
+                .zip(&self.writes)
+                .filter(|(_, write)| write.is_some())
+                .map(|(seq, _)| seq)
+                .collect();
+            waiting.into_iter().for_each(|seq| self.turn_away(seq, why));
+        }
     }
 
     fn pause(&mut self) {
@@ -305,6 +318,7 @@ impl Desk {
     /// Time goes on: what a leader turned away is handed over again after a pause.
     pub(crate) fn wake(&mut self, now: Instant) {
         self.now = now;
+        self.ask_again_at.take_if(|at| now >= *at);
         if self.pause_until.take_if(|until| now >= *until).is_some() {
             self.to_send.extend(self.turned_away.drain(..));
             if let Session::Wanted { asked } = &mut self.session {
@@ -369,7 +383,7 @@ impl Desk {
     /// The number of a question that is to be put to the leader now, for all reads that wait. One is on its
     /// way at a time; whoever comes meanwhile rides with the next.
     pub(crate) fn take_question(&mut self) -> Option<u64> {
-        let held = self.asked.is_some() || self.route.is_none() || self.pause_until.is_some();
+        let held = self.asked.is_some() || self.route.is_none() || self.ask_again_at.is_some();
         if self.waiting.is_empty() || held {
             return None;
         }
@@ -382,16 +396,16 @@ impl Desk {
 
     /// The leader has answered a question: with an index, or that it does not lead.
     pub(crate) fn question_answered(&mut self, question: u64, index: Option<Index>) {
-        let Some((_, reads)) =
-            self.asked.take_if(|(asked, _)| *asked == question || is(Mutant::AnyAnswerToAnyQuestion))
-        else {
-            return;
-        };
+        let mut asked = self.asked.take_if(|(asked, _)| *asked == question);
+        if asked.is_none() && is(Mutant::AnyAnswerToAnyQuestion) {
+            asked = self.asked.take().or_else(|| Some((question, core::mem::take(&mut self.waiting))));
+        }
+        let Some((_, reads)) = asked else { return };
         match index {
             Some(index) => self.granted.push_back((index, reads)),
             None => {
                 self.waiting.extend(reads);
-                self.pause();
+                self.ask_again_at.get_or_insert(self.now + self.pause);
             }
         }
     }
@@ -414,7 +428,7 @@ impl Desk {
     // Deadlines and the end.
 
     pub(crate) fn deadline(&self) -> Option<Instant> {
-        [self.earliest, self.pause_until].into_iter().flatten().min()
+        [self.earliest, self.pause_until, self.ask_again_at].into_iter().flatten().min()
     }
 
     /// Whether anything may have used up its time.

@@ -259,10 +259,9 @@ impl Engine {
     fn serve(&mut self, from: &NodeId, service: Service, payload: Bytes) {
         match service {
             Service::OpenSession => {
-                let boot = self.mesh.boot_of(from);
-                if !boot.is_some_and(|boot| self.open_session(from.clone(), boot)) {
-                    let refused = Service::Refused { seq: 0, attempt: 0, why: Turned::NotLeader };
-                    self.mesh.send_service(from, refused, &[]);
+                let boot = self.mesh.boot_of(from).ok_or(Turned::NotLeader);
+                if let Err(why) = boot.and_then(|boot| self.open_session(from.clone(), boot)) {
+                    self.mesh.send_service(from, Service::Refused { seq: 0, attempt: 0, why }, &[]);
                 }
             }
             Service::Write { seq, attempt } => {
@@ -280,7 +279,7 @@ impl Engine {
             // An answer is believed only from whom was asked.
             Service::Refused { .. } | Service::ReadAt { .. } | Service::ReadRefused { .. } if !matches!(self.desk.route(), Some(Route::There(leader, _)) if leader == from) =>
                 {}
-            Service::Refused { seq: 0, .. } => self.desk.session_turned_away(),
+            Service::Refused { seq: 0, why, .. } => self.desk.session_turned_away(why),
             Service::Refused { seq, attempt, why } => self.desk.refused(seq, attempt, why),
             Service::Read { question } => {
                 if self.raft.ask_read(Asker::Peer(from.clone(), question)).is_err() {
@@ -293,14 +292,13 @@ impl Engine {
     }
 
     /// Asks the log for a session of a member that is linked, or of this node.
-    fn open_session(&mut self, node: NodeId, boot: u128) -> bool {
+    fn open_session(&mut self, node: NodeId, boot: u128) -> Result<(), Turned> {
         let incarnation =
             if node == self.id { Some(self.incarnation) } else { self.raft.linked_incarnation(&node) };
-        let Some(incarnation) = incarnation else { return false };
-        if self.check_room(node.as_str().len()).is_err() {
-            return false;
-        }
-        self.raft.propose(Payload::OpenSession(Owner { node, incarnation, boot })).is_ok()
+        let incarnation = incarnation.ok_or(Turned::NotLeader)?;
+        self.check_room(node.as_str().len())?;
+        let opening = Payload::OpenSession(Owner { node, incarnation, boot });
+        self.raft.propose(opening).map(drop).map_err(|_| Turned::NotLeader)
     }
 
     /// The leader's door: what does not pass it is in no log, now or later.
@@ -397,10 +395,13 @@ impl Engine {
         if self.desk.take_session_wish() {
             let asked = match &route {
                 Route::Here(_) => self.open_session(self.id.clone(), self.boot),
-                Route::There(leader, _) => self.mesh.send_service(leader, Service::OpenSession, &[]),
+                Route::There(leader, _) => match self.mesh.send_service(leader, Service::OpenSession, &[]) {
+                    true => Ok(()),
+                    false => Err(Turned::NotLeader),
+                },
             };
-            if !asked {
-                self.desk.session_turned_away();
+            if let Err(why) = asked {
+                self.desk.session_turned_away(why);
             }
         }
         while let Some((write, attempt)) = self.desk.next_to_send() {

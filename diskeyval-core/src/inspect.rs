@@ -47,9 +47,11 @@ pub struct Belief<'e> {
     pub matched: Index,
     /// The next entry to be sent.
     pub next: Index,
+    /// Bytes of entries that are not acknowledged, and were on their way already when the last append was sent.
+    pub before_last_append: usize,
 }
 
-/// What a node holds that its limits bound. All but the last two are bytes.
+/// What a node holds that its limits bound, in bytes where nothing else is said.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Burden {
     /// In the log.
@@ -60,6 +62,8 @@ pub struct Burden {
     pub unsent: usize,
     /// The most that has come in on one connection and is no whole frame yet.
     pub unread: usize,
+    /// Connections without a hello. Not bytes, as the rest below.
+    pub strangers: usize,
     /// Writes that wait for an answer.
     pub writes: usize,
     /// Reads that wait for an answer.
@@ -91,15 +95,24 @@ impl Engine {
             incarnation: progress.incarnation,
             matched: progress.matched,
             next: progress.next(),
+            before_last_append: progress.before_last_append(),
         })
     }
 
     /// What it holds.
     pub fn burden(&self) -> Burden {
-        let (unsent, unread) = self.mesh().burden();
+        let (unsent, unread, strangers) = self.mesh().burden();
         let (writes, reads) = self.desk().burden();
         let log = self.raft().log();
-        Burden { log: log.bytes(), uncommitted: log.untaken_bytes(), unsent, unread, writes, reads }
+        Burden {
+            log: log.bytes(),
+            uncommitted: log.untaken_bytes(),
+            unsent,
+            unread,
+            strangers,
+            writes,
+            reads,
+        }
     }
 }
 

@@ -369,7 +369,7 @@ impl Sim {
         checkers: Vec<&mut dyn Checker>,
         notes: Option<&mut Vec<Note>>,
     ) -> Ran {
-        let mut invariants = invariants(plan.setting.nodes).without(&self.off);
+        let mut invariants = invariants(&plan.setting).without(&self.off);
         let mut watchers = Watchers { checkers: vec![&mut invariants], notes: None };
         for checker in checkers {
             watchers.checkers.push(checker);

@@ -53,6 +53,19 @@ fn draw_setting(choices: &mut Choices<'_>, wishes: &Wishes) -> Setting {
     let slowest = *choices.pick(&[1, 100, 1_000, 10_000]);
     let disk = (Duration::from_micros(slowest / 10), Duration::from_micros(slowest));
     let buffer = *choices.pick(&[1 << 20, 1 << 20, 64 << 10]);
+    let log_bytes = *choices.pick(&[1 << 30, 1 << 30, 1 << 30, 1 << 30, 1 << 30, 1 << 30, 1 << 30, 200_000]);
+    let wipes = wishes.faults.as_ref().is_none_or(|faults| faults.contains(&Fault::Wipe));
+    let doomed = wipes && nodes > 2 && choices.chance(1, 20);
+    // A cluster is founded by a majority, and the others are given their seats later.
+    let mut late = Vec::new();
+    if nodes > 2 && !doomed && choices.chance(1, 4) {
+        for node in 0..choices.between(1, (nodes as u64 - 1) / 2) {
+            let node = (usize::try_from(node).expect("small") + choices.place(nodes)) % nodes;
+            late.push((node, Duration::from_millis(choices.between(500, 8_000))));
+        }
+        late.sort_unstable();
+        late.dedup_by_key(|(node, _)| *node);
+    }
     Setting {
         noise,
         hostile,
@@ -65,6 +78,9 @@ fn draw_setting(choices: &mut Choices<'_>, wishes: &Wishes) -> Setting {
         torn,
         disk,
         buffer,
+        log_bytes,
+        late,
+        doomed,
         ..plain
     }
 }
@@ -73,11 +89,15 @@ fn draw_setting(choices: &mut Choices<'_>, wishes: &Wishes) -> Setting {
 fn draw_asks(choices: &mut Choices<'_>, setting: &Setting, deeds: &mut Vec<Deed>) {
     let keys = *choices.pick(&[1, 2, 4, 8]);
     let clients = choices.between(2, 8);
-    let largest = *choices.pick(&[0, 0, 10_000, 200_000]);
+    let largest = *choices.pick(&[0, 0, 3_000, 30_000]);
+    // Now and then everybody asks the same node.
+    let crowd = *choices.pick(&[0, 0, 30, 80]);
     let reads_of_ten = choices.between(1, 7);
     let mut at = Duration::ZERO;
     while at < setting.hostile {
-        let burst = choices.between(1, 8);
+        let crowded = crowd > 0 && choices.chance(1, 10);
+        let burst = if crowded { choices.between(10, crowd) } else { choices.between(1, 8) };
+        let same = choices.place(setting.nodes);
         for _ in 0..burst {
             let request = if choices.below(10) < reads_of_ten {
                 *choices.pick(&[Request::Get, Request::Get, Request::Get, Request::GetLocal])
@@ -86,7 +106,7 @@ fn draw_asks(choices: &mut Choices<'_>, setting: &Setting, deeds: &mut Vec<Deed>
             };
             let ask = Ask {
                 client: choices.below(clients) + 1,
-                node: choices.place(setting.nodes),
+                node: if crowded { same } else { choices.place(setting.nodes) },
                 key: choices.below(keys),
                 request,
                 budget: Duration::from_millis(*choices.pick(&[2_000, 2_000, 500, 5_000])),
@@ -104,14 +124,17 @@ fn draw_write(choices: &mut Choices<'_>, largest: usize) -> Request {
         0..=3 => Request::Set,
         4 => Request::Delete,
         5 => Request::Create,
-        6 | 7 => Request::Swap,
-        8 => Request::SwapRevision,
-        _ if largest > 0 => Request::SetLarge(choices.place(largest)),
+        6 => Request::Swap,
+        7..=9 if largest > 0 && choices.chance(1, 2) => Request::SetLarge(choices.place(largest)),
+        7 | 8 => Request::SwapRevision,
         _ => Request::Set,
     }
 }
 
 fn draw_disturbances(choices: &mut Choices<'_>, wishes: &Wishes, setting: &Setting, deeds: &mut Vec<Deed>) {
+    if setting.doomed {
+        return draw_doom(choices, setting, deeds);
+    }
     let armed: Vec<Fault> = match &wishes.faults {
         Some(faults) => faults.clone(),
         None => Fault::ALL.iter().copied().filter(|_| choices.chance(1, 3)).collect(),
@@ -122,6 +145,7 @@ fn draw_disturbances(choices: &mut Choices<'_>, wishes: &Wishes, setting: &Setti
     let pause = *choices.pick(&[200, 600, 2_000]);
     let longest = *choices.pick(&[100, 500, 2_000, 6_000]);
     // Every other cluster is left alone while it is founded.
+    draw_founding(choices, wishes, setting, deeds);
     let begin = if choices.chance(1, 2) { Duration::from_secs(2) } else { Duration::ZERO };
     let mut at = begin;
     loop {
@@ -129,17 +153,88 @@ fn draw_disturbances(choices: &mut Choices<'_>, wishes: &Wishes, setting: &Setti
         if at >= setting.hostile {
             return;
         }
-        let disturbance = Disturbance {
-            fault: *choices.pick(&armed),
-            nodes: Targets {
-                one: draw_target(choices, setting),
-                other: draw_target(choices, setting),
-                group: choices.below(1 << setting.nodes),
-            },
-            lasting: Duration::from_micros(choices.between(1_000, 1_000 * longest)),
-            strength: choices.below(1 << 16),
-        };
-        deeds.push(Deed { at, what: What::Disturb(disturbance) });
+        let mut disturbance = draw_disturbance(choices, &armed, setting, longest);
+        deeds.push(Deed { at, what: What::Disturb(disturbance.clone()) });
+        // What goes wrong alone is survived most easily: something else befalls the same node.
+        while choices.chance(1, 3) {
+            let more = draw_disturbance(choices, &armed, setting, longest);
+            disturbance = Disturbance { nodes: disturbance.nodes, ..more };
+            deeds.push(Deed { at, what: What::Disturb(disturbance.clone()) });
+        }
+    }
+}
+
+fn draw_disturbance(
+    choices: &mut Choices<'_>,
+    armed: &[Fault],
+    setting: &Setting,
+    longest: u64,
+) -> Disturbance {
+    Disturbance {
+        fault: *choices.pick(armed),
+        nodes: Targets {
+            one: draw_target(choices, setting),
+            other: draw_target(choices, setting),
+            group: choices.below(1 << setting.nodes),
+        },
+        lasting: Duration::from_micros(choices.between(1_000, 1_000 * longest)),
+        strength: choices.below(1 << 16),
+    }
+}
+
+/// Founding, and giving a seat to who comes late, are over in a moment: what befalls them is not left to chance.
+fn draw_founding(choices: &mut Choices<'_>, wishes: &Wishes, setting: &Setting, deeds: &mut Vec<Deed>) {
+    let hostile = setting.hostile;
+    let mut act = |at: Duration, fault: Fault, one: Target, other: Target, lasting: Duration| {
+        let nodes = Targets { one, other, group: 1 };
+        if at < hostile && wishes.faults.as_ref().is_none_or(|faults| faults.contains(&fault)) {
+            let disturbance = Disturbance { fault, nodes, lasting, strength: 0 };
+            deeds.push(Deed { at, what: What::Disturb(disturbance) });
+        }
+    };
+    for (node, at) in &setting.late {
+        for _ in 0..4 {
+            let soon = *at + Duration::from_micros(choices.below(40_000));
+            let lasting = Duration::from_millis(choices.between(100, 1_500));
+            let fault =
+                *choices.pick(&[Fault::Isolate, Fault::Crash, Fault::Partition, Fault::Freeze, Fault::Wipe]);
+            let target = if fault == Fault::Wipe { Target::Node(*node) } else { Target::Leader };
+            act(soon, fault, target, target, lasting);
+        }
+    }
+    if choices.chance(1, 8) {
+        for _ in 0..30 {
+            let at = Duration::from_millis(choices.below(1_500));
+            let [one, other] = [(); 2].map(|()| Target::Node(choices.place(setting.nodes)));
+            act(at, Fault::CutLink, one, other, Duration::ZERO);
+        }
+    }
+}
+
+/// A majority loses its disks; later those who have not lost theirs are away for a while, too. Whoever has been
+/// heard of must not be forgotten, and nobody is beyond reach for as long as founding anew would need.
+fn draw_doom(choices: &mut Choices<'_>, setting: &Setting, deeds: &mut Vec<Deed>) {
+    let mut act = |at: u64, fault: Fault, node: usize, lasting: u64| {
+        let one = Target::Node(node);
+        let nodes = Targets { one, other: one, group: 0 };
+        let lasting = Duration::from_millis(lasting);
+        let disturbance = Disturbance { fault, nodes, lasting, strength: 0 };
+        deeds.push(Deed { at: Duration::from_millis(at), what: What::Disturb(disturbance) });
+    };
+    let first = choices.place(setting.nodes);
+    // Or they are away at the same moment, for less than founding anew would wait for them.
+    let at_once = choices.chance(1, 2);
+    let wiped = setting.nodes / 2 + 1;
+    let at = choices.between(2_000, 4_000);
+    for place in 0..setting.nodes {
+        let node = (first + place) % setting.nodes;
+        if place < wiped {
+            act(at, Fault::Wipe, node, choices.between(10, if at_once { 50 } else { 500 }));
+        } else if at_once {
+            act(at, Fault::Crash, node, choices.between(400, 700));
+        } else {
+            act(at + 3_000, Fault::Crash, node, choices.between(1_500, 6_000));
+        }
     }
 }
 

@@ -102,7 +102,7 @@ impl Invariants {
     }
 
     fn check_facts(&mut self, turn: &Turn<'_>) {
-        let Invariants { facts, findings, .. } = self;
+        let Invariants { facts, findings, caps, .. } = self;
         if !turn.records.is_empty() {
             facts.begin_turn(turn.node);
             let first = turn.recorded + 1 - turn.records.len() as u64;
@@ -121,6 +121,7 @@ impl Invariants {
         if turn.vitals.role == RoleName::Leader {
             for (nth, belief) in turn.engine.beliefs().enumerate() {
                 facts.believes(turn.node, nth, &belief, findings);
+                caps.check_window(turn.node, &belief, findings);
             }
             let told = turn.engine.beliefs().map(|belief| (belief.incarnation, belief.matched.0));
             facts.remember(turn.node, told);

@@ -47,6 +47,13 @@ pub struct Setting {
     pub disk: (Duration, Duration),
     /// How many bytes may be on their way on one connection before its sender has to wait.
     pub buffer: usize,
+    /// How many bytes of log a node may hold; with few, writes are refused from some moment on.
+    pub log_bytes: usize,
+    /// Nodes that start later than the others, and when.
+    pub late: Vec<(usize, Duration)>,
+    /// Disks of a majority may be lost, too: nothing is expected of the friendly phase then, but that no second
+    /// cluster comes to be.
+    pub doomed: bool,
 }
 
 /// What becomes of the nodes outside the core when the run turns friendly.

@@ -5,7 +5,7 @@ mod caught;
 use core::fmt;
 use core::time::Duration;
 
-use diskeyval_core::{Answer, Command, Engine, NodeId, Outcome, Read, Request};
+use diskeyval_core::{Answer, Command, Engine, Error, NodeId, Outcome, Read, Refusal, Request};
 
 use crate::choice::Choices;
 use crate::clients::Clients;
@@ -14,7 +14,7 @@ use crate::history::History;
 use crate::invariants::Invariants;
 use crate::notes::{Note, What, name};
 use crate::observe::{Checker, Time, Violation};
-use crate::plan::{Plan, Setting};
+use crate::plan::{Plan, Rest, Setting};
 use crate::program::Program;
 use crate::world::{Watchers, World, limits};
 
@@ -74,16 +74,17 @@ pub fn run(plan: &Plan, wanted: Wanted<'_>) -> Ran {
 
 /// Carries out a plan with the standard clients, and looks away where these rules are broken.
 pub fn run_without(plan: &Plan, wanted: Wanted<'_>, off: &[&str]) -> Ran {
-    let mut invariants = invariants(plan.setting.nodes).without(off);
+    let mut invariants = invariants(&plan.setting).without(off);
     let mut ran = run_watched(plan, vec![&mut invariants], wanted);
     ran.violation = ran.violation.filter(|violation| !off.contains(&violation.rule));
     ran
 }
 
-/// The checkers of a cluster of so many simulated nodes.
-pub(crate) fn invariants(nodes: usize) -> Invariants {
-    let names: Vec<NodeId> = (0..nodes).map(|node| NodeId::new(&name(node)).expect("a good name")).collect();
-    Invariants::new(&names, limits())
+/// The checkers of a cluster with this setting.
+pub(crate) fn invariants(setting: &Setting) -> Invariants {
+    let names: Vec<NodeId> =
+        (0..setting.nodes).map(|node| NodeId::new(&name(node)).expect("a good name")).collect();
+    Invariants::new(&names, limits(setting.log_bytes))
 }
 
 /// Carries out a plan with the standard clients, watched by `checkers`.
@@ -147,6 +148,9 @@ fn go(world: &mut World<'_, '_, '_>) -> Result<(), Violation> {
     world.begin();
     let hostile = Time(0) + world.setting.hostile;
     world.run(hostile, |_| false)?;
+    if world.setting.doomed {
+        return Ok(());
+    }
     let unfounded = (0..world.setting.nodes).any(|node| !world.was_member(node));
     let core = world.turn_friendly();
     world.with_program(|program, hands| program.calm(hands));
@@ -158,6 +162,9 @@ fn go(world: &mut World<'_, '_, '_>) -> Result<(), Violation> {
     must(world, "V1", bounds.leader, "the core has no leader whom all of it follows", |world| {
         settled(world, &core)
     })?;
+    if world.setting.rest == Rest::Flapping {
+        world.let_flap(&core);
+    }
     go_on(world, &core, &bounds)?;
     must(world, "P1", PATIENCE, "the program is not done", World::program_is_done)?;
     must(world, "V3", bounds.converged, "the core does not converge", |world| converged(world, &core))?;
@@ -170,6 +177,7 @@ fn go(world: &mut World<'_, '_, '_>) -> Result<(), Violation> {
         return Err(Violation { rule: "V5", what });
     }
     no_leader_alone(world, &core)?;
+    one_connection(world, &core)?;
     if world.setting.steady {
         stay_steady(world, &core, &bounds)?;
     }
@@ -253,23 +261,50 @@ fn converged(world: &World<'_, '_, '_>, core: &[usize]) -> bool {
     first.is_some() && core.iter().all(|node| state(node) == first)
 }
 
-/// Every node of the core takes a new write, and reads it back.
+/// Every node of the core takes new writes, several at once, and reads the last one back.
 fn go_on(world: &mut World<'_, '_, '_>, core: &[usize], bounds: &Bounds) -> Result<(), Violation> {
     for node in core {
-        let (key, value) = (OWN_KEY.into(), format!("last words to {}", name(*node)).into());
-        let write = world.ask(*node, Request::Write(Command::Set { key, value }), bounds.request * 2);
-        let otherwise = format!("{} has not taken a new write", name(*node));
-        must(world, "V2", bounds.request, &otherwise, |world| world.own_answer(write).is_some())?;
+        let write = |nth: usize| {
+            let (key, value) = (OWN_KEY.into(), format!("{nth} last words to {}", name(*node)).into());
+            Request::Write(Command::Set { key, value })
+        };
         let read = Request::Get { key: OWN_KEY.into(), read: Read::Linearizable };
+        let writes = [1, 2, 3].map(|nth| world.ask(*node, write(nth), bounds.request * 2));
+        let taken = |world: &World<'_, '_, '_>| writes.iter().all(|write| world.own_answer(*write).is_some());
+        let otherwise = format!("{} has not taken new writes", name(*node));
+        must(world, "V2", bounds.request, &otherwise, taken)?;
         let read = world.ask(*node, read, bounds.request * 2);
         let otherwise = format!("{} has not answered a new read", name(*node));
         must(world, "V2", bounds.request, &otherwise, |world| world.own_answer(read).is_some())?;
-        let taken = matches!(world.own_answer(write), Some(Answer::Written(Ok(Outcome::Set { .. }))));
-        let found = matches!(world.own_answer(read), Some(Answer::Read(Ok(Some(_)))));
-        if !taken || !found {
-            let said = [write, read].map(|ticket| world.own_answer(ticket).map(crate::clients::tell));
-            let what = format!("{} should serve, and said {said:?}", name(*node));
-            return Err(Violation { rule: "V2", what });
+        for ticket in writes.into_iter().chain([read]) {
+            let served = match world.own_answer(ticket) {
+                Some(Answer::Written(Ok(Outcome::Set { .. })) | Answer::Read(Ok(_))) => true,
+                Some(Answer::Written(Err(Error::Refused(Refusal::LogFull { .. })))) => {
+                    world.coverage.count("answer: the log is full");
+                    true
+                }
+                _ => false,
+            };
+            if !served {
+                let said = world.own_answer(ticket).map(crate::clients::tell);
+                let what = format!("{} should serve, and said {said:?}", name(*node));
+                return Err(Violation { rule: "V2", what });
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Of several connections between two nodes one is kept.
+fn one_connection(world: &World<'_, '_, '_>, core: &[usize]) -> Result<(), Violation> {
+    for one in core {
+        for other in core.iter().filter(|other| *other < one) {
+            let connections = world.connections(*one, *other);
+            if connections > 1 {
+                let what =
+                    format!("{connections} connections stand between {} and {}", name(*other), name(*one));
+                return Err(Violation { rule: "R3", what });
+            }
         }
     }
     Ok(())
@@ -277,7 +312,6 @@ fn go_on(world: &mut World<'_, '_, '_>, core: &[usize], bounds: &Bounds) -> Resu
 
 /// Whoever is not heard by a majority does not lead for long.
 fn no_leader_alone(world: &mut World<'_, '_, '_>, core: &[usize]) -> Result<(), Violation> {
-    use crate::plan::Rest;
     if !matches!(world.setting.rest, Rest::CutOff | Rest::Deaf | Rest::Mute) {
         return Ok(());
     }

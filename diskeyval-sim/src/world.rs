@@ -7,6 +7,7 @@ mod clock;
 mod deeds;
 mod disk;
 mod liar;
+mod lives;
 mod net;
 mod programs;
 mod turn;
@@ -14,11 +15,11 @@ mod wires;
 
 use core::cmp::Ordering;
 use core::time::Duration;
-use std::collections::{BTreeMap, BinaryHeap};
+use std::collections::{BTreeMap, BinaryHeap, VecDeque};
 
 use diskeyval_core::inspect::Vitals;
 use diskeyval_core::{
-    Answer, Config, DialId, Engine, Input, Limits, NodeId, Request, RoleName, Seed, Settings, Term, Ticket,
+    Answer, Config, DialId, Engine, Input, Instant, Limits, NodeId, Request, RoleName, Settings, Term, Ticket,
 };
 use xxhash_rust::xxh3::Xxh3;
 
@@ -57,7 +58,6 @@ pub(crate) struct World<'w, 'k, 'c> {
     deeds: Vec<Deed>,
     /// Everything that was scheduled to end in an earlier phase has ended.
     phase: u32,
-    wiped: usize,
     /// Nodes that have something to be given to, as bits.
     ready: u64,
     program: &'w mut dyn Program,
@@ -83,12 +83,19 @@ pub(crate) struct Node {
     disk: Disk,
     clock: Clock,
     frozen: bool,
+    /// When it was paused last, or went on.
+    thawed_at: Time,
     /// The machine is down, not only the process: nobody says that nobody listens.
     silent: bool,
     /// Its disk was lost, so it waits for a seat for ever.
     wiped: bool,
-    /// It was asked to stop.
+    /// It was asked to stop, and what its clock showed then.
     stopping: bool,
+    /// It has stopped, and only its process is still there.
+    stopped: bool,
+    asked_to_stop_at: Instant,
+    /// Its dials of late, by its own clock.
+    dials: VecDeque<(Instant, usize)>,
     /// It was in its seat, by a committed entry, and still is in this incarnation.
     was_member: bool,
     /// How many requests it has not answered.
@@ -141,6 +148,7 @@ enum Due {
     Deed(usize),
     Undo(u32, Undo),
     Lie(usize),
+    CountCrowd(usize),
     Program(u64),
     /// The same in a process of the program, if that still lives.
     ProgramOf {
@@ -159,6 +167,8 @@ enum Undo {
     DiskSpeed(usize),
     ClockRate(usize),
     Cut(usize, usize),
+    /// A node that was asked to stop has done so.
+    MustHaveStopped(usize),
     /// A node that was asked to stop ends now, whether it has stopped or not.
     Exit(usize, Duration),
 }
@@ -185,16 +195,18 @@ impl Ord for Entry {
 }
 
 /// The limits that simulated nodes have: small enough to be reached.
-pub(crate) fn limits() -> Limits {
+pub(crate) fn limits(log_bytes: usize) -> Limits {
     let mut limits = Limits::default();
-    limits.max_value = 256 << 10;
+    limits.max_key = 64;
+    limits.max_value = 32 << 10;
     limits.max_writes = 64;
-    limits.max_reads = 256;
-    limits.max_write_bytes = 2 << 20;
-    limits.max_uncommitted = 1 << 20;
-    limits.append_window = 1 << 20;
-    limits.send_buffer = 4 << 20;
+    limits.max_reads = 64;
+    limits.max_write_bytes = 128 << 10;
+    limits.max_uncommitted = 128 << 10;
+    limits.append_window = 96 << 10;
+    limits.send_buffer = 256 << 10;
     limits.max_strangers = 8;
+    limits.log_bytes = log_bytes;
     limits
 }
 
@@ -206,7 +218,7 @@ fn settings(setting: &Setting, node: usize) -> Settings {
     }
     config.election_timeout = setting.election_timeout;
     config.heartbeat = setting.heartbeat;
-    config.limits = limits();
+    config.limits = limits(setting.log_bytes);
     config.validate().expect("a setting that was checked")
 }
 
@@ -227,9 +239,13 @@ impl<'w, 'k, 'c> World<'w, 'k, 'c> {
             disk: Disk::default(),
             clock: Clock::new(noise.below(1 << 42)),
             frozen: false,
+            thawed_at: Time(0),
             silent: false,
             wiped: false,
             stopping: false,
+            stopped: false,
+            asked_to_stop_at: Instant::ZERO,
+            dials: VecDeque::new(),
             was_member: false,
             waiting: 0,
             inbox: Vec::new(),
@@ -253,7 +269,6 @@ impl<'w, 'k, 'c> World<'w, 'k, 'c> {
             liars: Vec::new(),
             deeds,
             phase: 0,
-            wiped: 0,
             ready: 0,
             program,
             wishes: Vec::new(),
@@ -275,7 +290,10 @@ impl<'w, 'k, 'c> World<'w, 'k, 'c> {
         }
         self.with_program(|program, hands| program.begin(hands));
         for node in 0..self.nodes.len() {
-            self.start(node);
+            match self.setting.late.iter().find(|(late, _)| *late == node) {
+                Some((_, at)) => self.schedule(Time(0) + *at, Due::Undo(0, Undo::Restart(node))),
+                None => self.start(node),
+            }
         }
     }
 
@@ -328,6 +346,7 @@ impl<'w, 'k, 'c> World<'w, 'k, 'c> {
             Due::Undo(phase, undo) if phase == self.phase => self.undo(undo),
             Due::Undo(..) => {}
             Due::Lie(liar) => self.lie(liar),
+            Due::CountCrowd(victim) => self.count_crowd(victim),
             Due::Program(tag) => self.with_program(|program, hands| program.wake(hands, tag)),
             Due::ProgramOf { node, life, tag } => self.wake_program(node, life, tag),
         }
@@ -345,138 +364,6 @@ impl<'w, 'k, 'c> World<'w, 'k, 'c> {
     fn draw_span(&mut self, (from, to): (Duration, Duration)) -> Duration {
         let nanos = |span: Duration| u64::try_from(span.as_nanos()).expect("a setting that was checked");
         Duration::from_nanos(self.noise.between(nanos(from), nanos(to)))
-    }
-
-    // Lives.
-
-    /// A node begins a life with what its disk has kept.
-    pub(crate) fn start(&mut self, node: usize) {
-        if self.up[node] {
-            return;
-        }
-        let (now, name) = (self.now, node);
-        let seed = Seed::from_u64(self.noise.below(u64::MAX));
-        let this = &mut self.nodes[node];
-        this.life += 1;
-        this.silent = false;
-        this.frozen = false;
-        let life = this.life;
-        let kept = this.disk.kept();
-        let opened = Engine::open_on_disk(this.settings.clone(), seed, kept.iter().cloned());
-        for checker in &mut self.watchers.checkers {
-            if let Err(violation) = checker.started(now, node, kept) {
-                self.violation.get_or_insert(violation);
-            }
-        }
-        match opened {
-            Ok(engine) => this.engine = Some(engine),
-            Err(error) => {
-                let what = format!("{} cannot be opened on what it kept: {error}", self.names[name]);
-                return self.blame(Violation { rule: "S15", what });
-            }
-        }
-        this.last = None;
-        this.recorded = 0;
-        self.up[node] = true;
-        self.note(What::Start { node, life });
-        if self.program.listens() {
-            self.give(node, Input::Listen { changes: true });
-        }
-        self.mark_ready(node);
-        self.schedule(now, Due::Wake(node));
-        self.nodes[node].wakes_at = Some(now);
-        self.with_program(|program, hands| program.up(hands, node));
-    }
-
-    /// A node dies. With `silent`, nobody is told that its connections are gone.
-    pub(crate) fn kill(&mut self, node: usize, silent: bool, wipe: bool) {
-        if !self.up[node] {
-            return;
-        }
-        self.up[node] = false;
-        let this = &mut self.nodes[node];
-        this.engine = None;
-        this.frozen = false;
-        this.silent = silent;
-        this.stopping = false;
-        this.waiting = 0;
-        this.inbox.clear();
-        this.wakes_at = None;
-        self.ready &= !(1 << node);
-        let pending = this.disk.pending();
-        let lucky = self.noise.place(pending + 1);
-        let this = &mut self.nodes[node];
-        let mut survive = Some(this.disk.crash(lucky));
-        self.coverage.count_crash(pending, lucky);
-        if wipe {
-            this.disk.wipe();
-            this.wiped = true;
-            this.was_member = false;
-            survive = None;
-            self.wiped += 1;
-        }
-        self.hash_event(3, node as u64, lucky as u64);
-        self.note(What::Crash { node, wiped: wipe });
-        self.drop_connections(node, silent);
-        let now = self.now;
-        self.check(|checker| checker.crashed(now, node, survive));
-        self.with_program(|program, hands| program.down(hands, node));
-    }
-
-    fn disk_completes(&mut self, node: usize, life: u32) {
-        let now = self.now;
-        let this = &mut self.nodes[node];
-        if this.life != life || this.engine.is_none() {
-            return;
-        }
-        if let Some(up_to) = this.disk.complete(now) {
-            self.check(|checker| checker.stored(now, node, up_to));
-            self.give(node, Input::Stored { up_to });
-        }
-    }
-
-    /// Gives a node something, which it sees in its next turn; that is now, unless it is frozen.
-    fn give(&mut self, node: usize, input: Input) {
-        self.nodes[node].inbox.push(input);
-        self.mark_ready(node);
-    }
-
-    fn mark_ready(&mut self, node: usize) {
-        if !self.nodes[node].frozen {
-            self.ready |= 1 << node;
-        }
-    }
-
-    fn wake(&mut self, node: usize) {
-        let now = self.now;
-        let this = &mut self.nodes[node];
-        if this.wakes_at == Some(now) {
-            this.wakes_at = None;
-            if this.inbox.is_empty() && this.life > 0 && this.last.is_some() && !self.is_due(node) {
-                return self.set_alarm(node);
-            }
-            if self.up[node] {
-                self.mark_ready(node);
-            }
-        }
-    }
-
-    fn is_due(&self, node: usize) -> bool {
-        let this = &self.nodes[node];
-        let deadline = this.engine.as_ref().and_then(Engine::deadline);
-        deadline.is_some_and(|deadline| deadline.at <= this.clock.read(self.now))
-    }
-
-    /// Schedules the next wake of a node, unless an earlier one is scheduled already.
-    fn set_alarm(&mut self, node: usize) {
-        let this = &self.nodes[node];
-        let deadline = this.engine.as_ref().and_then(Engine::deadline);
-        let Some(at) = deadline.and_then(|deadline| this.clock.when(deadline.at)) else { return };
-        let at = at.max(Time(self.now.0 + 1));
-        if this.wakes_at.is_none_or(|scheduled| scheduled > at) {
-            self.nodes[node].wakes_at = Some(at);
-            self.schedule(at, Due::Wake(node));
-        }
     }
 
     /// The run is over, and these nodes were left alone.

@@ -445,7 +445,7 @@ impl Mesh {
             }
             link.unsent += link.out.len();
             link.spoke = self.now;
-            if link.unsent > self.limits.send_buffer && !is(Mutant::SendBufferUnbounded) {
+            if link.unsent > self.limits.send_buffer {
                 stuck.push(*conn);
             } else {
                 self.effects.push_back(Effect::Send { conn: *conn, bytes: link.out.split().freeze() });
@@ -476,12 +476,14 @@ impl Mesh {
 
     // What others ask.
 
-    /// The most bytes on one link that have not left, and on one connection that are no whole frame.
+    /// The most bytes on one link that have not left, and on one connection that are no whole frame, and how many
+    /// connections are without a hello.
     #[cfg(any(test, feature = "inspect"))]
-    pub(crate) fn burden(&self) -> (usize, usize) {
+    pub(crate) fn burden(&self) -> (usize, usize, usize) {
         let unsent = self.links.values().map(|link| link.unsent + link.out.len()).max();
         let unread = self.links.values().map(Link::unread).max();
-        (unsent.unwrap_or(0), unread.unwrap_or(0))
+        let strangers = self.links.values().filter(|link| link.partner().is_none() && !link.dialled_by_us);
+        (unsent.unwrap_or(0), unread.unwrap_or(0), strangers.count())
     }
 
     pub(crate) fn is_linked(&self, peer: &NodeId) -> bool {

@@ -67,6 +67,17 @@ impl Progress {
         }
     }
 
+    /// Bytes that are not acknowledged and were on their way already when the last append was sent.
+    #[cfg(any(test, feature = "inspect"))]
+    pub(crate) fn before_last_append(&self) -> usize {
+        match &self.replication {
+            Replication::Probe { .. } => 0,
+            Replication::Stream { in_flight, .. } => {
+                in_flight.iter().rev().skip(1).map(|append| append.bytes).sum()
+            }
+        }
+    }
+
     /// It says that its log equals ours up to `matched`. Tells whether that is news.
     pub(crate) fn appended(&mut self, matched: Index) -> bool {
         let news = matched > self.matched;
@@ -76,7 +87,9 @@ impl Progress {
                 self.replication =
                     Replication::Stream { next: self.matched.next(), in_flight: VecDeque::new(), bytes: 0 };
             }
-            Replication::Stream { in_flight, bytes, .. } => {
+            Replication::Stream { next, in_flight, bytes } => {
+                // It may have acknowledged that on an earlier link, and said so only now.
+                *next = self.matched.next().max(*next);
                 while let Some(first) = in_flight.front().filter(|first| first.last <= matched) {
                     *bytes -= if is(Mutant::InFlightBytesLeak) { 0 } else { first.bytes };
                     in_flight.pop_front();
@@ -156,6 +169,15 @@ mod tests {
         progress.matched = Index(4);
         assert!(progress.conflicted(Index(6), Index(0)));
         assert!(matches!(progress.replication, Replication::Probe { next: Index(5), .. }));
+    }
+
+    /// Found by the simulator, which asks that the next entry to send always lies behind the match.
+    #[test]
+    fn what_is_acknowledged_late_is_not_sent_again() {
+        let mut progress = probing(25);
+        progress.appended(Index(24));
+        progress.appended(Index(29));
+        assert!(matches!(progress.replication, Replication::Stream { next: Index(30), .. }));
     }
 
     #[test]

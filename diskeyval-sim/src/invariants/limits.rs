@@ -1,6 +1,6 @@
 //! V7: what a node holds stays within its limits, at every step.
 
-use diskeyval_core::inspect::{Burden, Vitals};
+use diskeyval_core::inspect::{Belief, Burden, Vitals};
 use diskeyval_core::{Limits, RoleName};
 
 use super::findings::Findings;
@@ -44,6 +44,20 @@ impl Caps {
             }
         }
         self.check_uncommitted(node, vitals, burden, findings);
+    }
+
+    /// A leader sends entries without waiting as long as there is room in the window.
+    pub(crate) fn check_window(&self, node: usize, belief: &Belief<'_>, findings: &mut Findings) {
+        let cap = self.limits.append_window;
+        if belief.before_last_append >= cap {
+            findings.broken("V7", || {
+                let (sent, peer) = (belief.before_last_append, belief.peer);
+                format!(
+                    "{} has sent to {peer} what {sent} bytes were on their way before; {cap} are allowed",
+                    name(node)
+                )
+            });
+        }
     }
 
     /// A leader lets its uncommitted entries grow up to the limit. What it has inherited may be more, and so may be

@@ -58,7 +58,10 @@ impl fmt::Display for Setting {
         writeln!(f, "delay {}", span(self.delay))?;
         writeln!(f, "torn {}", self.torn)?;
         writeln!(f, "disk {}", span(self.disk))?;
-        writeln!(f, "buffer {}", self.buffer)
+        writeln!(f, "buffer {}", self.buffer)?;
+        writeln!(f, "log-bytes {}", self.log_bytes)?;
+        self.late.iter().try_for_each(|(node, at)| writeln!(f, "late n{} {}", node + 1, Span(*at)))?;
+        if self.doomed { writeln!(f, "doomed") } else { Ok(()) }
     }
 }
 
@@ -248,6 +251,9 @@ fn read_setting(setting: &mut Setting, words: &[&str]) -> Result<(), String> {
         ["torn", value] => setting.torn = number(value)?,
         ["disk", from, to] => setting.disk = (parse_span(from)?, parse_span(to)?),
         ["buffer", value] => setting.buffer = number(value)?,
+        ["log-bytes", value] => setting.log_bytes = number(value)?,
+        ["late", node, at] => setting.late.push((read_node(node)?, parse_span(at)?)),
+        ["doomed"] => setting.doomed = true,
         other => return Err(format!("`{}` is not understood", other.join(" "))),
     }
     Ok(())
@@ -333,6 +339,9 @@ impl Setting {
             torn: 0,
             disk: (Duration::from_micros(50), Duration::from_millis(1)),
             buffer: 1 << 20,
+            log_bytes: 1 << 30,
+            late: Vec::new(),
+            doomed: false,
         }
     }
 
@@ -370,6 +379,12 @@ impl Setting {
         }
         if self.buffer < 4096 {
             return Err("a buffer has 4096 bytes at least".into());
+        }
+        if self.log_bytes < 1 << 16 {
+            return Err("a log has 65536 bytes at least".into());
+        }
+        if self.late.iter().any(|(node, _)| *node >= nodes) {
+            return Err(format!("only one of the {nodes} nodes can start late"));
         }
         if self.heartbeat * 3 > self.election_timeout || self.heartbeat < Duration::from_millis(1) {
             return Err("a heartbeat is at least 1ms, and at most a third of the election timeout".into());

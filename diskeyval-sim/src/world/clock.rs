@@ -34,6 +34,10 @@ impl Clock {
         self.shown.saturating_add(u64::try_from(passed).unwrap_or(u64::MAX))
     }
 
+    pub(super) fn runs(&self) -> bool {
+        self.rate > 0
+    }
+
     /// When it will show this, or later; never, if it stands still before that.
     pub(super) fn when(&self, shows: Instant) -> Option<Time> {
         let missing = shows.as_nanos().saturating_sub(self.shown);

@@ -8,6 +8,7 @@ use super::clock::PROPER;
 use super::{Due, Time, Undo, World};
 use crate::faults::Fault;
 use crate::notes::{What as Noted, name};
+use crate::observe::Violation;
 use crate::plan::{Disturbance, Rest, Target, What};
 
 /// How long a node may take to stop in good order before its process is ended.
@@ -115,6 +116,7 @@ impl World<'_, '_, '_> {
             Undo::DiskSpeed(node) => self.nodes[node].disk.set_slower(Duration::ZERO),
             Undo::ClockRate(node) => self.change_clock(node, |clock, at| clock.set_rate(at, PROPER)),
             Undo::Cut(one, other) => self.cut(one, other),
+            Undo::MustHaveStopped(node) => self.must_have_stopped(node),
             Undo::Exit(node, lasting) => self.crash(node, false, lasting),
         }
     }
@@ -154,17 +156,28 @@ impl World<'_, '_, '_> {
     /// second phase needs, in their seats.
     fn wipe(&mut self, node: usize, lasting: Duration) {
         let spare = !self.setting.core.contains(&node) && !self.nodes[node].wiped;
-        let core = self.setting.core.iter();
-        let seated =
-            core.clone().all(|node| self.engine(*node).is_some_and(diskeyval_core::Engine::is_member));
-        if !spare || !seated {
+        let seated = self.setting.core.iter().all(|node| self.nodes[*node].was_member);
+        let unbound = self.is_unbound(node);
+        if !self.setting.doomed && !(spare && seated) && !unbound {
             return self.crash(node, false, lasting);
         }
         if self.up[node] {
-            self.coverage.count("wiped");
+            self.coverage.count(if unbound { "wiped before it had a seat" } else { "wiped" });
             self.kill(node, false, true);
+            self.nodes[node].wiped |= !unbound;
             self.undo_in(lasting, Undo::Restart(node));
         }
+    }
+
+    /// Whether a founded cluster knows a node, and none of its lives. Then it can lose its disk without harm.
+    fn is_unbound(&self, node: usize) -> bool {
+        let engines: Vec<_> = self.nodes.iter().filter_map(|this| this.engine.as_ref()).collect();
+        let founded = engines.iter().filter(|engine| engine.is_member()).count() > self.nodes.len() / 2;
+        let seats = |engine: &diskeyval_core::Engine| engine.status().members;
+        let empty = |engine: &&diskeyval_core::Engine| {
+            seats(engine).iter().all(|seat| seat.node_id != self.names[node] || seat.seat.is_none())
+        };
+        founded && engines.iter().all(empty)
     }
 
     fn stop(&mut self, node: usize, lasting: Duration) {
@@ -173,13 +186,28 @@ impl World<'_, '_, '_> {
         }
         self.say(&[node], || format!("{} is asked to stop", name(node)));
         self.nodes[node].stopping = true;
+        self.nodes[node].stopped = false;
+        self.nodes[node].asked_to_stop_at = self.nodes[node].clock.read(self.now);
         self.ask(node, Request::Stop, STOP_WITHIN);
+        self.undo_in(self.setting.election_timeout * 5 / 2, Undo::MustHaveStopped(node));
         self.undo_in(STOP_WITHIN, Undo::Exit(node, lasting));
+    }
+
+    /// A node that was asked to stop does so within an election timeout, whoever may take over.
+    fn must_have_stopped(&mut self, node: usize) {
+        let this = &self.nodes[node];
+        let waited = this.clock.read(self.now).since(this.asked_to_stop_at);
+        let awake = self.is_awake(node) && this.thawed_at < self.now;
+        if this.stopping && !this.stopped && awake && waited > self.setting.election_timeout * 3 / 2 {
+            let what = format!("{} was asked to stop {waited:?} ago, and has not", name(node));
+            self.blame(Violation { rule: "V2", what });
+        }
     }
 
     /// A node has stopped in good order: its process ends.
     pub(super) fn has_stopped(&mut self, node: usize) {
         self.coverage.count("stopped in good order");
+        self.nodes[node].stopped = true;
         let phase = self.phase;
         self.schedule_in(
             Duration::from_millis(1),
@@ -190,6 +218,7 @@ impl World<'_, '_, '_> {
     fn freeze(&mut self, node: usize, lasting: Duration) {
         if self.up[node] && !self.nodes[node].frozen {
             self.nodes[node].frozen = true;
+            self.nodes[node].thawed_at = Time(u64::MAX);
             self.ready &= !(1 << node);
             self.note(Noted::Freeze { node });
             self.undo_in(lasting, Undo::Thaw(node));
@@ -199,6 +228,7 @@ impl World<'_, '_, '_> {
     fn thaw(&mut self, node: usize) {
         if self.nodes[node].frozen {
             self.nodes[node].frozen = false;
+            self.nodes[node].thawed_at = self.now + Duration::from_secs(1);
             self.note(Noted::Thaw { node });
             self.nodes[node].wakes_at = None;
             self.mark_ready(node);
@@ -284,25 +314,32 @@ impl World<'_, '_, '_> {
         match policy {
             Rest::Dead => return self.kill(node, false, false),
             Rest::Fine => {}
-            Rest::CutOff => {
+            // Who flaps does so later, when the core has a leader of its own.
+            Rest::CutOff | Rest::Flapping => {
                 self.block(&inward);
                 self.block(&outward);
             }
             Rest::Deaf => self.block(&inward),
             Rest::Mute => self.block(&outward),
-            Rest::Flapping => {
-                let rate = self.noise.between(PROPER / 2, 2 * PROPER);
-                self.change_clock(node, |clock, at| clock.set_rate(at, rate));
-                for time in 1..200 {
-                    let after = Duration::from_millis(time * 397 + self.noise.below(300));
-                    let peer = core[self.noise.place(core.len())];
-                    self.undo_in(after, Undo::Cut(node, peer));
-                }
-            }
         }
         if self.nodes[node].stopping {
             self.kill(node, false, false);
         }
         self.start(node);
+    }
+
+    /// Nodes outside of the core come back, with clocks that are wrong, and their connections break again and again.
+    pub(crate) fn let_flap(&mut self, core: &[usize]) {
+        let blocked = self.routes.blocked();
+        self.unblock(&blocked);
+        for node in (0..self.nodes.len()).filter(|node| !core.contains(node)) {
+            let rate = self.noise.between(PROPER / 2, 2 * PROPER);
+            self.change_clock(node, |clock, at| clock.set_rate(at, rate));
+            for time in 1..200 {
+                let after = Duration::from_millis(time * 397 + self.noise.below(300));
+                let peer = core[self.noise.place(core.len())];
+                self.undo_in(after, Undo::Cut(node, peer));
+            }
+        }
     }
 }

@@ -1,87 +1,162 @@
 //! Strangers that connect to a node and say what no honest node would.
 //!
 //! What they can do is what a stolen or misused certificate can do: that of a client, of a node that is no member,
-//! or of a member under another incarnation. None of it may count for anything.
+//! or of a member under another incarnation. None of it may count for anything, and whoever has said what is wrong
+//! is hung up on.
 
 use core::time::Duration;
 
 use bytes::Bytes;
 use diskeyval_core::identity::Identity;
+use diskeyval_core::inspect::Ear;
 use diskeyval_core::inspect::forge::{self, Mask};
-use diskeyval_core::{EntryId, Incarnation, Index, Input, Origin, Term};
+use diskeyval_core::{ClusterId, EntryId, Incarnation, Index, Input, Instant, NodeId, Origin, Term};
 
 use super::net::{Party, conn_of};
 use super::{Due, World};
 use crate::notes::{What, name};
+use crate::observe::Violation;
 
 /// A stranger, its connection, and what it still has to say.
 #[derive(Clone, Debug)]
 pub(super) struct Liar {
     conn: usize,
     victim: usize,
+    /// The victim's life, and what its clock showed, when it connected.
+    life: u32,
+    began: Instant,
+    kind: Kind,
     words: Vec<Bytes>,
+    ear: Ear,
+    /// How often it has spoken.
+    times: u32,
 }
 
-/// What strangers do.
-const KINDS: [&str; 9] = [
-    "a client speaks as a node",
-    "a node that is no member says hello",
-    "a hello names another node than its certificate",
-    "a hello names another cluster",
-    "words come before the hello",
-    "a frame says that it is larger than any may be",
-    "a frame is none",
-    "another life of a member votes, acknowledges and leads",
-    "another life of a member leads without a log",
+/// What a stranger does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    Client,
+    NoMember,
+    HelloOfAnother,
+    OtherName,
+    OtherCluster,
+    BeforeHello,
+    TooLarge,
+    Noise,
+    Trickle,
+    Crowd,
+    AnotherLife,
+    LifeWithoutLog,
+}
+
+const KINDS: [(Kind, &str); 12] = [
+    (Kind::Client, "a client speaks as a node"),
+    (Kind::NoMember, "a node that is no member says hello"),
+    (Kind::HelloOfAnother, "a hello names another node than its certificate"),
+    (Kind::OtherName, "a hello names another cluster"),
+    (Kind::OtherCluster, "a hello comes from another founded cluster"),
+    (Kind::BeforeHello, "words come before the hello"),
+    (Kind::TooLarge, "a frame says that it is larger than any may be"),
+    (Kind::Noise, "a frame is none"),
+    (Kind::Trickle, "a stranger says a byte now and then, and never hello"),
+    (Kind::Crowd, "many strangers connect and say nothing"),
+    (Kind::AnotherLife, "another life of a member votes, acknowledges and leads"),
+    (Kind::LifeWithoutLog, "another life of a member leads without a log"),
 ];
+
+/// How many a crowd is: more than a node's limit of strangers.
+const CROWD: usize = 12;
+
+/// By when a node has hung up on who has said what is wrong.
+const HANG_UP: Duration = Duration::from_millis(500);
+
+/// How often one that trickles says a byte.
+const TRICKLE: Duration = Duration::from_millis(400);
+
+impl Kind {
+    /// Whether it uses a member's certificate and could count before the founding, when a member counts by its
+    /// name alone: who holds its certificate then is that member.
+    fn needs_founding(self) -> bool {
+        matches!(self, Kind::AnotherLife | Kind::LifeWithoutLog | Kind::OtherCluster)
+    }
+
+    /// Whether whoever does this is to be hung up on.
+    fn is_wrong_at_once(self) -> bool {
+        !matches!(self, Kind::Trickle | Kind::Crowd | Kind::AnotherLife | Kind::LifeWithoutLog)
+    }
+}
 
 impl World<'_, '_, '_> {
     /// A stranger connects to `victim`, perhaps with the certificate of `other`.
     pub(super) fn let_somebody_lie(&mut self, victim: usize, other: usize, strength: u64) {
-        let kind = usize::try_from(strength).unwrap_or(0) % KINDS.len();
+        let (kind, text) = KINDS[usize::try_from(strength).unwrap_or(0) % KINDS.len()];
         let other = if other == victim { (victim + 1) % self.nodes.len() } else { other };
-        if !self.up[victim] || self.nodes[victim].frozen || other == victim {
+        // Without its incarnation on the disk a node meets nobody.
+        let met = self.nodes[victim].was_member;
+        if !self.up[victim] || self.nodes[victim].frozen || other == victim || !met {
             return;
         }
-        // Before the founding a member counts by its name alone, and who holds its certificate is that member.
         let founded = (0..self.nodes.len()).all(|node| self.nodes[node].was_member || self.nodes[node].wiped);
-        let member = kind == 2 || kind >= 7;
-        if member && !founded {
+        if kind.needs_founding() && !founded {
             return;
         }
-        self.coverage.count_lie(kind, KINDS[kind]);
-        let victim_id = self.names[victim].clone();
-        let other_id = self.names[other].clone();
+        self.coverage.count(text);
         if self.watchers.notes.is_some() {
-            let text = format!("a stranger connects to {victim_id}: {}", KINDS[kind]);
+            let text = format!("a stranger connects to {}: {text}", name(victim));
             self.note(What::Disturb { nodes: vec![victim], text });
         }
-        let stranger = diskeyval_core::NodeId::new("stranger").expect("a good name");
+        let (who, mask) = self.mask(kind, victim, other);
+        let words = self.lies(kind, victim, &mask);
+        for _ in 0..if kind == Kind::Crowd { CROWD } else { 1 } {
+            self.connect_liar(kind, victim, who.clone(), words.clone());
+        }
+        if kind == Kind::Crowd {
+            let now = self.now + Duration::from_millis(1);
+            self.schedule(now, Due::CountCrowd(victim));
+        }
+    }
+
+    /// Whose certificate the stranger has, and what it says of itself.
+    fn mask(&mut self, kind: Kind, victim: usize, other: usize) -> (Identity, Mask) {
+        let stranger = NodeId::new("stranger").expect("a good name");
+        let member = self.names[other].clone();
         let cluster = self.engine(victim).and_then(|engine| engine.status().cluster_id);
-        let incarnation = Incarnation(u128::from(self.noise.below(u64::MAX)) + 1);
         let honest = Mask {
-            node: other_id.clone(),
+            node: member.clone(),
             cluster_name: "diskeyval".into(),
             cluster,
-            incarnation,
+            incarnation: Incarnation(u128::from(self.noise.below(u64::MAX)) + 1),
             on_disk: true,
         };
-        let (who, mask) = match kind {
-            0 => (Identity::Client("mallory".into()), honest),
-            1 => (Identity::Node(stranger.clone()), Mask { node: stranger, ..honest }),
-            2 => (Identity::Node(other_id), Mask { node: stranger, ..honest }),
-            3 => (Identity::Node(other_id), Mask { cluster_name: "another".into(), ..honest }),
-            _ => (Identity::Node(other_id), honest),
-        };
-        let words = self.lies(kind, victim, &mask);
+        let member = Identity::Node(member);
+        match kind {
+            Kind::Client => (Identity::Client("mallory".into()), honest),
+            Kind::NoMember => (Identity::Node(stranger.clone()), Mask { node: stranger, ..honest }),
+            Kind::HelloOfAnother => (member, Mask { node: stranger, ..honest }),
+            Kind::OtherName => (member, Mask { cluster_name: "another".into(), ..honest }),
+            Kind::OtherCluster => (member, Mask { cluster: Some(ClusterId(7)), ..honest }),
+            _ => (member, honest),
+        }
+    }
+
+    fn connect_liar(&mut self, kind: Kind, victim: usize, who: Identity, words: Vec<Bytes>) {
         let liar = self.liars.len();
         let (left, right) = self.connect(Party::Liar(liar), Party::Node(victim));
-        self.liars.push(Liar { conn: conn_of(left).0, victim, words });
+        self.liars.push(Liar {
+            conn: conn_of(left).0,
+            victim,
+            life: self.nodes[victim].life,
+            began: self.nodes[victim].clock.read(self.now),
+            kind,
+            words,
+            ear: Ear::default(),
+            times: 0,
+        });
         self.give(victim, Input::Opened { conn: right, who, origin: Origin::Accepted });
         self.schedule_in(Duration::from_millis(1), Due::Lie(liar));
     }
 
-    fn lies(&mut self, kind: usize, victim: usize, mask: &Mask) -> Vec<Bytes> {
+    fn lies(&mut self, kind: Kind, victim: usize, mask: &Mask) -> Vec<Bytes> {
         let hello = forge::hello(mask);
         let Some(vitals) = self.vitals(victim) else { return vec![hello] };
         let (term, last) = (vitals.term, vitals.last);
@@ -90,13 +165,15 @@ impl World<'_, '_, '_> {
         let beyond = Index(last.index.0 + 1_000);
         let votes = [forge::vote(term, false), forge::vote(next, false), forge::vote(next, true)];
         let mut words = match kind {
-            4 => votes.to_vec(),
-            5 => vec![forge::bomb(u32::MAX)],
-            6 => vec![forge::noise(self.noise.below(u64::MAX))],
+            Kind::BeforeHello => votes.to_vec(),
+            Kind::TooLarge => vec![forge::bomb(u32::MAX)],
+            Kind::Noise => vec![forge::noise(self.noise.below(u64::MAX))],
+            Kind::Crowd => Vec::new(),
+            Kind::Trickle => vec![forge::hello(mask).slice(..1)],
             _ => vec![hello, forge::confirm()],
         };
         match kind {
-            7 => {
+            Kind::AnotherLife => {
                 words.extend(votes);
                 for _ in 0..3 {
                     let round = self.noise.below(500);
@@ -112,16 +189,11 @@ impl World<'_, '_, '_> {
                 words.extend([
                     forge::heartbeat(next, 0),
                     forge::append(next, cluster, last, next),
-                    forge::append(
-                        term,
-                        cluster,
-                        EntryId { index: last.index, term: last.term },
-                        Term(u64::MAX),
-                    ),
+                    forge::append(term, cluster, last, Term(u64::MAX)),
                     forge::bomb(u32::MAX),
                 ]);
             }
-            8 => words.extend([
+            Kind::LifeWithoutLog => words.extend([
                 forge::heartbeat(Term(u64::MAX), 0),
                 forge::append(Term(u64::MAX), cluster, EntryId::default(), next),
                 forge::noise(self.noise.below(u64::MAX)),
@@ -131,19 +203,79 @@ impl World<'_, '_, '_> {
         words
     }
 
+    /// It says what it has to say, and sees to it that it was hung up on.
     pub(super) fn lie(&mut self, liar: usize) {
-        let Liar { conn, victim, .. } = self.liars[liar];
-        let words = core::mem::take(&mut self.liars[liar].words);
-        for word in words {
-            self.hash.update(&word);
-            self.put(conn, 0, (victim, victim), word, Vec::new());
+        let Liar { conn, victim, kind, times, .. } = self.liars[liar];
+        self.liars[liar].times += 1;
+        if times == 0 {
+            for word in core::mem::take(&mut self.liars[liar].words) {
+                self.hash.update(&word);
+                self.put(conn, 0, (victim, victim), word, Vec::new());
+            }
         }
-        self.schedule_in(Duration::from_millis(200), Due::Broken { conn, side: 1 });
+        match kind {
+            Kind::Trickle if self.is_met(liar) && times < 40 => {
+                self.put(conn, 0, (victim, victim), Bytes::from_static(&[0]), Vec::new());
+                self.must_have_given_up(liar);
+                self.schedule_in(TRICKLE, Due::Lie(liar));
+            }
+            _ if times == 0 => self.schedule_in(HANG_UP, Due::Lie(liar)),
+            _ => {
+                if kind.is_wrong_at_once() && self.is_met(liar) {
+                    let (_, text) = KINDS[kind as usize];
+                    let what = format!("{} has not hung up, although {text}", name(victim));
+                    self.blame(Violation { rule: "R1", what });
+                }
+                self.tell_broken(conn, 1);
+            }
+        }
     }
 
-    /// A stranger does not listen.
+    /// Whether the victim, in the same life and never paused, still has the connection.
+    fn is_met(&self, liar: usize) -> bool {
+        let Liar { conn, victim, life, .. } = self.liars[liar];
+        let node = &self.nodes[victim];
+        let open = self.conns[conn].as_ref().is_some_and(|conn| conn.sides[1].open);
+        open && self.up[victim] && node.life == life && node.thawed_at < self.now
+    }
+
+    /// A connection without a hello is given up after a while, by the clock of the node.
+    fn must_have_given_up(&mut self, liar: usize) {
+        let Liar { victim, began, .. } = self.liars[liar];
+        let waited = self.nodes[victim].clock.read(self.now).since(began);
+        let within = self.nodes[victim].settings.rpc_timeout() + Duration::from_secs(1);
+        if waited > within && self.is_met(liar) && self.is_awake(victim) {
+            let what =
+                format!("{} waits for a hello since {waited:?}, and its limit is {within:?}", name(victim));
+            self.blame(Violation { rule: "R1", what });
+        }
+    }
+
+    /// A node keeps no more strangers than its limit allows.
+    pub(super) fn count_crowd(&mut self, victim: usize) {
+        let Some(engine) = self.engine(victim) else { return };
+        let (strangers, limit) =
+            (engine.burden().strangers, self.nodes[victim].settings.limits().max_strangers);
+        if strangers > limit {
+            let what = format!(
+                "{} has {strangers} connections without a hello, over its limit of {limit}",
+                name(victim)
+            );
+            self.blame(Violation { rule: "R1", what });
+        }
+    }
+
+    /// What a node says to a stranger: no more than who it is, and farewell.
     pub(super) fn liar_hears(&mut self, liar: usize, bytes: Bytes) {
-        let _ = (liar, bytes);
-        let _ = name;
+        let Liar { victim, kind, ear, .. } = &mut self.liars[liar];
+        ear.push(bytes);
+        let (victim, wrong) = (*victim, kind.is_wrong_at_once());
+        while let Some(word) = self.liars[liar].ear.next_word() {
+            if wrong && !matches!(word.kind(), "welcome" | "goodbye") {
+                let (_, text) = KINDS[self.liars[liar].kind as usize];
+                let what = format!("{} says `{word}` to a stranger, although {text}", name(victim));
+                self.blame(Violation { rule: "R5", what });
+            }
+        }
     }
 }

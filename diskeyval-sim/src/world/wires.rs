@@ -9,13 +9,20 @@ use diskeyval_core::{CloseReason, ConnId, DialError, DialId, Input, NodeId, Orig
 
 use super::net::{Conn, Party, Piece, conn_id, conn_of};
 use super::{Due, Time, World};
-use crate::notes::What;
+use crate::notes::{What, name};
+use crate::observe::Violation;
+
+/// So many dials to one peer are too many within that time. A back-off that doubles comes to a dozen, and a link
+/// that lives for a while begins it anew.
+const PACE: usize = 40;
+const PACE_OVER: Duration = Duration::from_secs(2);
 
 impl World<'_, '_, '_> {
     // Dials.
 
     pub(super) fn dial(&mut self, node: usize, dial: DialId, peer: &NodeId, within: Duration) {
         let Some(to) = self.names.iter().position(|name| name == peer) else { return };
+        self.check_pace(node, to);
         let life = self.nodes[node].life;
         let there = self.draw_span(self.setting.delay) + self.routes.slower(node, to);
         let back = self.draw_span(self.setting.delay) + self.routes.slower(to, node);
@@ -26,6 +33,25 @@ impl World<'_, '_, '_> {
         } else {
             self.schedule_in(there + back, Due::Dialled { node, life, dial, to });
         }
+    }
+
+    /// A node backs off from whom it does not reach.
+    fn check_pace(&mut self, node: usize, to: usize) {
+        let this = &mut self.nodes[node];
+        let now = this.clock.read(self.now);
+        this.dials.push_back((now, to));
+        while this.dials.pop_front_if(|(at, _)| now.since(*at) > PACE_OVER).is_some() {}
+        let dials = this.dials.iter().filter(|(_, peer)| *peer == to).count();
+        if dials > PACE {
+            let what = format!("{} dials {} {dials} times within {PACE_OVER:?}", name(node), name(to));
+            self.blame(Violation { rule: "V7", what });
+        }
+    }
+
+    /// How many connections stand between two nodes.
+    pub(crate) fn connections(&self, one: usize, other: usize) -> usize {
+        let conns = self.nodes[one].conns.iter().filter_map(|conn| self.conns[*conn].as_ref());
+        conns.filter(|conn| conn.is_between(one, other)).count()
     }
 
     pub(super) fn dial_silent(&mut self, node: usize, life: u32, dial: DialId) {
@@ -264,7 +290,9 @@ impl World<'_, '_, '_> {
             this.carries = false;
             let lost = this.drop_pieces();
             self.lose(&lost);
-            for side in 0..2 {
+            // Whoever stands between may forget the connection and tell nobody.
+            let told = !self.noise.chance(1, 4);
+            for side in (0..2).filter(|_| told) {
                 // One end may notice much later than the other.
                 let patience = *self.noise.pick(&[1, 20, 500]);
                 let after = Duration::from_micros(self.noise.below(1000 * patience));
