@@ -108,12 +108,14 @@ pub trait Program {
     }
 
     /// Whether the program has done what it had to do. The run waits for that in the calm, for 60 simulated
-    /// seconds; then it fails by the rule `P1`. A program that is done must not keep the store busy.
+    /// seconds; then it fails by the rule `P1`. Once the program is done, it rests: no timer rings, and nobody can
+    /// be asked any more. What was asked before is still answered.
     fn done(&self) -> bool {
         true
     }
 
-    /// The run is over, and everybody has converged: what must hold in the end.
+    /// The run is over, and everybody has converged: what must hold in the end. (Not called if the cluster could not
+    /// go on: some plans destroy the disks of a majority.)
     ///
     /// # Errors
     /// What does not hold.
@@ -132,6 +134,8 @@ pub struct Hands<'h, 'c> {
     pub(crate) nodes: &'h [world::Node],
     /// Whether anybody reads what happens.
     pub(crate) told: bool,
+    /// Whether the program is done, and asks nothing more.
+    pub(crate) at_rest: bool,
     pub(crate) choices: &'h mut Choices<'c>,
     pub(crate) next_ticket: &'h mut u64,
     pub(crate) wishes: &'h mut Vec<Wish>,
@@ -185,10 +189,11 @@ impl Hands<'_, '_> {
         self.ask_plainly(node, Request::Write(Command::Delete { key: bytes(key) }))
     }
 
-    /// Asks a node anything, in the name of a client (for people who read the trace). `budget` is how long the
+    /// Asks a node anything, in the name of a client (for people who read the trace). Values have at most 32 KiB, and
+    /// keys 64 bytes, in a simulation. `budget` is how long the
     /// request may take: at most 6 seconds, or the run may find that it was never answered.
     pub fn ask(&mut self, client: u64, node: usize, request: Request, budget: Duration) -> Option<Ticket> {
-        if !self.is_up(node) {
+        if !self.is_up(node) || self.at_rest {
             return None;
         }
         *self.next_ticket += 1;

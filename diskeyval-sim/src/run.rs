@@ -167,6 +167,7 @@ fn go(world: &mut World<'_, '_, '_>) -> Result<(), Violation> {
     }
     go_on(world, &core, &bounds)?;
     must(world, "P1", PATIENCE, "the program is not done", World::program_is_done)?;
+    world.let_program_rest();
     must(world, "V3", bounds.converged, "the core does not converge", |world| converged(world, &core))?;
     must(world, "V2", LONGEST_BUDGET, "some request is always unanswered", |world| {
         world.has_answered(&core)

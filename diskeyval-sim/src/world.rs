@@ -61,6 +61,8 @@ pub(crate) struct World<'w, 'k, 'c> {
     /// Nodes that have something to be given to, as bits.
     ready: u64,
     program: &'w mut dyn Program,
+    /// The program has done what it had to do, and does nothing more.
+    program_rests: bool,
     wishes: Vec<Wish>,
     next_ticket: u64,
     watchers: &'w mut Watchers<'k>,
@@ -271,6 +273,7 @@ impl<'w, 'k, 'c> World<'w, 'k, 'c> {
             phase: 0,
             ready: 0,
             program,
+            program_rests: false,
             wishes: Vec::new(),
             next_ticket: 0,
             watchers,
@@ -347,6 +350,7 @@ impl<'w, 'k, 'c> World<'w, 'k, 'c> {
             Due::Undo(..) => {}
             Due::Lie(liar) => self.lie(liar),
             Due::CountCrowd(victim) => self.count_crowd(victim),
+            Due::Program(..) | Due::ProgramOf { .. } if self.program_rests => {}
             Due::Program(tag) => self.with_program(|program, hands| program.wake(hands, tag)),
             Due::ProgramOf { node, life, tag } => self.wake_program(node, life, tag),
         }

@@ -34,11 +34,14 @@ enum Stage {
 
 /// What makes a setting simpler for people who read it.
 const PLAINER: &[fn(&mut Setting)] = &[
+    |setting| setting.doomed = false,
+    |setting| setting.late.clear(),
     |setting| setting.torn = 0,
     |setting| setting.steady = false,
     |setting| setting.rest = Rest::Fine,
     |setting| setting.core = (0..setting.nodes).collect(),
-    |setting| setting.buffer = 1 << 20,
+    |setting| setting.buffer = Setting::plain(setting.nodes).buffer,
+    |setting| setting.log_bytes = Setting::plain(setting.nodes).log_bytes,
     |setting| setting.disk = Setting::plain(setting.nodes).disk,
     |setting| setting.delay = Setting::plain(setting.nodes).delay,
     |setting| setting.noise = 0,

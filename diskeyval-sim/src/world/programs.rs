@@ -20,6 +20,7 @@ impl<'c> World<'_, '_, 'c> {
             up: &self.up,
             nodes: &self.nodes,
             told: self.watchers.notes.is_some(),
+            at_rest: self.program_rests,
             choices: &mut self.noise,
             next_ticket: &mut self.next_ticket,
             wishes: &mut self.wishes,
@@ -30,6 +31,11 @@ impl<'c> World<'_, '_, 'c> {
     /// Whether the program has nothing more to do.
     pub(crate) fn program_is_done(&self) -> bool {
         self.program.done()
+    }
+
+    /// From now on no timer rings for the program, and it asks nothing: so that the cluster comes to rest, too.
+    pub(crate) fn let_program_rest(&mut self) {
+        self.program_rests = true;
     }
 
     pub(super) fn grant_wishes(&mut self) {
