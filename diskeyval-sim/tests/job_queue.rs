@@ -18,7 +18,7 @@ fn sim() -> Sim {
 #[test]
 fn the_planted_bug_is_found_soon_and_gets_small() {
     let careless = || JobQueue::new(Completion::Careless);
-    let hunted = sim().hunt(0..150, careless).expect("there are seeds");
+    let hunted = sim().hunt(0..100, careless).expect("there are seeds");
     let failure = hunted.failure.expect("a job that is done twice");
     assert_eq!(failure.violation.as_ref().map(|violation| violation.rule), Some("DONE-ONCE"), "{failure}");
     assert!(failure.trace().contains("works on job"), "what the program says is in the trace");
@@ -39,12 +39,12 @@ fn the_bug_needs_faults() {
 
 #[test]
 fn without_the_bug_as_many_seeds_pass() {
-    sim().assert_clean(0..150, || JobQueue::new(Completion::Fenced));
+    sim().assert_clean(0..100, || JobQueue::new(Completion::Fenced));
 }
 
 /// With everything that can happen, to any number of nodes.
 #[test]
 fn it_stands_all_faults() {
     let all = Sim::builder().time(Duration::from_secs(8)).build().expect("possible");
-    all.assert_clean(0..20, || JobQueue::new(Completion::Fenced));
+    all.assert_clean(0..12, || JobQueue::new(Completion::Fenced));
 }

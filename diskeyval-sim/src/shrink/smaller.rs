@@ -109,7 +109,7 @@ impl Smaller {
         match self.stage {
             Stage::Ending(end) => {
                 plan.deeds.retain(|deed| deed.at <= end);
-                plan.setting.hostile = end + Duration::from_micros(1);
+                plan.setting.hostile = whole_micros(end) + Duration::from_micros(1);
             }
             Stage::Fewer { part, from } => {
                 let to = (from + part).min(plan.deeds.len());
