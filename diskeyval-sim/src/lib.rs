@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
 
+pub mod builder;
 mod checks;
 pub mod choice;
 mod clients;
@@ -21,7 +22,10 @@ pub mod program;
 pub mod report;
 pub mod run;
 pub mod shrink;
+#[cfg(feature = "proptest")]
+pub mod strategies;
 mod world;
 
+pub use builder::Sim;
 pub use history::History;
 pub use report::{Report, check};

@@ -69,6 +69,13 @@ pub struct Violation {
     pub what: String,
 }
 
+impl Violation {
+    /// A violation of a rule, told in a sentence.
+    pub fn new(rule: &'static str, what: impl Into<String>) -> Violation {
+        Violation { rule, what: what.into() }
+    }
+}
+
 impl fmt::Display for Violation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: {}", self.rule, self.what)

@@ -3,6 +3,8 @@
 //! A plan and nothing else decides what happens: the same plan gives the same run. A seed is a plan that was
 //! drawn ([`draw`](crate::draw)); a schedule file is a plan in words ([`text`]).
 
+#[cfg(feature = "arbitrary")]
+mod bytes;
 pub mod text;
 
 use core::time::Duration;

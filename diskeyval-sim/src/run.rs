@@ -64,6 +64,9 @@ const FOUNDING: Duration = Duration::from_secs(11);
 /// The longest time that a client gives a request.
 const LONGEST_BUDGET: Duration = Duration::from_secs(6);
 
+/// How long a program may take, once the core is left alone, before it is [`done`](Program::done).
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+
 /// Carries out a plan with the standard clients, and looks away from no invariant.
 pub fn run(plan: &Plan, wanted: Wanted<'_>) -> Ran {
     run_without(plan, wanted, &[])
@@ -150,6 +153,7 @@ fn go(world: &mut World<'_, '_, '_>) -> Result<(), Violation> {
     }
     let unfounded = (0..world.setting.nodes).any(|node| !world.was_member(node));
     let core = world.turn_friendly();
+    world.with_program(|program, hands| program.calm(hands));
     let bounds = Bounds::new(&world.setting, unfounded);
     // Connections that broke without a word are found dead first.
     let reconnected = world.now + RECONNECT;
@@ -162,8 +166,12 @@ fn go(world: &mut World<'_, '_, '_>) -> Result<(), Violation> {
         world.let_flap(&core);
     }
     go_on(world, &core, &bounds)?;
+    must(world, "P1", PATIENCE, "the program is not done", World::program_is_done)?;
+    world.let_program_rest();
     must(world, "V3", bounds.converged, "the core does not converge", |world| converged(world, &core))?;
-    must(world, "V2", LONGEST_BUDGET, "a request was never answered", |world| world.has_answered(&core))?;
+    must(world, "V2", LONGEST_BUDGET, "some request is always unanswered", |world| {
+        world.has_answered(&core)
+    })?;
     let grown = highest_term(world, &core) - before;
     if grown > MOST_TERMS {
         let what = format!("the core needed {grown} terms to settle, and {MOST_TERMS} are allowed");

@@ -9,6 +9,7 @@ mod disk;
 mod liar;
 mod lives;
 mod net;
+mod programs;
 mod turn;
 mod wires;
 
@@ -27,7 +28,7 @@ use crate::coverage::Coverage;
 use crate::notes::{Note, What};
 use crate::observe::{Checker, Time, Violation};
 use crate::plan::{Deed, Setting};
-use crate::program::{Hands, Program, Wish};
+use crate::program::{Program, Wish};
 use clock::Clock;
 use disk::Disk;
 use liar::Liar;
@@ -60,6 +61,8 @@ pub(crate) struct World<'w, 'k, 'c> {
     /// Nodes that have something to be given to, as bits.
     ready: u64,
     program: &'w mut dyn Program,
+    /// The program has done what it had to do, and does nothing more.
+    program_rests: bool,
     wishes: Vec<Wish>,
     next_ticket: u64,
     watchers: &'w mut Watchers<'k>,
@@ -75,7 +78,7 @@ pub(crate) struct World<'w, 'k, 'c> {
 const OWN_TICKETS: u64 = 1 << 62;
 
 /// One node: a process that may be dead, its disk, its clock.
-struct Node {
+pub(crate) struct Node {
     engine: Option<Engine>,
     settings: Settings,
     life: u32,
@@ -149,6 +152,12 @@ enum Due {
     Lie(usize),
     CountCrowd(usize),
     Program(u64),
+    /// The same in a process of the program, if that still lives.
+    ProgramOf {
+        node: usize,
+        life: u32,
+        tag: u64,
+    },
 }
 
 /// The end of a disturbance.
@@ -264,6 +273,7 @@ impl<'w, 'k, 'c> World<'w, 'k, 'c> {
             phase: 0,
             ready: 0,
             program,
+            program_rests: false,
             wishes: Vec::new(),
             next_ticket: 0,
             watchers,
@@ -340,7 +350,9 @@ impl<'w, 'k, 'c> World<'w, 'k, 'c> {
             Due::Undo(..) => {}
             Due::Lie(liar) => self.lie(liar),
             Due::CountCrowd(victim) => self.count_crowd(victim),
+            Due::Program(..) | Due::ProgramOf { .. } if self.program_rests => {}
             Due::Program(tag) => self.with_program(|program, hands| program.wake(hands, tag)),
+            Due::ProgramOf { node, life, tag } => self.wake_program(node, life, tag),
         }
     }
 
@@ -356,44 +368,6 @@ impl<'w, 'k, 'c> World<'w, 'k, 'c> {
     fn draw_span(&mut self, (from, to): (Duration, Duration)) -> Duration {
         let nanos = |span: Duration| u64::try_from(span.as_nanos()).expect("a setting that was checked");
         Duration::from_nanos(self.noise.between(nanos(from), nanos(to)))
-    }
-
-    // Programs.
-
-    /// Lets the program do something, and does what it wishes.
-    pub(crate) fn with_program(&mut self, call: impl FnOnce(&mut dyn Program, &mut Hands<'_, 'c>)) {
-        let mut hands = Hands {
-            now: self.now,
-            up: &self.up,
-            choices: &mut self.noise,
-            next_ticket: &mut self.next_ticket,
-            wishes: &mut self.wishes,
-        };
-        call(self.program, &mut hands);
-    }
-
-    fn grant_wishes(&mut self) {
-        for wish in core::mem::take(&mut self.wishes) {
-            match wish {
-                Wish::Wake { after, tag } => self.schedule_in(after, Due::Program(tag)),
-                Wish::Ask { client, node, ticket, request, budget } => {
-                    if !self.up[node] {
-                        continue;
-                    }
-                    if self.watchers.notes.is_some() {
-                        let text = crate::clients::describe(&request);
-                        self.note(What::Ask { client, ticket: ticket.0, node, text });
-                    }
-                    let now = self.now;
-                    self.nodes[node].waiting += 1;
-                    self.check(|checker| checker.asked(now, node, ticket, &request));
-                    self.give(node, Input::Ask { ticket, request, budget });
-                    // Now, and not at the next event.
-                    self.schedule(now, Due::Wake(node));
-                    self.nodes[node].wakes_at = Some(now);
-                }
-            }
-        }
     }
 
     /// The run is over, and these nodes were left alone.

@@ -205,9 +205,17 @@ impl Plan {
         plan.setting.core = core.unwrap_or_else(|| (0..plan.setting.nodes).collect());
         plan.deeds.sort_by_key(|deed| deed.at);
         let whole = |why| Misread { line: 0, why };
-        plan.setting.check().map_err(whole)?;
-        plan.check_nodes().map_err(whole)?;
+        plan.check().map_err(whole)?;
         Ok(plan)
+    }
+
+    /// Whether it can be carried out.
+    ///
+    /// # Errors
+    /// A sentence that says what is impossible.
+    pub fn check(&self) -> Result<(), String> {
+        self.setting.check()?;
+        self.check_nodes()
     }
 
     fn check_nodes(&self) -> Result<(), String> {

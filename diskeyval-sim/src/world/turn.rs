@@ -53,14 +53,15 @@ impl World<'_, '_, '_> {
         self.watch(node, role, &scratch, recorded, halted.as_ref());
         for (ticket, answer) in scratch.answers.drain(..) {
             self.nodes[node].waiting -= 1;
-            if let Some(own) = self.own_answers.get_mut(&ticket) {
-                *own = Some(answer.clone());
-            }
+            // What the run itself has asked is not the program's.
+            let own = self.own_answers.get_mut(&ticket).map(|own| *own = Some(answer.clone())).is_some();
             if matches!(answer, Answer::Stopped) {
                 self.has_stopped(node);
             }
             self.coverage.count_answer(&answer);
-            self.with_program(|program, hands| program.answered(hands, node, ticket, &answer));
+            if !own {
+                self.with_program(|program, hands| program.answered(hands, node, ticket, &answer));
+            }
         }
         for event in scratch.events.drain(..) {
             self.with_program(|program, hands| program.event(hands, node, &event));
