@@ -211,6 +211,8 @@ impl World<'_, '_, '_> {
         let Liar { conn, victim, kind, times, .. } = self.liars[liar];
         self.liars[liar].times += 1;
         if times == 0 {
+            // By now the victim has taken the turn in which it met the stranger.
+            self.liars[liar].began = self.nodes[victim].clock.reckon(self.now);
             for word in core::mem::take(&mut self.liars[liar].words) {
                 self.hash.update(&word);
                 self.put(conn, 0, (victim, victim), word, Vec::new());
