@@ -396,11 +396,11 @@ impl Desk {
 
     /// The leader has answered a question: with an index, or that it does not lead.
     pub(crate) fn question_answered(&mut self, question: u64, index: Option<Index>) {
-        let Some((_, reads)) =
-            self.asked.take_if(|(asked, _)| *asked == question || is(Mutant::AnyAnswerToAnyQuestion))
-        else {
-            return;
-        };
+        let mut asked = self.asked.take_if(|(asked, _)| *asked == question);
+        if asked.is_none() && is(Mutant::AnyAnswerToAnyQuestion) {
+            asked = self.asked.take().or_else(|| Some((question, core::mem::take(&mut self.waiting))));
+        }
+        let Some((_, reads)) = asked else { return };
         match index {
             Some(index) => self.granted.push_back((index, reads)),
             None => {

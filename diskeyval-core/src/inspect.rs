@@ -47,8 +47,8 @@ pub struct Belief<'e> {
     pub matched: Index,
     /// The next entry to be sent.
     pub next: Index,
-    /// Bytes of entries that were sent and not acknowledged, as far as they are sent without waiting.
-    pub in_flight: usize,
+    /// Bytes of entries that are not acknowledged, and were on their way already when the last append was sent.
+    pub before_last_append: usize,
 }
 
 /// What a node holds that its limits bound, in bytes where nothing else is said.
@@ -95,7 +95,7 @@ impl Engine {
             incarnation: progress.incarnation,
             matched: progress.matched,
             next: progress.next(),
-            in_flight: progress.in_flight(),
+            before_last_append: progress.before_last_append(),
         })
     }
 

@@ -81,11 +81,9 @@ mutants! {
     FoundsWithoutAsking, "founds-without-asking", "71", "A cluster is founded before the other members were heard or given time.";
     VotesByNameUnasked, "votes-by-name-unasked", "71", "A node votes by name, and stands for election, though it may not found.";
     ForgetsWhoIsFounded, "forgets-who-is-founded", "71", "A founded member that is away for a while is forgotten.";
-    FoundsWithWhoLeft, "founds-with-who-left", "36b", "A vote for a founding counts though the voter can be bound to no seat.";
     FillsSeatBeforeOwnCommit, "fills-seat-before-own-commit", "31", "A leader fills a seat before an entry of its own term is committed.";
     FillsSeatOnUncommitted, "fills-seat-on-uncommitted", "34", "A leader fills a seat while the last change of seats is not committed.";
     ConfigurationOutlivesEntry, "configuration-outlives-entry", "37", "A configuration stays in force when its entry is given up.";
-    MatchOutlivesLife, "match-outlives-life", "39", "What a member held is credited to its next life.";
     SpeaksBeforeIncarnation, "speaks-before-incarnation", "39", "A node tells its incarnation before that is durable.";
     ClusterIdUnchecked, "cluster-id-unchecked", "76", "A member of another founded cluster is welcome.";
     ClusterNameUnchecked, "cluster-name-unchecked", "76", "A node that was started for another cluster is welcome.";
@@ -95,18 +93,14 @@ mutants! {
     CommitsOlderTerms, "commits-older-terms", "11", "An entry of an older term is committed by counting (figure 8).";
     CountsOwnVolatile, "counts-own-volatile", "12", "A leader counts its own entries before they are durable.";
     TruncatesOnOverlap, "truncates-on-overlap", "13", "An append that overlaps the log replaces it, conflict or not.";
-    AcksLastEntry, "acks-last-entry", "14", "The whole log is acknowledged, not what the append has shown to be equal.";
     KeepsWhatConflicts, "keeps-what-conflicts", "14", "An entry that conflicts with the leader's is kept and acknowledged.";
-    CommitWithoutMin, "commit-without-min", "15", "A follower commits beyond what the append has shown to be equal.";
     HeartbeatCommitUnclamped, "heartbeat-commit-unclamped", "15", "A heartbeat tells followers to commit what they may not hold.";
     CommitNoticeUnclamped, "commit-notice-unclamped", "15", "Followers are told at once to commit what they may not hold.";
     NackAdvancesMatch, "nack-advances-match", "17a", "The hint of a refusal is taken for an acknowledgement.";
     AckOutlivesTerm, "ack-outlives-term", "17b", "What was shown by an older leader is acknowledged to the new one.";
-    AckOfOlderTermCounts, "ack-of-older-term-counts", "17d", "An acknowledgement of an older reign counts in the present one.";
     CommitsWithOneTooFew, "commits-with-one-too-few", "18c", "An entry is committed with one member less than a majority.";
     ConflictIsIgnored, "conflict-is-ignored", "19", "A leader never goes back to where a follower's log meets its own.";
     AnySyncReleasesAll, "any-sync-releases-all", "20a", "A sync that completes is credited to everything written meanwhile.";
-    OldCompletionCounts, "old-completion-counts", "20a", "A leader takes a sync of an older reign of its own for one of the present entries.";
     TruncationNotStored, "truncation-not-stored", "66", "That the end of the log was given up is not stored.";
     ApplySkips, "apply-skips", "21a", "Of many entries that are committed at once, only the last two take effect.";
     UncommittedBytesLeak, "uncommitted-bytes-leak", "21b", "Of entries that are committed at once, only the last gives its bytes back.";
@@ -120,7 +114,6 @@ mutants! {
     ReadBeforeOwnCommit, "read-before-own-commit", "24", "A leader answers reads before an entry of its own term is committed.";
     OldRoundConfirms, "old-round-confirms", "25", "What confirmed the former round confirms the present one.";
     JoinsRoundUnderWay, "joins-round-under-way", "25", "A read takes its index from a round that began before it was asked.";
-    RoundNeverAsked, "round-never-asked", "25", "Who confirms rounds before they were begun is believed.";
     ReadsWithOneTooFew, "reads-with-one-too-few", "18b", "A round is confirmed by one member less than a majority.";
     ReadBeforeApplied, "read-before-applied", "26", "A read is answered before its index is applied.";
     ReadsForgotten, "reads-forgotten", "26", "Reads that were asked of a leader that is gone are forgotten.";
@@ -128,9 +121,6 @@ mutants! {
 
     // Sessions and the front desk.
     NoDedupe, "no-dedupe", "52", "A copy of a write is applied again.";
-    OldNumberIsNew, "old-number-is-new", "55", "A write that has ended for its owner is applied again.";
-    UnknownSessionIsServed, "unknown-session-is-served", "54", "A write of a session that is not open is applied.";
-    AnswersTheLatest, "answers-the-latest", "55", "A copy of a write is answered with the latest answer of its session.";
     OpeningNotIdempotent, "opening-not-idempotent", "56", "A session that is asked for twice is opened anew.";
     InDoubtForgotten, "in-doubt-forgotten", "58a", "A write is refused though an earlier attempt may be in a log.";
     TimeoutIsRefused, "timeout-is-refused", "58a", "A write that has used up its time is refused though it may be in a log.";
@@ -156,7 +146,6 @@ mutants! {
     StrangersUnbounded, "strangers-unbounded", "80a", "Connections without a hello are taken without a limit.";
     FrameUnbounded, "frame-unbounded", "80b", "A frame may be of any length.";
     MalformedAppend, "malformed-append", "80c", "An append that no honest leader sends is taken.";
-    SendBufferUnbounded, "send-buffer-unbounded", "80d", "A peer that does not read is sent more and more.";
     NeverBacksOff, "never-backs-off", "80d", "Who cannot be reached is dialled at the same pace for ever.";
 }
 
@@ -216,10 +205,7 @@ pub(crate) const fn is_armed(_: Mutant) -> bool {
 /// all of that fits into one batch, these bugs do no harm; with entries beyond a quarter of a MiB they would.
 #[inline]
 pub(crate) fn want_small_batches() -> bool {
-    is_armed(Mutant::CommitsOlderTerms)
-        || is_armed(Mutant::TruncatesOnOverlap)
-        || is_armed(Mutant::AcksLastEntry)
-        || is_armed(Mutant::CommitWithoutMin)
+    is_armed(Mutant::CommitsOlderTerms) || is_armed(Mutant::TruncatesOnOverlap)
 }
 
 #[cfg(not(feature = "mutants"))]

@@ -124,9 +124,9 @@ fn draw_write(choices: &mut Choices<'_>, largest: usize) -> Request {
         0..=3 => Request::Set,
         4 => Request::Delete,
         5 => Request::Create,
-        6 | 7 => Request::Swap,
-        8 => Request::SwapRevision,
-        _ if largest > 0 => Request::SetLarge(choices.place(largest)),
+        6 => Request::Swap,
+        7..=9 if largest > 0 && choices.chance(1, 2) => Request::SetLarge(choices.place(largest)),
+        7 | 8 => Request::SwapRevision,
         _ => Request::Set,
     }
 }
@@ -145,6 +145,7 @@ fn draw_disturbances(choices: &mut Choices<'_>, wishes: &Wishes, setting: &Setti
     let pause = *choices.pick(&[200, 600, 2_000]);
     let longest = *choices.pick(&[100, 500, 2_000, 6_000]);
     // Every other cluster is left alone while it is founded.
+    draw_founding(choices, wishes, setting, deeds);
     let begin = if choices.chance(1, 2) { Duration::from_secs(2) } else { Duration::ZERO };
     let mut at = begin;
     loop {
@@ -181,6 +182,35 @@ fn draw_disturbance(
     }
 }
 
+/// Founding, and giving a seat to who comes late, are over in a moment: what befalls them is not left to chance.
+fn draw_founding(choices: &mut Choices<'_>, wishes: &Wishes, setting: &Setting, deeds: &mut Vec<Deed>) {
+    let hostile = setting.hostile;
+    let mut act = |at: Duration, fault: Fault, one: Target, other: Target, lasting: Duration| {
+        let nodes = Targets { one, other, group: 1 };
+        if at < hostile && wishes.faults.as_ref().is_none_or(|faults| faults.contains(&fault)) {
+            let disturbance = Disturbance { fault, nodes, lasting, strength: 0 };
+            deeds.push(Deed { at, what: What::Disturb(disturbance) });
+        }
+    };
+    for (node, at) in &setting.late {
+        for _ in 0..4 {
+            let soon = *at + Duration::from_micros(choices.below(40_000));
+            let lasting = Duration::from_millis(choices.between(100, 1_500));
+            let fault =
+                *choices.pick(&[Fault::Isolate, Fault::Crash, Fault::Partition, Fault::Freeze, Fault::Wipe]);
+            let target = if fault == Fault::Wipe { Target::Node(*node) } else { Target::Leader };
+            act(soon, fault, target, target, lasting);
+        }
+    }
+    if choices.chance(1, 8) {
+        for _ in 0..30 {
+            let at = Duration::from_millis(choices.below(1_500));
+            let [one, other] = [(); 2].map(|()| Target::Node(choices.place(setting.nodes)));
+            act(at, Fault::CutLink, one, other, Duration::ZERO);
+        }
+    }
+}
+
 /// A majority loses its disks; later those who have not lost theirs are away for a while, too. Whoever has been
 /// heard of must not be forgotten, and nobody is beyond reach for as long as founding anew would need.
 fn draw_doom(choices: &mut Choices<'_>, setting: &Setting, deeds: &mut Vec<Deed>) {
@@ -192,12 +222,16 @@ fn draw_doom(choices: &mut Choices<'_>, setting: &Setting, deeds: &mut Vec<Deed>
         deeds.push(Deed { at: Duration::from_millis(at), what: What::Disturb(disturbance) });
     };
     let first = choices.place(setting.nodes);
+    // Or they are away at the same moment, for less than founding anew would wait for them.
+    let at_once = choices.chance(1, 2);
     let wiped = setting.nodes / 2 + 1;
     let at = choices.between(2_000, 4_000);
     for place in 0..setting.nodes {
         let node = (first + place) % setting.nodes;
         if place < wiped {
-            act(at, Fault::Wipe, node, choices.between(10, 500));
+            act(at, Fault::Wipe, node, choices.between(10, if at_once { 50 } else { 500 }));
+        } else if at_once {
+            act(at, Fault::Crash, node, choices.between(400, 700));
         } else {
             act(at + 3_000, Fault::Crash, node, choices.between(1_500, 6_000));
         }

@@ -97,18 +97,10 @@ impl Machine {
                 (Decision::Repeated(outcome), change_of(command, outcome.revision()))
             }
             Verdict::Applied(outcome) => (Decision::Repeated(outcome), None),
-            Verdict::Stale if is(Mutant::OldNumberIsNew) => self.execute_unrecorded(at, command),
-            Verdict::NoSession if is(Mutant::UnknownSessionIsServed) => self.execute_unrecorded(at, command),
             Verdict::Stale => (Decision::Stale, None),
             Verdict::NoSession | Verdict::TooFar => (Decision::NoSession, None),
         };
         Applied::Write { session, seq, decision, change }
-    }
-
-    /// What only a mutant does.
-    fn execute_unrecorded(&mut self, at: Index, command: Command) -> (Decision, Option<Change>) {
-        let (outcome, change) = self.execute(at.0, command);
-        (Decision::First(outcome), change)
     }
 
     fn execute(&mut self, revision: u64, command: Command) -> (Outcome, Option<Change>) {

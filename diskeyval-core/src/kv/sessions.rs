@@ -102,10 +102,7 @@ impl Sessions {
         }
         match usize::try_from(ahead).ok().and_then(|ahead| session.answers.get(ahead)) {
             Some(Some(_)) if is(Mutant::NoDedupe) => Verdict::New,
-            Some(Some(outcome)) => {
-                let latest = session.answers.iter().rev().flatten().next().filter(|o| *o != outcome);
-                Verdict::Applied(*latest.filter(|_| is(Mutant::AnswersTheLatest)).unwrap_or(outcome))
-            }
+            Some(Some(outcome)) => Verdict::Applied(*outcome),
             Some(None) | None => Verdict::New,
         }
     }

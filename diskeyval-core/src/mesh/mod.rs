@@ -445,7 +445,7 @@ impl Mesh {
             }
             link.unsent += link.out.len();
             link.spoke = self.now;
-            if link.unsent > self.limits.send_buffer && !is(Mutant::SendBufferUnbounded) {
+            if link.unsent > self.limits.send_buffer {
                 stuck.push(*conn);
             } else {
                 self.effects.push_back(Effect::Send { conn: *conn, bytes: link.out.split().freeze() });

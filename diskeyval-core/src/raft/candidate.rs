@@ -93,8 +93,7 @@ impl Candidate {
             // The genesis binds the seats of those who are linked: they must be a majority. Who is linked again
             // is asked again.
             Configuration::ByName(_) => {
-                let linked = |id: &NodeId| *id == common.id || common.links.contains_key(id);
-                self.granted.iter().filter(|id| linked(id) || is(Mutant::FoundsWithWhoLeft)).count()
+                self.granted.iter().filter(|id| **id == common.id || common.links.contains_key(*id)).count()
             }
             Configuration::Seats(..) => self.granted.len(),
         };

@@ -126,10 +126,8 @@ fn append_entries(common: &mut Common, from: &NodeId, append: &Append, entries: 
         common.push(entry);
     }
     // Only what this append has shown to be equal: what stands behind may be another leader's.
-    let last = common.log.last().index;
-    common.acknowledge(if index < last && is(Mutant::AcksLastEntry) { last } else { index });
-    let beyond = append.commit.min(last) > index && is(Mutant::CommitWithoutMin);
-    common.raise_commit(if beyond { append.commit } else { append.commit.min(index) });
+    common.acknowledge(index);
+    common.raise_commit(append.commit.min(index));
 }
 
 /// What no honest leader sends is refused before anything is touched.

@@ -102,8 +102,7 @@ impl Leader {
             self.followers.remove(peer);
             return;
         }
-        let same = |former: &Follower| former.progress.incarnation == incarnation;
-        let former = self.followers.remove(peer).filter(|f| same(f) || is(Mutant::MatchOutlivesLife));
+        let former = self.followers.remove(peer).filter(|former| former.progress.incarnation == incarnation);
         let matched = former.as_ref().map_or(Index(0), |former| former.progress.matched);
         let mut progress = Progress::new(incarnation, matched, self.first);
         // A new link alone is no sign that it still follows us.
@@ -295,7 +294,7 @@ impl Leader {
                 }
             }
             Pledge::Confirmed { round, compared, .. } => {
-                if round <= progress.asked_round || is(Mutant::RoundNeverAsked) {
+                if round <= progress.asked_round {
                     progress.confirmed_round = progress.confirmed_round.max(round);
                 }
                 if let Some((at, hash)) = compared {

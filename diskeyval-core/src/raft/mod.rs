@@ -201,9 +201,7 @@ impl Raft {
             (Role::Candidate(candidate), Pledge::VoteReply { term, pre, granted: true }) => {
                 Ok(candidate.granted(&self.common, from, incarnation, term, pre))
             }
-            (Role::Leader(leader), pledge)
-                if term == self.common.term || is(Mutant::AckOfOlderTermCounts) =>
-            {
+            (Role::Leader(leader), pledge) if term == self.common.term => {
                 leader.hear(&mut self.common, from, incarnation, &pledge)?;
                 Ok(None)
             }
@@ -278,9 +276,7 @@ impl Raft {
                     let (id, own) = (self.common.id.clone(), self.common.own);
                     candidate.granted(&self.common, &id, own, term, candidate.is_pre())
                 }
-                (Claim::OwnEntries(term, last), Role::Leader(leader))
-                    if term == self.common.term || is(Mutant::OldCompletionCounts) =>
-                {
+                (Claim::OwnEntries(term, last), Role::Leader(leader)) if term == self.common.term => {
                     leader.own_entries_are_durable(last);
                     None
                 }

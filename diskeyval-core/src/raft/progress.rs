@@ -67,12 +67,14 @@ impl Progress {
         }
     }
 
-    /// Bytes that were sent without waiting, and not acknowledged.
+    /// Bytes that are not acknowledged and were on their way already when the last append was sent.
     #[cfg(any(test, feature = "inspect"))]
-    pub(crate) fn in_flight(&self) -> usize {
+    pub(crate) fn before_last_append(&self) -> usize {
         match &self.replication {
             Replication::Probe { .. } => 0,
-            Replication::Stream { in_flight, .. } => in_flight.iter().map(|append| append.bytes).sum(),
+            Replication::Stream { in_flight, .. } => {
+                in_flight.iter().rev().skip(1).map(|append| append.bytes).sum()
+            }
         }
     }
 

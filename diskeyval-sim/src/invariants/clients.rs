@@ -112,11 +112,25 @@ impl Clients {
 
     /// The next entry is committed, somewhere.
     pub(crate) fn committed(&mut self, what: &diskeyval_core::inspect::What, findings: &mut Findings) {
-        let Some(value) = self.store.apply(what) else { return };
+        let took_effect = self.store.apply(what);
+        self.check_ended(findings);
+        let Some(value) = took_effect else { return };
         let fate = self.values.entry(value).or_default();
         fate.took_effect += 1;
         let fate = *fate;
         self.check_fate(fate, findings);
+    }
+
+    /// Nothing is declared as ended that somebody still waits for.
+    fn check_ended(&self, findings: &mut Findings) {
+        let Some(ended) = self.store.ended() else { return };
+        let waits = |pending: &Pending| matches!(&pending.asked, Asked::Write(command) if value_of(command) == Some(ended));
+        if let Some((ticket, pending)) = self.pending.iter().find(|(_, pending)| waits(pending)) {
+            findings.broken("E3", || {
+                let (node, index) = (name(pending.node), self.store.applied());
+                format!("{node} has not answered {ticket}, and had declared it as ended before entry {index}")
+            });
+        }
     }
 
     /// A value takes effect as often as it was asked for at the most: once, if values are unique. And not at all if

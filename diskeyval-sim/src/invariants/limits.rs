@@ -46,13 +46,16 @@ impl Caps {
         self.check_uncommitted(node, vitals, burden, findings);
     }
 
-    /// A leader sends entries without waiting as far as the window goes, and one batch beyond.
+    /// A leader sends entries without waiting as long as there is room in the window.
     pub(crate) fn check_window(&self, node: usize, belief: &Belief<'_>, findings: &mut Findings) {
-        let cap = self.limits.append_window + FRAME;
-        if belief.in_flight > cap {
+        let cap = self.limits.append_window;
+        if belief.before_last_append >= cap {
             findings.broken("V7", || {
-                let (sent, peer) = (belief.in_flight, belief.peer);
-                format!("{} has {sent} bytes on their way to {peer}; {cap} are allowed", name(node))
+                let (sent, peer) = (belief.before_last_append, belief.peer);
+                format!(
+                    "{} has sent to {peer} what {sent} bytes were on their way before; {cap} are allowed",
+                    name(node)
+                )
             });
         }
     }

@@ -26,6 +26,8 @@ pub(crate) struct Store {
     /// What was decided at each index. The first is that of the entry with the index 1.
     decisions: Vec<Option<Decision>>,
     changes: Vec<Change>,
+    /// The value of the last entry, if its owner had declared it as ended before.
+    ended: Option<Bytes>,
 }
 
 #[derive(Clone, Debug)]
@@ -52,6 +54,7 @@ impl Store {
     /// Applies the next entry. Tells the value that took effect, if any did.
     pub(crate) fn apply(&mut self, what: &What) -> Option<Bytes> {
         self.applied += 1;
+        self.ended = None;
         let decision = match what {
             What::Noop => None,
             What::Genesis { seats, .. } | What::Members { seats } => {
@@ -67,6 +70,11 @@ impl Store {
         let took = decision.as_ref().and_then(|decision| value_set(&decision.command, &decision.outcome));
         self.decisions.push(decision);
         took
+    }
+
+    /// The value of the last entry, if that was without effect because its owner had declared it as ended.
+    pub(crate) fn ended(&self) -> Option<&Bytes> {
+        self.ended.as_ref()
     }
 
     fn open(&mut self, node: &NodeId, incarnation: Incarnation, boot: u128) {
@@ -87,6 +95,9 @@ impl Store {
         session_of.floor = session_of.floor.max(floor);
         session_of.outcomes = session_of.outcomes.split_off(&session_of.floor);
         let is_new = !session_of.outcomes.contains_key(&seq);
+        if seq < session_of.floor {
+            self.ended = value_of(command).cloned();
+        }
         if seq < session_of.floor || seq - session_of.floor >= WINDOW || !is_new {
             return None;
         }

@@ -116,10 +116,8 @@ impl World<'_, '_, '_> {
             Undo::DiskSpeed(node) => self.nodes[node].disk.set_slower(Duration::ZERO),
             Undo::ClockRate(node) => self.change_clock(node, |clock, at| clock.set_rate(at, PROPER)),
             Undo::Cut(one, other) => self.cut(one, other),
-            Undo::Exit(node, lasting) => {
-                self.must_have_stopped(node);
-                self.crash(node, false, lasting);
-            }
+            Undo::MustHaveStopped(node) => self.must_have_stopped(node),
+            Undo::Exit(node, lasting) => self.crash(node, false, lasting),
         }
     }
 
@@ -191,6 +189,7 @@ impl World<'_, '_, '_> {
         self.nodes[node].stopped = false;
         self.nodes[node].asked_to_stop_at = self.nodes[node].clock.read(self.now);
         self.ask(node, Request::Stop, STOP_WITHIN);
+        self.undo_in(self.setting.election_timeout * 5 / 2, Undo::MustHaveStopped(node));
         self.undo_in(STOP_WITHIN, Undo::Exit(node, lasting));
     }
 
@@ -199,7 +198,7 @@ impl World<'_, '_, '_> {
         let this = &self.nodes[node];
         let waited = this.clock.read(self.now).since(this.asked_to_stop_at);
         let awake = self.is_awake(node) && this.thawed_at < self.now;
-        if this.stopping && !this.stopped && awake && waited > self.setting.election_timeout * 2 {
+        if this.stopping && !this.stopped && awake && waited > self.setting.election_timeout * 3 / 2 {
             let what = format!("{} was asked to stop {waited:?} ago, and has not", name(node));
             self.blame(Violation { rule: "V2", what });
         }
