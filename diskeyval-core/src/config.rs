@@ -346,12 +346,14 @@ impl Limits {
                 });
             }
         }
-        if self.send_buffer < 2 * self.append_window || self.send_buffer > 2 * GIB {
+        // A stream of entries may be a batch over the window, and a probe of a batch may follow it: a peer that is
+        // far behind must not be cut off for that.
+        if self.send_buffer < 4 * self.append_window || self.send_buffer > 4 * GIB {
             let (limit, given) = ("sendBuffer", self.send_buffer);
             return Err(ConfigError::BadLimit {
                 limit,
                 given,
-                must: "at least twice appendWindow, at most 2 GiB",
+                must: "at least four times appendWindow, at most 4 GiB",
             });
         }
         Ok(())

@@ -26,6 +26,7 @@ pub fn draw(choices: &mut Choices<'_>, wishes: &Wishes) -> Plan {
     let mut deeds = Vec::new();
     draw_asks(choices, &setting, &mut deeds);
     draw_disturbances(choices, wishes, &setting, &mut deeds);
+    deeds.retain(|deed| deed.at < setting.hostile);
     deeds.sort_by_key(|deed| deed.at);
     Plan { setting, deeds }
 }
@@ -116,7 +117,6 @@ fn draw_asks(choices: &mut Choices<'_>, setting: &Setting, deeds: &mut Vec<Deed>
         }
         at += Duration::from_millis(choices.between(5, 100 * burst));
     }
-    deeds.retain(|deed| deed.at < setting.hostile);
 }
 
 fn draw_write(choices: &mut Choices<'_>, largest: usize) -> Request {
@@ -279,7 +279,7 @@ mod tests {
     #[test]
     fn any_bytes_draw_a_plan() {
         for length in 0..200usize {
-            let bytes: Vec<u8> = (0..length).map(|at| (at * 37 % 251) as u8).collect();
+            let bytes: Vec<u8> = (0..length).map(|at| u8::try_from(at * 37 % 251).expect("small")).collect();
             let plan = draw(
                 &mut Choices::from_bytes(&bytes),
                 &Wishes { hostile: Some(Duration::from_secs(1)), ..Wishes::default() },

@@ -197,7 +197,7 @@ pub(crate) fn limits(log_bytes: usize) -> Limits {
     limits.max_write_bytes = 128 << 10;
     limits.max_uncommitted = 128 << 10;
     limits.append_window = 96 << 10;
-    limits.send_buffer = 256 << 10;
+    limits.send_buffer = 384 << 10;
     limits.max_strangers = 8;
     limits.log_bytes = log_bytes;
     limits

@@ -1,5 +1,7 @@
-//! The checker against a second one that is too simple to be wrong: it tries every order.
+//! The checker against a second one that is too simple to be wrong: it tries every order, and shares nothing with the
+//! first but the form of a history.
 
+use diskeyval_sim::choice::{Choices, for_all};
 use diskeyval_sim::history::{Action, Operation, Outcome};
 use diskeyval_sim::linear::{Budget, Verdict, check};
 
@@ -114,37 +116,117 @@ fn tell(operations: &[Operation]) -> String {
     operations.iter().map(|operation| format!("\n  {operation}")).collect()
 }
 
+/// Holds the checker to trying every order. Tells whether there is an explanation.
+fn agree(operations: &[Operation], which: u64) -> bool {
+    let expected = some_order(operations, 0, None);
+    match check(operations, Budget::default()) {
+        Verdict::Linearizable => {
+            assert!(expected, "history {which}: no order explains this:{}", tell(operations));
+        }
+        Verdict::Violated(window) => {
+            assert!(!expected, "history {which}: an order explains this:{}", tell(operations));
+            // What is shown is inexplicable by itself, but for operations that were not answered yet.
+            let end = operations[window.culprit].returned;
+            let shown: Vec<Operation> =
+                window.operations.iter().map(|&at| as_known_at(end, &operations[at])).collect();
+            assert!(window.operations.contains(&window.culprit));
+            assert!(
+                !some_order(&shown, 0, None),
+                "history {which}: of{}\nthis has an explanation:{}",
+                tell(operations),
+                tell(&shown)
+            );
+        }
+        Verdict::Undecided => panic!("history {which}: undecided:{}", tell(operations)),
+    }
+    expected
+}
+
 #[test]
-fn agrees_with_trying_every_order() {
+fn agrees_with_trying_every_order_of_random_histories() {
     let mut chance = Chance::new(20_261_122);
     let (mut explained, mut violated) = (0, 0);
     for round in 0..40_000 {
-        let operations = small_history(&mut chance);
-        let expected = some_order(&operations, 0, None);
-        match check(&operations, Budget::default()) {
-            Verdict::Linearizable => {
-                assert!(expected, "round {round}: no order explains this:{}", tell(&operations));
-                explained += 1;
-            }
-            Verdict::Violated(window) => {
-                assert!(!expected, "round {round}: an order explains this:{}", tell(&operations));
-                // What is shown is inexplicable by itself, but for operations that were not answered yet.
-                let end = operations[window.culprit].returned;
-                let shown: Vec<Operation> =
-                    window.operations.iter().map(|&at| as_known_at(end, &operations[at])).collect();
-                assert!(window.operations.contains(&window.culprit));
-                assert!(
-                    !some_order(&shown, 0, None),
-                    "round {round}: of{}\nthis has an explanation:{}",
-                    tell(&operations),
-                    tell(&shown)
-                );
-                violated += 1;
-            }
-            Verdict::Undecided => panic!("round {round}: undecided:{}", tell(&operations)),
+        match agree(&small_history(&mut chance), round) {
+            true => explained += 1,
+            false => violated += 1,
         }
     }
     assert!(explained > 10_000 && violated > 10_000, "{explained} explained, {violated} violated");
+}
+
+/// When operations are called and answered, in every way that they can overlap: one is called, or one of those that
+/// are open is answered.
+fn times(choices: &mut Choices<'_>, count: usize) -> Vec<(u64, u64)> {
+    let (mut times, mut open) = (Vec::<(u64, u64)>::new(), Vec::<usize>::new());
+    for now in 0..2 * count as u64 {
+        let can_call = usize::from(times.len() < count);
+        match choices.place(open.len() + can_call) {
+            answered if answered < open.len() => {
+                let at = open.remove(answered);
+                times[at] = (times[at].0, now);
+            }
+            _ => {
+                open.push(times.len());
+                times.push((now, now));
+            }
+        }
+    }
+    times
+}
+
+/// Everything that can be asked and told where so many values are written: values are `v0`, `v1`, … by their writers.
+fn any_action(choices: &mut Choices<'_>, at: usize, count: usize) -> Action {
+    let value = |at: usize| format!("v{at}");
+    let some_value = |choices: &mut Choices<'_>| match choices.place(count) {
+        // Nobody reads what it is itself to write; absent stands in the place of that.
+        other if other == at => None,
+        other => Some(value(other)),
+    };
+    match choices.below(4) {
+        0 => Action::Set { value: value(at), outcome: *choices.pick(&SET_ENDS) },
+        1 => Action::Get { outcome: Outcome::Ok(some_value(choices)) },
+        2 => Action::Delete { outcome: *choices.pick(&CHANGE_ENDS) },
+        _ => Action::CompareAndSet {
+            expect: some_value(choices),
+            value: Some(value(at)),
+            outcome: *choices.pick(&CHANGE_ENDS),
+        },
+    }
+}
+
+const SET_ENDS: [Outcome<()>; 3] = [Outcome::Ok(()), Outcome::Refused, Outcome::Unknown];
+const CHANGE_ENDS: [Outcome<bool>; 4] =
+    [Outcome::Ok(true), Outcome::Ok(false), Outcome::Refused, Outcome::Unknown];
+
+/// Not some histories, but all of three operations: each way to overlap, each action, each end.
+#[test]
+fn agrees_with_trying_every_order_of_every_small_history() {
+    let (mut explained, mut violated) = (0u64, 0u64);
+    let mut count_all = |count: usize| {
+        for_all(|choices| {
+            let times = times(choices, count);
+            let operations: Vec<Operation> = (0..count)
+                .map(|at| Operation {
+                    client: at as u64,
+                    key: "k".into(),
+                    action: any_action(choices, at, count),
+                    call: times[at].0,
+                    returned: Some(times[at].1),
+                    revision: None,
+                })
+                .collect();
+            match agree(&operations, explained + violated) {
+                true => explained += 1,
+                false => violated += 1,
+            }
+        })
+    };
+    // 1 way to overlap, 3, 15; and 3 sets, 4 removals, and for each value that is found 1 get and 4 swaps.
+    assert_eq!(count_all(1), 3 + 4 + 1 + 4);
+    assert_eq!(count_all(2), 3 * (3 + 4 + 2 + 8u64).pow(2));
+    assert_eq!(count_all(3), 15 * (3 + 4 + 3 + 12u64).pow(3));
+    assert!(explained > 20_000 && violated > 20_000, "{explained} explained, {violated} violated");
 }
 
 /// What was known of an operation at that time.

@@ -484,7 +484,9 @@ fn next_append(
     };
     let prev = Index(from.0 - 1);
     let prev = EntryId { index: prev, term: common.log.term(prev)? };
-    let entries = common.log.batch(from, if want_small_batches() { 0 } else { MAX_BATCH });
+    // No more than the window at once, so that what is sent to one peer has a bound.
+    let most = MAX_BATCH.min(common.append_window);
+    let entries = common.log.batch(from, if want_small_batches() { 0 } else { most });
     let sent_up_to = Index(prev.index.0 + entries.len() as u64);
     match &mut progress.replication {
         Replication::Probe { asked, .. } => *asked = Some(common.now),

@@ -21,7 +21,7 @@ const HEAD: &str = "diskeyval schedule 1";
 /// A line of a schedule is not understood.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Misread {
-    /// The line, counted from 1.
+    /// The line, counted from 1; 0 if it is about the schedule as a whole.
     pub line: usize,
     /// What is wrong, and what to do.
     pub why: String,
@@ -29,7 +29,10 @@ pub struct Misread {
 
 impl fmt::Display for Misread {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "line {}: {}", self.line, self.why)
+        match self.line {
+            0 => f.write_str(&self.why),
+            line => write!(f, "line {line}: {}", self.why),
+        }
     }
 }
 
@@ -132,9 +135,15 @@ impl fmt::Display for Span {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let nanos = self.0.as_nanos();
         let units = [(1_000_000_000, "s"), (1_000_000, "ms"), (1_000, "us"), (1, "ns")];
-        let (size, unit) = units.into_iter().find(|(size, _)| nanos % size == 0).unwrap_or((1, "ns"));
+        let (size, unit) =
+            units.into_iter().find(|(size, _)| nanos.is_multiple_of(*size)).unwrap_or((1, "ns"));
         write!(f, "{}{unit}", nanos / size)
     }
+}
+
+/// Writes a span, so that [`parse_span`] reads the same.
+pub fn write_span(span: Duration) -> String {
+    Span(span).to_string()
 }
 
 /// Reads a span: `2s`, `1.5s`, `300ms`, `20us`, `7ns`.
@@ -173,7 +182,10 @@ impl Plan {
             Some((line, _)) => {
                 return Err(Misread { line, why: format!("a schedule begins with the line `{HEAD}`") });
             }
-            None => return Err(Misread { line: 1, why: "there is nothing in it".into() }),
+            None => {
+                let why = format!("there is nothing in it, and a schedule begins with the line `{HEAD}`");
+                return Err(Misread { line: 0, why });
+            }
         }
         let mut plan = Plan { setting: Setting::plain(3), deeds: Vec::new() };
         let mut core = None;
@@ -192,7 +204,7 @@ impl Plan {
         }
         plan.setting.core = core.unwrap_or_else(|| (0..plan.setting.nodes).collect());
         plan.deeds.sort_by_key(|deed| deed.at);
-        let whole = |why| Misread { line: 1, why };
+        let whole = |why| Misread { line: 0, why };
         plan.setting.check().map_err(whole)?;
         plan.check_nodes().map_err(whole)?;
         Ok(plan)
@@ -210,7 +222,8 @@ impl Plan {
                 }
             };
             if named.into_iter().flatten().any(|node| node >= self.setting.nodes) {
-                return Err(format!("`{deed}` names a node that is none of the {}", self.setting.nodes));
+                let nodes = self.setting.nodes;
+                return Err(format!("`{deed}` names a node that is none of the {nodes}: say n1 to n{nodes}"));
             }
         }
         Ok(())
@@ -218,7 +231,7 @@ impl Plan {
 }
 
 fn number<T: core::str::FromStr>(text: &str) -> Result<T, String> {
-    text.parse().map_err(|_| format!("{text:?} is no number that fits here"))
+    text.parse().map_err(|_| format!("{text:?} is no number that fits here: say a whole one"))
 }
 
 fn read_node(text: &str) -> Result<usize, String> {
@@ -233,7 +246,9 @@ fn read_setting(setting: &mut Setting, words: &[&str]) -> Result<(), String> {
         ["hostile", value] => setting.hostile = parse_span(value)?,
         ["rest", value] => {
             let found = Rest::ALL.iter().find(|rest| rest_name(**rest) == *value);
-            setting.rest = *found.ok_or_else(|| format!("the rest cannot be {value:?}"))?;
+            let names: Vec<&str> = Rest::ALL.iter().map(|rest| rest_name(*rest)).collect();
+            let wrong = || format!("the rest cannot be {value:?}: say {}", names.join(", "));
+            setting.rest = *found.ok_or_else(wrong)?;
         }
         ["steady", value @ ("yes" | "no")] => setting.steady = *value == "yes",
         ["election-timeout", value] => setting.election_timeout = parse_span(value)?,
@@ -245,7 +260,12 @@ fn read_setting(setting: &mut Setting, words: &[&str]) -> Result<(), String> {
         ["log-bytes", value] => setting.log_bytes = number(value)?,
         ["late", node, at] => setting.late.push((read_node(node)?, parse_span(at)?)),
         ["doomed"] => setting.doomed = true,
-        other => return Err(format!("`{}` is not understood", other.join(" "))),
+        other => {
+            let line = other.join(" ");
+            return Err(format!(
+                "`{line}` is not understood: a line begins with `at`, or with the name of a setting"
+            ));
+        }
     }
     Ok(())
 }
@@ -259,7 +279,7 @@ fn read_deed(at: &str, words: &[&str]) -> Result<Deed, String> {
                 rest => (None, rest),
             };
             let ["within", budget] = rest else {
-                return Err("`within` and a span are wanted at the end".into());
+                return Err("at the end of what a client asks stands how long it waits: `within 2s`".into());
             };
             let key = key.strip_prefix('k').ok_or_else(|| format!("{key:?} is no key: say k0, k1, …"))?;
             What::Ask(Ask {
@@ -281,7 +301,12 @@ fn read_deed(at: &str, words: &[&str]) -> Result<Deed, String> {
                 strength: number(strength)?,
             })
         }
-        other => return Err(format!("`{}` is nothing that can be done", other.join(" "))),
+        other => {
+            let line = other.join(" ");
+            return Err(format!(
+                "`{line}` is nothing that can be done: say `client 1 asks n2 get k0 within 2s`, or `crash n1 n2 group 0 for 1s strength 0`"
+            ));
+        }
     };
     Ok(Deed { at, what })
 }
@@ -306,11 +331,11 @@ fn read_verb(text: &str, size: Option<usize>) -> Result<Request, String> {
     ];
     match (text, size) {
         ("set-large", Some(size)) => Ok(Request::SetLarge(size)),
-        (text, None) => all
-            .into_iter()
-            .find(|request| verb(*request).0 == text)
-            .ok_or_else(|| format!("nobody can ask {text:?}")),
-        (text, Some(_)) => Err(format!("{text:?} has no size")),
+        (text, None) => all.iter().copied().find(|request| verb(*request).0 == text).ok_or_else(|| {
+            let verbs: Vec<&str> = all.iter().map(|request| verb(*request).0).collect();
+            format!("nobody can ask {text:?}: say {}, or `set-large k0 of 1000`", verbs.join(", "))
+        }),
+        (text, Some(_)) => Err(format!("{text:?} has no size: only set-large has one")),
     }
 }
 
@@ -410,6 +435,9 @@ mod tests {
         assert_eq!(nanos("1.5s"), Ok(1_500_000_000));
         assert_eq!(nanos("0.000001s"), Ok(1_000));
         assert_eq!(nanos("300ms"), Ok(300_000_000));
+        for span in [Duration::ZERO, Duration::from_nanos(1_500), Duration::from_millis(90_001)] {
+            assert_eq!(parse_span(&write_span(span)), Ok(span));
+        }
         for wrong in ["", "5", "s", "-1s", "1.s2", "1.0000000001s", "99999999999999999999s"] {
             assert!(nanos(wrong).is_err(), "{wrong}");
         }
@@ -418,16 +446,16 @@ mod tests {
     #[test]
     fn a_damaged_schedule_is_refused_with_its_line() {
         let misread = |text: &str| Plan::parse(text).map_err(|misread| misread.line);
-        assert_eq!(misread(""), Err(1));
+        assert_eq!(misread(""), Err(0));
         assert_eq!(misread("nonsense"), Err(1));
         let lines = |lines: &str| misread(&format!("{HEAD}\n{lines}"));
         assert!(lines("nodes 3").is_ok());
-        assert_eq!(lines("nodes 0"), Err(1));
-        assert_eq!(lines("nodes 9"), Err(1));
-        assert_eq!(lines("nodes 5\ncore n1 n2"), Err(1), "no majority");
-        assert_eq!(lines("nodes 3\nat 1s crash n9 n1 group 0 for 1s strength 0"), Err(1));
+        assert_eq!(lines("nodes 0"), Err(0));
+        assert_eq!(lines("nodes 9"), Err(0));
+        assert_eq!(lines("nodes 5\ncore n1 n2"), Err(0), "no majority");
+        assert_eq!(lines("nodes 3\nat 1s crash n9 n1 group 0 for 1s strength 0"), Err(0));
         assert_eq!(lines("\n# a word\nat 1s explode"), Err(4));
         assert_eq!(lines("at 1s client 1 asks n1 set k0"), Err(2));
-        assert_eq!(lines("delay 2s 1s"), Err(1));
+        assert_eq!(lines("delay 2s 1s"), Err(0));
     }
 }

@@ -15,16 +15,25 @@ pub(super) struct Clock {
     set_at: Time,
     /// Thousandths of the proper rate.
     rate: u64,
+    /// The most that its node has seen. For that node time stands still while it shows less.
+    most: u64,
 }
 
 impl Clock {
     pub(super) fn new(shown: u64) -> Clock {
-        Clock { shown, set_at: Time(0), rate: PROPER }
+        Clock { shown, set_at: Time(0), rate: PROPER, most: 0 }
     }
 
     /// What it shows.
     pub(super) fn read(&self, at: Time) -> Instant {
         Instant::from_nanos(self.nanos(at))
+    }
+
+    /// The same, as its node looks at it.
+    pub(super) fn look(&mut self, at: Time) -> Instant {
+        let shown = self.read(at);
+        self.most = self.most.max(shown.as_nanos());
+        shown
     }
 
     fn nanos(&self, at: Time) -> u64 {
@@ -48,9 +57,20 @@ impl Clock {
 
     /// From now on it runs at so many thousandths of the proper rate.
     pub(super) fn set_rate(&mut self, at: Time, rate: u64) {
-        self.shown = self.nanos(at);
-        self.set_at = at;
+        self.step(at, 0);
         self.rate = rate;
+    }
+
+    /// What time it is for its node.
+    pub(super) fn reckon(&self, at: Time) -> Instant {
+        Instant::from_nanos(self.nanos(at).max(self.most))
+    }
+
+    /// It runs as it should, and has made up for every jump back. An engine takes no time back, and so stands still
+    /// until its clock has come to where it was: after a jump of an hour, for an hour.
+    pub(super) fn heal(&mut self, at: Time) {
+        self.set_rate(at, PROPER);
+        self.shown = self.shown.max(self.most);
     }
 
     /// It jumps, and never before its own zero.
@@ -75,11 +95,15 @@ mod tests {
             assert!(clock.read(when) >= Instant::from_nanos(wanted));
         }
         clock.set_rate(Time(150), 0);
+        assert_eq!(clock.look(Time(150)), Instant::from_nanos(700));
         assert_eq!(clock.read(Time(9_999)), Instant::from_nanos(700));
         assert_eq!(clock.when(Instant::from_nanos(701)), None);
         clock.step(Time(200), -650);
         assert_eq!(clock.read(Time(200)), Instant::from_nanos(50));
+        assert_eq!(clock.reckon(Time(200)), Instant::from_nanos(700));
         clock.step(Time(200), -650);
         assert_eq!(clock.read(Time(200)), Instant::from_nanos(0));
+        clock.heal(Time(200));
+        assert_eq!(clock.read(Time(300)), Instant::from_nanos(800));
     }
 }

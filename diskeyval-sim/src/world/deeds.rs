@@ -187,7 +187,7 @@ impl World<'_, '_, '_> {
         self.say(&[node], || format!("{} is asked to stop", name(node)));
         self.nodes[node].stopping = true;
         self.nodes[node].stopped = false;
-        self.nodes[node].asked_to_stop_at = self.nodes[node].clock.read(self.now);
+        self.nodes[node].asked_to_stop_at = self.nodes[node].clock.reckon(self.now);
         self.ask(node, Request::Stop, STOP_WITHIN);
         self.undo_in(self.setting.election_timeout * 5 / 2, Undo::MustHaveStopped(node));
         self.undo_in(STOP_WITHIN, Undo::Exit(node, lasting));
@@ -196,7 +196,7 @@ impl World<'_, '_, '_> {
     /// A node that was asked to stop does so within an election timeout, whoever may take over.
     fn must_have_stopped(&mut self, node: usize) {
         let this = &self.nodes[node];
-        let waited = this.clock.read(self.now).since(this.asked_to_stop_at);
+        let waited = this.clock.reckon(self.now).since(this.asked_to_stop_at);
         let awake = self.is_awake(node) && this.thawed_at < self.now;
         if this.stopping && !this.stopped && awake && waited > self.setting.election_timeout * 3 / 2 {
             let what = format!("{} was asked to stop {waited:?} ago, and has not", name(node));
@@ -252,9 +252,8 @@ impl World<'_, '_, '_> {
     }
 
     fn step_clock(&mut self, node: usize, strength: u64) {
-        let scale = [1, 50, 1_000, 60_000, 3_600_000][usize::try_from(strength >> 1).unwrap_or(0) % 5];
-        let nanos = i64::try_from(scale * 1_000_000).unwrap_or(i64::MAX);
-        let nanos = if strength & 1 == 0 { nanos } else { -nanos };
+        let scale: i64 = [1, 50, 1_000, 60_000, 3_600_000][usize::try_from(strength >> 1).unwrap_or(0) % 5];
+        let nanos = scale * if strength & 1 == 0 { 1_000_000 } else { -1_000_000 };
         self.say(&[node], || format!("the clock of {} jumps by {} ms", name(node), nanos / 1_000_000));
         self.change_clock(node, |clock, at| clock.step(at, nanos));
     }
@@ -283,7 +282,7 @@ impl World<'_, '_, '_> {
             self.nodes[node].disk.heal(self.now);
             let life = self.nodes[node].life;
             self.schedule(self.now, Due::Disk { node, life });
-            self.change_clock(node, |clock, at| clock.set_rate(at, PROPER));
+            self.change_clock(node, |clock, at| clock.heal(at));
             self.thaw(node);
         }
         let can_go_on = self.setting.core.iter().all(|node| {

@@ -30,6 +30,8 @@ pub(super) struct Liar {
     ear: Ear,
     /// How often it has spoken.
     times: u32,
+    /// How often it was still met when it should have been given up: its victim may be about to wake.
+    late: u32,
 }
 
 /// What a stranger does.
@@ -146,11 +148,12 @@ impl World<'_, '_, '_> {
             conn: conn_of(left).0,
             victim,
             life: self.nodes[victim].life,
-            began: self.nodes[victim].clock.read(self.now),
+            began: self.nodes[victim].clock.reckon(self.now),
             kind,
             words,
             ear: Ear::default(),
             times: 0,
+            late: 0,
         });
         self.give(victim, Input::Opened { conn: right, who, origin: Origin::Accepted });
         self.schedule_in(Duration::from_millis(1), Due::Lie(liar));
@@ -242,9 +245,13 @@ impl World<'_, '_, '_> {
     /// A connection without a hello is given up after a while, by the clock of the node.
     fn must_have_given_up(&mut self, liar: usize) {
         let Liar { victim, began, .. } = self.liars[liar];
-        let waited = self.nodes[victim].clock.read(self.now).since(began);
+        let waited = self.nodes[victim].clock.reckon(self.now).since(began);
         let within = self.nodes[victim].settings.rpc_timeout() + Duration::from_secs(1);
-        if waited > within && self.is_met(liar) && self.is_awake(victim) {
+        if waited <= within || !self.is_met(liar) || !self.is_awake(victim) {
+            return;
+        }
+        self.liars[liar].late += 1;
+        if self.liars[liar].late > 1 {
             let what =
                 format!("{} waits for a hello since {waited:?}, and its limit is {within:?}", name(victim));
             self.blame(Violation { rule: "R1", what });

@@ -23,7 +23,7 @@ impl World<'_, '_, '_> {
         let Some(engine) = &mut this.engine else { return };
         let mut scratch = core::mem::take(&mut self.scratch);
         let role = this.last.map_or(RoleName::Follower, |vitals| vitals.role);
-        let mut turn = engine.turn(this.clock.read(self.now));
+        let mut turn = engine.turn(this.clock.look(self.now));
         self.coverage.count_inputs(this.inbox.len());
         for input in this.inbox.drain(..) {
             turn.input(input);

@@ -38,7 +38,7 @@ impl World<'_, '_, '_> {
     /// A node backs off from whom it does not reach.
     fn check_pace(&mut self, node: usize, to: usize) {
         let this = &mut self.nodes[node];
-        let now = this.clock.read(self.now);
+        let now = this.clock.reckon(self.now);
         this.dials.push_back((now, to));
         while this.dials.pop_front_if(|(at, _)| now.since(*at) > PACE_OVER).is_some() {}
         let dials = this.dials.iter().filter(|(_, peer)| *peer == to).count();

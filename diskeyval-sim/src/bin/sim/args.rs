@@ -4,11 +4,11 @@ use core::ops::Range;
 use core::time::Duration;
 use std::path::PathBuf;
 
-use clap::{Parser, Subcommand};
+use clap::{ArgGroup, Parser, Subcommand};
 use diskeyval_sim::draw::Wishes;
 use diskeyval_sim::faults::{Fault, parse_list};
 use diskeyval_sim::linear::Budget;
-use diskeyval_sim::plan::text::parse_span;
+use diskeyval_sim::plan::text::{parse_span, write_span};
 
 /// The simulator of diskeyval: real engines in a simulated world, watched at every step.
 #[derive(Parser)]
@@ -39,8 +39,10 @@ pub(crate) enum Command {
     #[command(after_help = HUNT_HELP)]
     Hunt(HuntArgs),
     /// Make a seed that fails as small as it can be, as a schedule file.
+    #[command(after_help = SHRINK_HELP)]
     Shrink(ShrinkArgs),
     /// Run a schedule file.
+    #[command(after_help = REPLAY_HELP)]
     Replay(ReplayArgs),
     /// Judge a recorded history: is every answer explained, was nothing lost, duplicated or stale?
     ///
@@ -56,7 +58,23 @@ const RUN_HELP: &str = "\
 Examples:
   sim run --seed 7
   sim run --seed 7 --nodes 3 --time 20s --faults crash,partition --trace -
-  sim run --faults help";
+  sim run --seed 7 --history history.jsonl && sim check history.jsonl
+  sim run --seed 7 --plan > seven.schedule
+  sim run --faults help
+The same seed and options are the same run, event by event: the digest says so.";
+
+const SHRINK_HELP: &str = "\
+Examples:
+  sim shrink --seed 7 --out small.schedule
+  sim shrink --seed 7 --nodes 3 --faults crash    give the options with which the seed failed
+  sim shrink --file large.schedule --out small.schedule
+What comes out breaks the same rule as what went in. It is written with what it breaks at its top.";
+
+const REPLAY_HELP: &str = "\
+Examples:
+  sim replay small.schedule
+  sim replay small.schedule --trace trace.txt --html run.html
+Schedules are written by `sim shrink` and `sim run --plan`, or by hand.";
 
 const HUNT_HELP: &str = "\
 Examples:
@@ -88,7 +106,7 @@ itself again with that feature, in a folder of its own, so that no other build e
 #[derive(clap::Args, Clone)]
 pub(crate) struct WishArgs {
     /// How many nodes, 1 to 7; drawn from the seed otherwise.
-    #[arg(long, value_parser = parse_nodes)]
+    #[arg(long, value_name = "N", value_parser = parse_nodes)]
     pub(crate) nodes: Option<usize>,
     /// How long the run is hostile, in simulated time: 20s, 1.5s, 800ms; drawn otherwise.
     #[arg(long, value_name = "SPAN", value_parser = parse_time)]
@@ -101,7 +119,7 @@ pub(crate) struct WishArgs {
 #[derive(clap::Args)]
 pub(crate) struct RunArgs {
     /// What everything is drawn from.
-    #[arg(long, default_value_t = 0)]
+    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = parse_seed, default_value_t = 0)]
     pub(crate) seed: u64,
     #[command(flatten)]
     pub(crate) wishes: WishArgs,
@@ -145,12 +163,13 @@ pub(crate) struct HuntArgs {
 }
 
 #[derive(clap::Args)]
+#[command(group = ArgGroup::new("what").required(true).args(["seed", "file"]))]
 pub(crate) struct ShrinkArgs {
     /// The seed that fails.
-    #[arg(long, required_unless_present = "file")]
+    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = parse_seed)]
     pub(crate) seed: Option<u64>,
     /// A schedule that fails, instead of a seed.
-    #[arg(long, conflicts_with = "seed", value_name = "FILE")]
+    #[arg(long, conflicts_with_all = ["nodes", "time", "faults"], value_name = "FILE")]
     pub(crate) file: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) wishes: WishArgs,
@@ -206,6 +225,10 @@ pub(crate) struct MutantsArgs {
     pub(crate) jobs: Option<u16>,
 }
 
+fn parse_seed(text: &str) -> Result<u64, String> {
+    text.parse().map_err(|_| format!("{text:?} is no seed: say a whole number from 0 to {}", u64::MAX))
+}
+
 /// A range of seeds.
 #[derive(Clone, Debug)]
 pub(crate) struct Seeds(pub(crate) Range<u64>);
@@ -215,7 +238,9 @@ fn parse_seeds(text: &str) -> Result<Seeds, String> {
     let (from, to) = text.split_once("..").ok_or_else(wrong)?;
     let (from, to): (u64, u64) = (from.parse().map_err(|_| wrong())?, to.parse().map_err(|_| wrong())?);
     if from >= to {
-        return Err(format!("there is no seed in {from}..{to}: the second number must be the larger"));
+        return Err(format!(
+            "there is no seed in {from}..{to}: the second number must be larger than the first"
+        ));
     }
     Ok(Seeds(from..to))
 }
@@ -237,12 +262,18 @@ fn parse_time(text: &str) -> Result<Duration, String> {
 
 /// As [`parse_span`], with minutes and hours.
 fn parse_limit(text: &str) -> Result<Duration, String> {
-    for (unit, seconds) in [("m", 60), ("h", 3600)] {
-        if let Some(number) = text.strip_suffix(unit).and_then(|number| number.parse::<u32>().ok()) {
-            return Ok(Duration::from_secs(seconds) * number);
-        }
+    let long = [("m", 60), ("h", 3600)].into_iter().find_map(|(unit, seconds)| {
+        let number: u32 = text.strip_suffix(unit)?.parse().ok()?;
+        Some(Duration::from_secs(seconds) * number)
+    });
+    let limit = match long {
+        Some(limit) => limit,
+        None => parse_span(text).map_err(|error| format!("{error}, 5m or 1h"))?,
+    };
+    if limit.is_zero() {
+        return Err("in no time no seed is run: say 300s, 5m or 1h".into());
     }
-    parse_span(text).map_err(|error| format!("{error}, 5m or 1h"))
+    Ok(limit)
 }
 
 impl WishArgs {
@@ -263,10 +294,11 @@ impl WishArgs {
             typed.push_str(&format!(" --nodes {nodes}"));
         }
         if let Some(time) = self.time {
-            typed.push_str(&format!(" --time {}us", time.as_micros()));
+            typed.push_str(&format!(" --time {}", write_span(time)));
         }
         if let Some(faults) = &self.faults {
-            typed.push_str(&format!(" --faults {faults}"));
+            let names: Vec<&str> = faults.split(',').map(str::trim).collect();
+            typed.push_str(&format!(" --faults {}", names.join(",")));
         }
         typed
     }

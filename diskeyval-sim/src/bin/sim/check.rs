@@ -17,12 +17,15 @@ pub(crate) fn check(args: &CheckArgs) -> Result<ExitCode, Failure> {
     Ok(tell(&check_within(&history, Budget { steps: args.steps })))
 }
 
+/// What a history is, for those who have given something else.
+const FORM: &str = "docs/src/history.md says what a history is; `sim run --history FILE` writes one";
+
 fn read(file: &Path) -> Result<History, Failure> {
     if file == Path::new("-") {
-        return lines::read(io::stdin().lock()).map_err(|error| Failure::of_file(file, error));
+        return lines::read(io::stdin().lock()).map_err(|error| Failure::of_input(file, error, FORM));
     }
-    let open = File::open(file).map_err(|error| Failure::of_file(file, error))?;
-    lines::read(BufReader::new(open)).map_err(|error| Failure::of_file(file, error))
+    let open = File::open(file).map_err(|error| Failure::of_input(file, error, FORM))?;
+    lines::read(BufReader::new(open)).map_err(|error| Failure::of_input(file, error, FORM))
 }
 
 fn tell(report: &Report) -> ExitCode {

@@ -23,6 +23,11 @@ impl Failure {
         Failure(format!("{}: {why}", file.display()))
     }
 
+    /// What was given to read is not there, or is damaged.
+    pub(crate) fn of_input(file: &Path, why: impl Display, remedy: &str) -> Failure {
+        Failure(format!("{}: {why} ({remedy})", file.display()))
+    }
+
     /// Says so on stderr.
     pub(crate) fn report(&self) -> ExitCode {
         // Nobody is there to be told of a stderr that cannot be written.

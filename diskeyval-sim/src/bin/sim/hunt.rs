@@ -42,12 +42,12 @@ pub(crate) fn hunt(args: &HuntArgs) -> Result<ExitCode, Failure> {
     let real = started.elapsed().as_secs_f64();
     say(&bag.coverage);
     say(format_args!(
-        "{} seeds in {real:.1} s ({:.1} a second), {:.1} simulated hours: {:.0} simulated seconds in one real second of one of {} threads",
+        "{} seeds in {real:.1} s on {} threads ({:.1} a second), {:.1} simulated hours: {:.0} simulated seconds in a second of each thread",
         bag.seeds,
+        quarry.jobs,
         bag.seeds as f64 / real,
         bag.simulated.as_secs_f64() / 3600.0,
         bag.simulated.as_secs_f64() / real / quarry.jobs as f64,
-        quarry.jobs,
     ));
     say(format_args!(
         "{} requests, {} of unknown fate; at least 4 in flight in {} seeds; digest of all runs {:032x}",
@@ -63,6 +63,9 @@ pub(crate) fn hunt(args: &HuntArgs) -> Result<ExitCode, Failure> {
     if !unhit.is_empty() && all && passed {
         say(format_args!("never came about: {}", unhit.join("; ")));
         passed = bag.seeds < ENOUGH_FOR_ALL;
+    }
+    if bag.seeds < total && bag.failed.is_empty() {
+        say(format_args!("the time was up after {} of {total} seeds", bag.seeds));
     }
     if passed {
         say("nothing is violated");

@@ -47,9 +47,9 @@ pub(crate) fn observe(plan: &Plan, seed: u64, command: &str, args: &LookArgs) ->
     let keep = html.is_some();
     let tell = |note: Note| {
         if let Some((file, out)) = &mut trace
-            && let Err(error) = writeln!(out, "{note}")
+            && let Err(failure) = written(file, writeln!(out, "{note}"))
         {
-            failed.get_or_insert(Failure::of_file(file, error));
+            failed.get_or_insert(failure);
         }
         if keep {
             notes.push(note);
@@ -62,7 +62,7 @@ pub(crate) fn observe(plan: &Plan, seed: u64, command: &str, args: &LookArgs) ->
         return Err(failure);
     }
     if let Some((file, out)) = &mut trace {
-        out.flush().map_err(|error| Failure::of_file(file, error))?;
+        written(file, out.flush())?;
     }
     if let Some((file, out)) = &mut html {
         let verdict = ran.violation.as_ref();
@@ -73,18 +73,21 @@ pub(crate) fn observe(plan: &Plan, seed: u64, command: &str, args: &LookArgs) ->
             verdict: verdict.map_or(Verdict::Passed, |violation| Verdict::Failed(violation.to_string())),
         };
         let page = draw(&title, plan.setting.nodes, &notes);
-        out.write_all(page.as_bytes())
-            .and_then(|()| out.flush())
-            .map_err(|error| Failure::of_file(file, error))?;
+        written(file, out.write_all(page.as_bytes()).and_then(|()| out.flush()))?;
     }
     if let (Some((file, out)), Some(recorded)) = (&mut history, &ran.history) {
         let mut lines = recorded.records().map(|record| lines::to_line(&record));
-        lines
-            .try_for_each(|line| writeln!(out, "{line}"))
-            .and_then(|()| out.flush())
-            .map_err(|error| Failure::of_file(file, error))?;
+        written(file, lines.try_for_each(|line| writeln!(out, "{line}")).and_then(|()| out.flush()))?;
     }
     Ok(ran)
+}
+
+/// Who reads no further has read enough, as with [`say`].
+fn written(file: &Path, result: io::Result<()>) -> Result<(), Failure> {
+    match result {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        result => result.map_err(|error| Failure::of_file(file, error)),
+    }
 }
 
 type Out<'f> = (&'f Path, BufWriter<Box<dyn Write>>);

@@ -31,8 +31,11 @@ pub(crate) fn replay(args: &ReplayArgs) -> Result<ExitCode, Failure> {
     look(&plan, plan.setting.noise, &format!("cargo sim replay {}", args.file.display()), &args.look)
 }
 
+/// What a schedule is, for those who have given something else.
+const FORM: &str = "`sim run --seed 0 --plan` prints a schedule";
+
 /// Reads a schedule file.
 pub(crate) fn read_plan(file: &Path) -> Result<Plan, Failure> {
-    let text = fs::read_to_string(file).map_err(|error| Failure::of_file(file, error))?;
-    Plan::parse(&text).map_err(|error| Failure::of_file(file, error))
+    let text = fs::read_to_string(file).map_err(|error| Failure::of_input(file, error, FORM))?;
+    Plan::parse(&text).map_err(|error| Failure::of_input(file, error, FORM))
 }

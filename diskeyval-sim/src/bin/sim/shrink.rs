@@ -31,7 +31,9 @@ pub(crate) fn shrink_plan(
 ) -> Result<ExitCode, Failure> {
     let shrunk = diskeyval_sim::shrink::shrink(plan, &[], &mut |tried| tried < tries);
     let Some(shrunk) = shrunk else {
-        return Err(Failure::new("nothing is violated by this run: there is nothing to shrink"));
+        return Err(Failure::new(
+            "nothing is violated by this run, so there is nothing to shrink: give the seed, or the schedule, and the options with which it failed",
+        ));
     };
     let head = format!(
         "# {} of {} deeds are left, after {} tries\n# violated: {}\n",
@@ -46,7 +48,11 @@ pub(crate) fn shrink_plan(
     match out {
         None => say(text.trim_end()),
         Some(file) => {
-            fs::write(file, text).map_err(|error| Failure::of_file(file, error))?;
+            if let Err(error) = fs::write(file, &text) {
+                // It may have taken long to find.
+                say(text.trim_end());
+                return Err(Failure::of_file(file, error));
+            }
             say(head.trim_end());
             say(format_args!("replay: cargo sim replay {}", file.display()));
         }

@@ -176,8 +176,13 @@ impl Script {
 
     fn believe(&mut self, matched: u64, next: u64) {
         let peer = id(1);
-        let belief =
-            Belief { peer: &peer, incarnation: incarnation(1), matched: Index(matched), next: Index(next) };
+        let belief = Belief {
+            peer: &peer,
+            incarnation: incarnation(1),
+            matched: Index(matched),
+            next: Index(next),
+            before_last_append: 0,
+        };
         self.facts.believes(0, 0, &belief, &mut self.findings);
         self.facts.remember(0, [(belief.incarnation, matched)].into_iter());
     }
