@@ -156,14 +156,20 @@ impl Desk {
 
     pub(crate) fn read(&mut self, ticket: Ticket, key: Bytes, deadline: Instant) {
         self.metrics.read_barriers_requested += 1;
-        let asked = self.asked.as_ref().map_or(0, |(_, reads)| reads.len());
-        if self.waiting.len() + asked >= self.limits.max_reads {
+        if self.pending_reads() >= self.limits.max_reads {
             self.metrics.read_barriers_failed += 1;
             let error = Error::Refused(Refusal::Overloaded { limit: "maxReads" });
             return self.answer(ticket, Answer::Read(Err(error)));
         }
         self.note_deadline(deadline);
         self.waiting.push(PendingRead { ticket, key, deadline });
+    }
+
+    /// Reads that were not answered, wherever they wait.
+    fn pending_reads(&self) -> usize {
+        let asked = self.asked.as_ref().map_or(0, |(_, reads)| reads.len());
+        let granted: usize = self.granted.iter().map(|(_, reads)| reads.len()).sum();
+        self.waiting.len() + asked + granted
     }
 
     fn note_deadline(&mut self, deadline: Instant) {
@@ -496,9 +502,7 @@ impl Desk {
     /// How many writes and reads wait.
     #[cfg(any(test, feature = "inspect"))]
     pub(crate) fn burden(&self) -> (usize, usize) {
-        let asked = self.asked.as_ref().map_or(0, |(_, reads)| reads.len());
-        let granted: usize = self.granted.iter().map(|(_, reads)| reads.len()).sum();
-        (self.pending_writes, self.waiting.len() + asked + granted)
+        (self.pending_writes, self.pending_reads())
     }
 
     pub(crate) fn refuse(&mut self, ticket: Ticket, refusal: Refusal) {

@@ -370,7 +370,7 @@ impl Sim {
         notes: Option<&mut Vec<Note>>,
     ) -> Ran {
         let mut invariants = invariants(&plan.setting).without(&self.off);
-        let mut watchers = Watchers { checkers: vec![&mut invariants], notes: None };
+        let mut watchers = Watchers::new(vec![&mut invariants], None);
         for checker in checkers {
             watchers.checkers.push(checker);
         }

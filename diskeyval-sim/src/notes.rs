@@ -43,6 +43,10 @@ pub enum What {
     Arrive { word: u64 },
     /// It never will.
     Lose { word: u64 },
+    /// A node wants something to be kept, up to the record of this number.
+    Store { node: usize, record: u64, text: String },
+    /// The disk of a node has made everything durable up to the record of this number.
+    Durable { node: usize, record: u64 },
     /// A node knows that the log is committed up to here.
     Commit { node: usize, index: u64 },
     /// A client asks a node.
@@ -85,6 +89,8 @@ impl fmt::Display for Note {
             }
             What::Arrive { word } => write!(f, "      w{word} arrives"),
             What::Lose { word } => write!(f, "      w{word} is lost"),
+            What::Store { node, record, text } => write!(f, "{}    writes {text} (r{record})", name(*node)),
+            What::Durable { node, record } => write!(f, "{}    has kept all up to r{record}", name(*node)),
             What::Commit { node, index } => write!(f, "{}    commits {index}", name(*node)),
             What::Ask { client, ticket, node, text } => {
                 write!(f, "c{client}->{} {text} (#{ticket})", name(*node))

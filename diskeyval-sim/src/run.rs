@@ -92,7 +92,7 @@ pub fn run_watched<'w>(plan: &Plan, checkers: Vec<&'w mut dyn Checker>, wanted: 
     let mut clients = Clients::default();
     clients.history = wanted.history.then(Vec::new);
     let noise = Choices::from_seed(plan.setting.noise);
-    let mut ran = run_program(plan, noise, &mut clients, Watchers { checkers, notes: wanted.notes });
+    let mut ran = run_program(plan, noise, &mut clients, Watchers::new(checkers, wanted.notes));
     clients.close();
     ran.asked = clients.asked;
     ran.unknown = clients.unknown;
@@ -100,10 +100,11 @@ pub fn run_watched<'w>(plan: &Plan, checkers: Vec<&'w mut dyn Checker>, wanted: 
     ran.history = clients.history.map(History::from_iter);
     if let (None, Some(history)) = (&ran.violation, &ran.history) {
         let report = crate::check(history);
-        ran.violation = report
-            .violations()
-            .next()
-            .map(|found| Violation { rule: "E1", what: format!("the history has no explanation: {found}") });
+        let found =
+            report.violations().next().map(|found| format!("the history has no explanation: {found}"));
+        let undecided = report.undecided.first();
+        let undecided = undecided.map(|key| format!("the search for an order was given up on key {key:?}"));
+        ran.violation = found.or(undecided).map(|what| Violation { rule: "E1", what });
     }
     ran
 }
@@ -137,10 +138,13 @@ pub(crate) fn run_program(
         ran.simulated = world.now.since(Time(0));
         result.err()
     });
-    ran.violation = match caught {
-        Ok(violation) => violation,
-        Err(panic) => Some(Violation { rule: "assert", what: panic }),
-    };
+    ran.violation = caught.unwrap_or_else(|panic| {
+        let what = panic.clone();
+        let violation = What::Violation { node: None, rule: "assert".into(), text: panic };
+        watchers.tell(violation);
+        ran.simulated = watchers.now.since(Time(0));
+        Some(Violation { rule: "assert", what })
+    });
     ran
 }
 
@@ -304,7 +308,7 @@ fn one_connection(world: &World<'_, '_, '_>, core: &[usize]) -> Result<(), Viola
             if connections > 1 {
                 let what =
                     format!("{connections} connections stand between {} and {}", name(*other), name(*one));
-                return Err(Violation { rule: "R3", what });
+                return Err(Violation { rule: "L1", what });
             }
         }
     }

@@ -39,6 +39,24 @@ pub(crate) struct Watchers<'w> {
     pub(crate) checkers: Vec<&'w mut dyn Checker>,
     /// Where to tell what happens, if anybody reads it.
     pub(crate) notes: Option<crate::run::Tell<'w>>,
+    /// How far the world has come: known even if it ends in a panic.
+    pub(crate) now: Time,
+}
+
+impl<'w> Watchers<'w> {
+    pub(crate) fn new(
+        checkers: Vec<&'w mut dyn Checker>,
+        notes: Option<crate::run::Tell<'w>>,
+    ) -> Watchers<'w> {
+        Watchers { checkers, notes, now: Time(0) }
+    }
+
+    /// Tells what happens, if anybody reads it.
+    pub(crate) fn tell(&mut self, what: What) {
+        if let Some(tell) = &mut self.notes {
+            tell(Note { at: self.now, what });
+        }
+    }
 }
 
 /// A cluster and everything around it.
@@ -172,7 +190,11 @@ enum Undo {
     /// A node that was asked to stop has done so.
     MustHaveStopped(usize),
     /// A node that was asked to stop ends now, whether it has stopped or not.
-    Exit(usize, Duration),
+    Exit {
+        node: usize,
+        life: u32,
+        lasting: Duration,
+    },
 }
 
 impl PartialEq for Entry {
@@ -321,6 +343,7 @@ impl<'w, 'k, 'c> World<'w, 'k, 'c> {
                 return Ok(false);
             };
             self.now = next;
+            self.watchers.now = next;
             while let Some(entry) = self.queue.peek().filter(|entry| entry.at == next) {
                 let _ = entry;
                 let Some(entry) = self.queue.pop() else { break };
@@ -446,9 +469,8 @@ impl<'w, 'k, 'c> World<'w, 'k, 'c> {
 
     /// Tells what happens, if anybody reads it. Building `what` must be cheap, or be asked for first.
     pub(crate) fn note(&mut self, what: What) {
-        if let Some(tell) = &mut self.watchers.notes {
-            tell(Note { at: self.now, what });
-        }
+        self.watchers.now = self.now;
+        self.watchers.tell(what);
     }
 
     fn hash_event(&mut self, kind: u64, one: u64, other: u64) {

@@ -4,7 +4,7 @@
 //! diskeyval schedule 1
 //! nodes 3
 //! at 1.5s client 1 asks n2 set k0 within 2s
-//! at 2.25s crash leader for 300ms
+//! at 2250ms crash leader n1 group 0 for 300ms strength 0
 //! ```
 //!
 //! `docs/src/simulator.md` explains every line.

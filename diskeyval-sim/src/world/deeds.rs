@@ -117,7 +117,11 @@ impl World<'_, '_, '_> {
             Undo::ClockRate(node) => self.change_clock(node, |clock, at| clock.set_rate(at, PROPER)),
             Undo::Cut(one, other) => self.cut(one, other),
             Undo::MustHaveStopped(node) => self.must_have_stopped(node),
-            Undo::Exit(node, lasting) => self.crash(node, false, lasting),
+            Undo::Exit { node, life, lasting } if self.nodes[node].life == life => {
+                self.crash(node, false, lasting);
+            }
+            // It has ended otherwise, and is another process.
+            Undo::Exit { .. } => {}
         }
     }
 
@@ -190,7 +194,8 @@ impl World<'_, '_, '_> {
         self.nodes[node].asked_to_stop_at = self.nodes[node].clock.reckon(self.now);
         self.ask(node, Request::Stop, STOP_WITHIN);
         self.undo_in(self.setting.election_timeout * 5 / 2, Undo::MustHaveStopped(node));
-        self.undo_in(STOP_WITHIN, Undo::Exit(node, lasting));
+        let life = self.nodes[node].life;
+        self.undo_in(STOP_WITHIN, Undo::Exit { node, life, lasting });
     }
 
     /// A node that was asked to stop does so within an election timeout, whoever may take over.
@@ -208,11 +213,8 @@ impl World<'_, '_, '_> {
     pub(super) fn has_stopped(&mut self, node: usize) {
         self.coverage.count("stopped in good order");
         self.nodes[node].stopped = true;
-        let phase = self.phase;
-        self.schedule_in(
-            Duration::from_millis(1),
-            Due::Undo(phase, Undo::Exit(node, Duration::from_millis(200))),
-        );
+        let (life, lasting) = (self.nodes[node].life, Duration::from_millis(200));
+        self.undo_in(Duration::from_millis(1), Undo::Exit { node, life, lasting });
     }
 
     fn freeze(&mut self, node: usize, lasting: Duration) {

@@ -88,6 +88,7 @@ impl World<'_, '_, '_> {
         }
         if let Some(up_to) = this.disk.complete(now) {
             self.check(|checker| checker.stored(now, node, up_to));
+            self.note(What::Durable { node, record: up_to });
             self.give(node, Input::Stored { up_to });
         }
     }

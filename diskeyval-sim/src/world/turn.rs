@@ -1,6 +1,6 @@
 //! A turn of a node: what has arrived goes in, and what comes out is done, watched and hashed.
 
-use diskeyval_core::inspect::Word;
+use diskeyval_core::inspect::{Said, Word};
 use diskeyval_core::{Answer, Effect, Event, Fault, Record, RoleName, Ticket};
 
 use super::{Due, World, net};
@@ -73,6 +73,10 @@ impl World<'_, '_, '_> {
     }
 
     fn store(&mut self, node: usize, number: u64, records: Vec<Record>) {
+        if self.watchers.notes.is_some() {
+            let text = records.iter().map(describe).collect::<Vec<_>>().join(", ");
+            self.note(What::Store { node, record: number, text });
+        }
         let takes = self.draw_span(self.setting.disk);
         let now = self.now;
         let this = &mut self.nodes[node];
@@ -145,5 +149,19 @@ impl World<'_, '_, '_> {
                 self.note(What::Halt { node, text: fault.to_string() });
             }
         }
+    }
+}
+
+/// A record, in words.
+fn describe(record: &Record) -> String {
+    match record {
+        Record::Incarnation(incarnation) => format!("incarnation {incarnation}"),
+        Record::Ballot { term, vote: None } => format!("t{term}"),
+        Record::Ballot { term, vote: Some(vote) } => format!("t{term} with its vote for {vote}"),
+        Record::Entry { index, bytes } => match Said::parse(bytes.clone()) {
+            Some(said) => format!("{index}{said}"),
+            None => format!("{index}, which is no entry"),
+        },
+        Record::Truncate { behind } => format!("that nothing stands behind {behind}"),
     }
 }

@@ -271,7 +271,7 @@ impl World<'_, '_, '_> {
         if let Party::Node(node) = party {
             self.nodes[node].conns.retain(|other| *other != conn);
             self.coverage.count("connection: broken");
-            let why = CloseReason::Broken("the connection broke".into());
+            let why = CloseReason::Broken("reset".into());
             self.give(node, Input::Closed { conn: conn_id(conn, side), why });
         }
     }

@@ -216,8 +216,11 @@ pub(crate) struct MutantsArgs {
     #[arg(long, requires = "only")]
     pub(crate) seed: Option<u64>,
     /// Shrink the killing seed to a schedule file of this name; with `--only`.
-    #[arg(long, requires = "only", value_name = "FILE")]
+    #[arg(long, requires = "only", value_name = "FILE", conflicts_with_all = ["trace", "history", "html"])]
     pub(crate) shrink: Option<PathBuf>,
+    /// Run this schedule, instead of a seed.
+    #[arg(long, requires = "only", value_name = "FILE", conflicts_with = "seed")]
+    pub(crate) file: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) look: LookArgs,
     /// How many threads; as many as there are cores otherwise.

@@ -20,14 +20,15 @@ pub(crate) fn shrink(args: &ShrinkArgs) -> Result<ExitCode, Failure> {
         (Some(file), _) => read_plan(file)?,
         (None, seed) => draw(&mut Choices::from_seed(seed.unwrap_or_default()), &wishes),
     };
-    shrink_plan(&plan, args.tries, args.out.as_deref())
+    shrink_plan(&plan, args.tries, args.out.as_deref(), "cargo sim replay")
 }
 
-/// Shrinks a plan, and writes what comes out.
+/// Shrinks a plan, and writes what comes out, which `replay` with the file behind it runs again.
 pub(crate) fn shrink_plan(
     plan: &Plan,
     tries: u64,
     out: Option<&std::path::Path>,
+    replay: &str,
 ) -> Result<ExitCode, Failure> {
     let shrunk = diskeyval_sim::shrink::shrink(plan, &[], &mut |tried| tried < tries);
     let Some(shrunk) = shrunk else {
@@ -54,7 +55,7 @@ pub(crate) fn shrink_plan(
                 return Err(Failure::of_file(file, error));
             }
             say(head.trim_end());
-            say(format_args!("replay: cargo sim replay {}", file.display()));
+            say(format_args!("replay: {replay} {}", file.display()));
         }
     }
     Ok(ExitCode::from(VIOLATED))

@@ -13,6 +13,7 @@ use crate::args::MutantsArgs;
 use crate::exit::{Failure, VIOLATED, say};
 use crate::hunt::{SEARCHED, jobs};
 use crate::look::{observe, tell};
+use crate::run::read_plan;
 use crate::shrink::shrink_plan;
 
 /// One line for each mutant: its name, a seed that kills it, and the rule that it breaks there.
@@ -29,12 +30,15 @@ pub(crate) fn mutants(args: &MutantsArgs) -> Result<ExitCode, Failure> {
         Some(names) => names.split(',').map(find).collect::<Result<Vec<_>, _>>()?,
         None => ALL.to_vec(),
     };
-    let look = args.look.trace.is_some() || args.look.html.is_some() || args.look.history.is_some();
+    let look = args.look.trace.is_some()
+        || args.look.html.is_some()
+        || args.look.history.is_some()
+        || args.seed.is_some()
+        || args.file.is_some()
+        || args.shrink.is_some();
     match chosen.as_slice() {
-        [mutant] if look || args.seed.is_some() || args.shrink.is_some() => look_at(*mutant, args),
-        [_, _, ..] if look || args.seed.is_some() || args.shrink.is_some() => {
-            Err(Failure::new("only one mutant can be looked at: name it with --only"))
-        }
+        [mutant] if look => look_at(*mutant, args),
+        [_, _, ..] if look => Err(Failure::new("only one mutant can be looked at: name it with --only")),
         chosen if args.table => Ok(table(chosen, args)),
         chosen => kill_all(chosen, args),
     }
@@ -145,24 +149,31 @@ fn table(chosen: &[Mutant], args: &MutantsArgs) -> ExitCode {
 
 /// Shows how one mutant ends.
 fn look_at(mutant: Mutant, args: &MutantsArgs) -> Result<ExitCode, Failure> {
-    let seed = match args.seed.or_else(|| recorded(mutant)) {
-        Some(seed) => seed,
-        None => match kill(mutant, &quarry(args, Vec::new())).0 {
-            Some(killed) => killed.seed,
-            None => {
-                return Err(Failure::new(format_args!("{} survives {} seeds", mutant.name(), args.seeds)));
-            }
-        },
+    let only = format!("cargo sim mutants --only {}", mutant.name());
+    let (plan, command) = match &args.file {
+        Some(file) => (read_plan(file)?, format!("{only} --file {}", file.display())),
+        None => {
+            let seed = killing_seed(mutant, args)?;
+            (draw(&mut Choices::from_seed(seed), &Wishes::default()), format!("{only} --seed {seed}"))
+        }
     };
-    let plan = draw(&mut Choices::from_seed(seed), &Wishes::default());
     arm(Some(mutant));
     if let Some(file) = &args.shrink {
-        return shrink_plan(&plan, 3000, Some(file));
+        return shrink_plan(&plan, 3000, Some(file), &format!("{only} --file"));
     }
-    let command = format!("cargo sim mutants --only {} --seed {seed}", mutant.name());
     say(format_args!("{}: {}", mutant.name(), mutant.what()));
-    let ran = observe(&plan, seed, &command, &args.look)?;
+    let ran = observe(&plan, plan.setting.noise, &command, &args.look)?;
     say(&ran);
     say(format_args!("{} times wrong", hits()));
     Ok(tell(&ran, &command))
+}
+
+fn killing_seed(mutant: Mutant, args: &MutantsArgs) -> Result<u64, Failure> {
+    match args.seed.or_else(|| recorded(mutant)) {
+        Some(seed) => Ok(seed),
+        None => match kill(mutant, &quarry(args, Vec::new())).0 {
+            Some(killed) => Ok(killed.seed),
+            None => Err(Failure::new(format_args!("{} survives {} seeds", mutant.name(), args.seeds))),
+        },
+    }
 }
