@@ -499,10 +499,10 @@ impl Desk {
         }
     }
 
-    /// How many writes and reads wait.
+    /// How many writes wait, as how many bytes they are counted, and how many reads wait.
     #[cfg(any(test, feature = "inspect"))]
-    pub(crate) fn burden(&self) -> (usize, usize) {
-        (self.pending_writes, self.pending_reads())
+    pub(crate) fn burden(&self) -> (usize, usize, usize) {
+        (self.pending_writes, self.pending_bytes, self.pending_reads())
     }
 
     pub(crate) fn refuse(&mut self, ticket: Ticket, refusal: Refusal) {

@@ -214,6 +214,8 @@ const IMPOSSIBLE_WORDS: &[(&str, &str)] = &[
     // too rare to be asked for.
     ("timeout-now", "candidate"),
     ("timeout-now", "pre-candidate"),
+    // It answers a leader, who would have to stand for election anew within the time of one way. As rare.
+    ("conflict", "candidate"),
 ];
 
 impl fmt::Display for Coverage {

@@ -146,6 +146,9 @@ fn draw_disturbances(choices: &mut Choices<'_>, wishes: &Wishes, setting: &Setti
     let longest = *choices.pick(&[100, 500, 2_000, 6_000]);
     // Every other cluster is left alone while it is founded.
     draw_founding(choices, wishes, setting, deeds);
+    if setting.nodes > 2 && choices.chance(1, 6) {
+        draw_reigns(choices, wishes, setting, deeds);
+    }
     let begin = if choices.chance(1, 2) { Duration::from_secs(2) } else { Duration::ZERO };
     let mut at = begin;
     loop {
@@ -194,7 +197,9 @@ fn draw_founding(choices: &mut Choices<'_>, wishes: &Wishes, setting: &Setting, 
     };
     for (node, at) in &setting.late {
         for _ in 0..4 {
-            let soon = *at + Duration::from_micros(choices.below(40_000));
+            // By then a leader has met it, perhaps, and has given it a seat in its own log alone.
+            let longest = u64::try_from(setting.delay.1.as_micros()).unwrap_or(u64::MAX);
+            let soon = *at + Duration::from_micros(choices.below(12 * longest));
             let lasting = Duration::from_millis(choices.between(100, 1_500));
             let fault =
                 *choices.pick(&[Fault::Isolate, Fault::Crash, Fault::Partition, Fault::Freeze, Fault::Wipe]);
@@ -208,6 +213,41 @@ fn draw_founding(choices: &mut Choices<'_>, wishes: &Wishes, setting: &Setting, 
             let [one, other] = [(); 2].map(|()| Target::Node(choices.place(setting.nodes)));
             act(at, Fault::CutLink, one, other, Duration::ZERO);
         }
+    }
+}
+
+/// One leader after the other is cut off with entries that nobody else has, and with a clock that tells it nothing of
+/// how long that takes, while everybody goes on asking. Logs diverge, and who led may answer what is no longer so.
+fn draw_reigns(choices: &mut Choices<'_>, wishes: &Wishes, setting: &Setting, deeds: &mut Vec<Deed>) {
+    let allowed = |fault| wishes.faults.as_ref().is_none_or(|faults| faults.contains(&fault));
+    let large = choices.chance(1, 2);
+    let mut at = Duration::from_millis(choices.between(1_500, 4_000));
+    for _ in 0..choices.between(2, 5) {
+        let lasting = Duration::from_millis(choices.between(600, 2_500));
+        let clock = *choices.pick(&[Fault::ClockStop, Fault::ClockRate, Fault::SlowDisk]);
+        let strength = if clock == Fault::ClockRate { 0 } else { choices.below(400) };
+        for (fault, strength) in [(clock, strength), (Fault::Isolate, 0)] {
+            if allowed(fault) {
+                let nodes = Targets { one: Target::Leader, other: Target::Leader, group: 0 };
+                let what = What::Disturb(Disturbance { fault, nodes, lasting, strength });
+                deeds.push(Deed { at: at + Duration::from_micros(choices.below(5_000)), what });
+            }
+        }
+        let mut then = at;
+        while then < at + lasting {
+            for node in 0..setting.nodes {
+                let request = match choices.below(4) {
+                    0 | 1 => Request::Get,
+                    2 if large => Request::SetLarge(choices.place(8_000)),
+                    _ => Request::Set,
+                };
+                let budget = Duration::from_millis(*choices.pick(&[2_000, 500]));
+                let ask = Ask { client: node as u64 + 1, node, key: choices.below(2), request, budget };
+                deeds.push(Deed { at: then, what: What::Ask(ask) });
+            }
+            then += Duration::from_millis(choices.between(20, 200));
+        }
+        at += lasting / 2 + Duration::from_millis(choices.between(100, 1_500));
     }
 }
 

@@ -232,7 +232,7 @@ impl Common {
 
     fn forget_behind(&mut self, index: Index) {
         self.log.truncate_behind(index);
-        self.memberships.retain(|(entry, _)| entry.index <= index || is(Mutant::ConfigurationOutlivesEntry));
+        self.memberships.retain(|(entry, _)| entry.index <= index);
     }
 
     /// Raises the commit index, never beyond the log and never back.

@@ -285,8 +285,9 @@ impl Leader {
             }
             Pledge::Conflict { probed, hint, .. } => {
                 let meeting = common.log.last_not_above(hint).index;
-                if meeting > progress.matched && is(Mutant::NackAdvancesMatch) {
-                    progress.matched = meeting;
+                let named = hint.index.min(common.log.last().index);
+                if named > progress.matched && is(Mutant::NackAdvancesMatch) {
+                    progress.matched = named;
                 }
                 if progress.conflicted(probed, meeting) {
                     common.metrics.append_entries_failed += 1;

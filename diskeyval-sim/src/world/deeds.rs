@@ -162,7 +162,7 @@ impl World<'_, '_, '_> {
         let spare = !self.setting.core.contains(&node) && !self.nodes[node].wiped;
         let seated = self.setting.core.iter().all(|node| self.nodes[*node].was_member);
         let unbound = self.is_unbound(node);
-        if !self.setting.doomed && !(spare && seated) && !unbound {
+        if !(self.setting.doomed || unbound || (spare && seated)) {
             return self.crash(node, false, lasting);
         }
         if self.up[node] {
