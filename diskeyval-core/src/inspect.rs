@@ -66,6 +66,8 @@ pub struct Burden {
     pub strangers: usize,
     /// Writes that wait for an answer.
     pub writes: usize,
+    /// As how many bytes they are counted.
+    pub write_bytes: usize,
     /// Reads that wait for an answer.
     pub reads: usize,
 }
@@ -102,7 +104,7 @@ impl Engine {
     /// What it holds.
     pub fn burden(&self) -> Burden {
         let (unsent, unread, strangers) = self.mesh().burden();
-        let (writes, reads) = self.desk().burden();
+        let (writes, write_bytes, reads) = self.desk().burden();
         let log = self.raft().log();
         Burden {
             log: log.bytes(),
@@ -111,6 +113,7 @@ impl Engine {
             unread,
             strangers,
             writes,
+            write_bytes,
             reads,
         }
     }

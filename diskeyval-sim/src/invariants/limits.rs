@@ -35,6 +35,12 @@ impl Caps {
             ("bytes unsent", burden.unsent, limits.send_buffer),
             ("bytes unread", burden.unread, unread),
             ("writes", burden.writes, limits.max_writes),
+            // What nobody waits for takes no room.
+            (
+                "bytes of writes",
+                burden.write_bytes,
+                if burden.writes == 0 { 0 } else { limits.max_write_bytes },
+            ),
             ("reads", burden.reads, limits.max_reads),
         ];
         for (what, held, cap) in held {
