@@ -204,7 +204,7 @@ pub(crate) struct MutantsArgs {
     #[arg(long, value_name = "NAMES")]
     pub(crate) only: Option<String>,
     /// Give a mutant up after so many seeds.
-    #[arg(long, value_name = "N", default_value_t = 2000)]
+    #[arg(long, value_name = "N", default_value_t = 10_000)]
     pub(crate) seeds: u64,
     /// Run only the seeds that are recorded as killing, one for each mutant.
     #[arg(long)]
