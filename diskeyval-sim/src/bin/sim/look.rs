@@ -4,6 +4,7 @@ use std::fs::File;
 use std::io::{self, BufWriter, Write};
 use std::path::Path;
 use std::process::ExitCode;
+use std::time::Instant;
 
 use diskeyval_sim::lines;
 use diskeyval_sim::notes::Note;
@@ -17,7 +18,14 @@ use crate::exit::{Failure, VIOLATED, say};
 /// Runs a plan that `command` runs, too.
 pub(crate) fn look(plan: &Plan, seed: u64, command: &str, args: &LookArgs) -> Result<ExitCode, Failure> {
     say(format_args!("{}", plan.setting).to_string().trim_end());
+    let started = Instant::now();
     let ran = observe(plan, seed, command, args)?;
+    // Not with the rest, which is the same each time.
+    let speed = ran.simulated.as_secs_f64() / started.elapsed().as_secs_f64();
+    let _ = writeln!(
+        io::stderr(),
+        "{speed:.0} simulated seconds in a real second, all checks and reports included"
+    );
     say(&ran);
     Ok(tell(&ran, command))
 }
