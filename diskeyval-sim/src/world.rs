@@ -109,6 +109,8 @@ pub(crate) struct Node {
     silent: bool,
     /// Its disk was lost, so it waits for a seat for ever.
     wiped: bool,
+    /// It has lost its disk before it had a seat, and may be given one.
+    began_anew: bool,
     /// It was asked to stop, and what its clock showed then.
     stopping: bool,
     /// It has stopped, and only its process is still there.
@@ -266,6 +268,7 @@ impl<'w, 'k, 'c> World<'w, 'k, 'c> {
             thawed_at: Time(0),
             silent: false,
             wiped: false,
+            began_anew: false,
             stopping: false,
             stopped: false,
             asked_to_stop_at: Instant::ZERO,
@@ -344,8 +347,7 @@ impl<'w, 'k, 'c> World<'w, 'k, 'c> {
             };
             self.now = next;
             self.watchers.now = next;
-            while let Some(entry) = self.queue.peek().filter(|entry| entry.at == next) {
-                let _ = entry;
+            while self.queue.peek().is_some_and(|entry| entry.at == next) {
                 let Some(entry) = self.queue.pop() else { break };
                 self.happen(entry.due);
             }

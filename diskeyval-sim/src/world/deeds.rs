@@ -169,6 +169,7 @@ impl World<'_, '_, '_> {
             self.coverage.count(if unbound { "wiped before it had a seat" } else { "wiped" });
             self.kill(node, false, true);
             self.nodes[node].wiped |= !unbound;
+            self.nodes[node].began_anew = true;
             self.undo_in(lasting, Undo::Restart(node));
         }
     }
@@ -286,6 +287,11 @@ impl World<'_, '_, '_> {
             self.schedule(self.now, Due::Disk { node, life });
             self.change_clock(node, |clock, at| clock.heal(at));
             self.thaw(node);
+        }
+        // A leader may have given the seat to the life that was lost, before it learned that it was.
+        for node in 0..self.nodes.len() {
+            let seated = self.nodes[node].was_member;
+            self.nodes[node].wiped |= self.nodes[node].began_anew && !seated && !self.is_unbound(node);
         }
         let can_go_on = self.setting.core.iter().all(|node| {
             let admitted = self.engine(*node).is_some_and(diskeyval_core::Engine::is_member);

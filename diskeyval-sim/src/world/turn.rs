@@ -98,8 +98,8 @@ impl World<'_, '_, '_> {
         let vitals = engine.vitals();
         this.was_member |= engine.is_member();
         let before = this.last.replace(vitals);
-        if recorded.is_some() {
-            this.recorded = recorded.unwrap_or(0);
+        if let Some(number) = recorded {
+            this.recorded = number;
         }
         let turn = Turn {
             at: self.now,
