@@ -519,6 +519,9 @@ mod tests {
         let mut narrow = three();
         narrow.limits.append_window = narrow.limits.max_value;
         assert!(matches!(narrow.validate(), Err(ConfigError::BadLimit { limit: "appendWindow", .. })));
+        let mut shallow = three();
+        shallow.limits.send_buffer = 4 * shallow.limits.append_window - 1;
+        assert!(matches!(shallow.validate(), Err(ConfigError::BadLimit { limit: "sendBuffer", .. })));
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! A leader of three, and what its peers may tell it.
 
 use super::*;
-use crate::config::Config;
+use crate::config::{Config, Limits};
 use crate::id::{ClusterId, EntryId};
 use crate::prng::Seed;
 use core::time::Duration;
@@ -12,8 +12,13 @@ fn id(name: &str) -> NodeId {
 
 /// A leader of three in term 1, whose genesis is committed.
 fn leader() -> Raft {
+    leader_within(Limits::default())
+}
+
+fn leader_within(limits: Limits) -> Raft {
     let config =
         Config::new("a").and_then(|c| c.peer("b", "localhost", 1)).and_then(|c| c.peer("c", "localhost", 2));
+    let config = config.map(|config| Config { limits, ..config });
     let settings = config.and_then(|config| config.validate()).expect("a good configuration");
     let mut raft = Raft::new(&settings, Incarnation(1), Prng::new(Seed::from_u64(1)), StorageKind::Memory);
     raft.begin(Instant::ZERO);
@@ -57,6 +62,32 @@ fn a_leader_steps_down_when_it_hears_an_append_of_a_higher_term() {
     let heard = raft.receive(&id("b"), Received::Directive(Directive::Append(append), alloc::vec![]));
     assert_eq!(heard, Ok(()));
     assert_eq!((raft.role(), raft.leader(), raft.term()), (RoleName::Follower, Some(&id("b")), Term(2)));
+}
+
+/// Found by the simulator: a batch of 256 KiB, whatever the window, was more than the send buffer of a link took, so
+/// that a follower far behind was cut off for not reading, again and again.
+#[test]
+fn no_append_is_larger_than_the_window() {
+    let window = 2048;
+    let mut limits = Limits::default();
+    (limits.max_key, limits.max_value) = (16, 16);
+    (limits.append_window, limits.send_buffer) = (window, 4 * window);
+    let mut raft = leader_within(limits);
+    for _ in 0..5_000 {
+        raft.propose(Payload::Noop).expect("it leads");
+    }
+    settle(&mut raft);
+    raft.link_down(&id("c"));
+    raft.link_up(&id("c"), Incarnation(3));
+    let mut appends = 0;
+    while raft.settle() {}
+    for (to, message) in raft.take_outgoing() {
+        if let (Outgoing::Directive(Directive::Append(_), entries), true) = (message, to == id("c")) {
+            assert!(entries.iter().map(|entry| entry.len()).sum::<usize>() <= window);
+            appends += 1;
+        }
+    }
+    assert_eq!(appends, 1, "one probe");
 }
 
 #[test]
