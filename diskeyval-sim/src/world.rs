@@ -93,7 +93,7 @@ pub(crate) struct World<'w, 'k, 'c> {
 }
 
 /// Tickets of requests that no client has made.
-const OWN_TICKETS: u64 = 1 << 62;
+const OWN_TICKETS: u64 = 1_000_000_000;
 
 /// One node: a process that may be dead, its disk, its clock.
 pub(crate) struct Node {
