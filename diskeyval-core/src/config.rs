@@ -11,6 +11,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::error::ConfigError;
 use crate::id::NodeId;
+use crate::members::StorageKind;
 
 /// The most members that a cluster can have.
 pub const MAX_MEMBERS: usize = 7;
@@ -71,9 +72,33 @@ pub struct Config {
     /// instead of refusing. Default: 1 s.
     #[serde(rename = "foundingGraceMs", with = "millis", default = "default::founding_grace")]
     pub founding_grace: Duration,
+    /// Where the node keeps what it has promised. Without it, everything is in memory, and gone at the end.
+    /// Default: none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub persistence: Option<Persistence>,
     /// What may be used at the most.
     #[serde(default)]
     pub limits: Limits,
+}
+
+/// Where a node keeps its log and its snapshots.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[non_exhaustive]
+pub struct Persistence {
+    /// The directory, which belongs to this node alone. It is made if it is not there.
+    pub dir: String,
+    /// A snapshot is written when so many bytes of log lie behind the last, or as many as that snapshot has if
+    /// those are more. 64 KiB at least. Default: 64 MiB.
+    #[serde(default = "default::compact_every")]
+    pub compact_every: u64,
+}
+
+impl Persistence {
+    /// In this directory, with all defaults.
+    pub fn in_dir(dir: &str) -> Persistence {
+        Persistence { dir: dir.to_string(), compact_every: default::compact_every() }
+    }
 }
 
 /// A member and where it listens.
@@ -178,6 +203,9 @@ mod default {
     pub(super) const fn founding_grace() -> Duration {
         Duration::from_secs(1)
     }
+    pub(super) const fn compact_every() -> u64 {
+        64 << 20
+    }
 }
 
 /// Durations as whole milliseconds, as the npm package writes them.
@@ -211,8 +239,16 @@ impl Config {
             proposal_timeout: default::proposal_timeout(),
             rpc_timeout: default::rpc_timeout(),
             founding_grace: default::founding_grace(),
+            persistence: None,
             limits: Limits::default(),
         })
+    }
+
+    /// Keeps what the node has promised in this directory ([`Persistence`]).
+    #[must_use]
+    pub fn persist(mut self, dir: &str) -> Config {
+        self.persistence = Some(Persistence::in_dir(dir));
+        self
     }
 
     /// Sets where to listen.
@@ -274,6 +310,14 @@ impl Config {
         peers.sort();
         self.check_times()?;
         self.limits.check()?;
+        let compact_every = self.persistence.as_ref().map_or(default::compact_every(), |p| p.compact_every);
+        if !(MIN_COMPACT_EVERY..=MAX_COMPACT_EVERY).contains(&compact_every) {
+            return Err(ConfigError::BadLimit {
+                limit: "compactEvery",
+                given: usize::try_from(compact_every).unwrap_or(usize::MAX),
+                must: "64 KiB to 1 TiB",
+            });
+        }
         if self.cluster.is_empty() || self.cluster.len() > MAX_CLUSTER_NAME {
             return Err(ConfigError::BadClusterName { limit: MAX_CLUSTER_NAME });
         }
@@ -286,6 +330,8 @@ impl Config {
             heartbeat: self.heartbeat,
             rpc_timeout: self.rpc_timeout,
             founding_grace: self.founding_grace,
+            storage: if self.persistence.is_some() { StorageKind::Disk } else { StorageKind::Memory },
+            compact_every,
             limits: self.limits.clone(),
         })
     }
@@ -360,6 +406,10 @@ impl Limits {
     }
 }
 
+/// What may be chosen for `compactEvery`.
+const MIN_COMPACT_EVERY: u64 = 64 << 10;
+const MAX_COMPACT_EVERY: u64 = 1 << 40;
+
 /// The longest key and value that any member can be configured to take.
 const MAX_KEY: usize = 1 << 16;
 const MAX_VALUE: usize = 16 << 20;
@@ -386,6 +436,9 @@ pub struct Settings {
     pub(crate) heartbeat: Duration,
     pub(crate) rpc_timeout: Duration,
     pub(crate) founding_grace: Duration,
+    pub(crate) storage: StorageKind,
+    /// In bytes of log.
+    pub(crate) compact_every: u64,
     pub(crate) limits: Limits,
 }
 

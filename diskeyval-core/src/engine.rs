@@ -172,6 +172,8 @@ impl Engine {
             Input::Closed { conn, why } => self.mesh.closed(conn, why),
             Input::Ask { ticket, request, budget } => self.ask(ticket, request, budget),
             Input::Listen { changes } => self.listening = changes,
+            // No operation is asked for yet.
+            Input::Disk { .. } => {}
             Input::Stored { up_to } => {
                 self.raft.stored(up_to);
                 // The first record is the incarnation. A node that was mute has not tried to reach anybody yet.

@@ -5,6 +5,7 @@ use core::fmt;
 use core::time::Duration;
 
 use crate::id::{ClusterId, Incarnation, Index, NodeId};
+use crate::store::FileName;
 
 /// How a request of the embedding program failed.
 ///
@@ -77,6 +78,10 @@ pub enum Refusal {
         /// What it waits for.
         why: String,
     },
+    /// The disk of the leader is full; only reads are served, until there is room again.
+    DiskFull,
+    /// A file of this node is damaged: it keeps out of everything.
+    Damaged(Damage),
     /// The session of this node was ended by the cluster before the write was applied.
     SessionEnded,
     /// This node was stopped.
@@ -104,6 +109,8 @@ impl fmt::Display for Refusal {
                 write!(f, "the log holds all the {limit} bytes that `log_bytes` allows; reads go on")
             }
             Refusal::NotAdmitted { why } => write!(f, "not admitted: {why}"),
+            Refusal::DiskFull => f.write_str("the disk of the leader is full; reads go on"),
+            Refusal::Damaged(damage) => write!(f, "this node keeps out of everything: {damage}"),
             Refusal::SessionEnded => f.write_str("the cluster has ended this node's session"),
             Refusal::Stopped => f.write_str("the node was stopped"),
             Refusal::Halted(fault) => write!(f, "the node has halted: {fault}"),
@@ -167,6 +174,87 @@ pub enum Fault {
         /// The entry.
         at: Index,
     },
+    /// The node's directory cannot be used.
+    Storage(StorageFault),
+}
+
+/// Why a node's directory cannot be used.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum StorageFault {
+    /// It belongs to another node.
+    OtherNode {
+        /// This node.
+        ours: NodeId,
+        /// The node that it belongs to.
+        theirs: NodeId,
+    },
+    /// It belongs to a cluster of another name.
+    OtherCluster {
+        /// The name of this node's cluster.
+        ours: String,
+        /// The name of the cluster that it belongs to.
+        theirs: String,
+    },
+    /// It was written by a later version.
+    Newer {
+        /// The file that says so.
+        file: FileName,
+        /// The version of its format.
+        format: u16,
+    },
+    /// A file is not what was written to it, and what this node promised may be gone.
+    Damaged(Damage),
+    /// The operating system refused an operation. What has reached the disk is not known.
+    Failed {
+        /// What was to be done.
+        what: String,
+        /// What came of it.
+        why: String,
+    },
+}
+
+/// A file that is not what was written to it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Damage {
+    /// The file.
+    pub file: FileName,
+    /// The place in it, in bytes from its beginning.
+    pub at: u64,
+    /// What was found there.
+    pub what: String,
+}
+
+impl fmt::Display for Damage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} is damaged at byte {}: {}", self.file, self.at, self.what)
+    }
+}
+
+impl fmt::Display for StorageFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            StorageFault::OtherNode { ours, theirs } => {
+                write!(
+                    f,
+                    "the directory belongs to node {theirs}, and this is {ours}: give each node its own"
+                )
+            }
+            StorageFault::OtherCluster { ours, theirs } => {
+                write!(
+                    f,
+                    "the directory belongs to a node of the cluster {theirs:?}, and this one is of {ours:?}"
+                )
+            }
+            StorageFault::Newer { file, format } => {
+                write!(f, "{file} is of format {format}, which this version does not know: use a later one")
+            }
+            StorageFault::Damaged(damage) => damage.fmt(f),
+            StorageFault::Failed { what, why } => {
+                write!(f, "the disk has failed: {what}: {why}; what has reached it is not known")
+            }
+        }
+    }
 }
 
 impl fmt::Display for Fault {
@@ -188,6 +276,7 @@ impl fmt::Display for Fault {
                 )
             }
             Fault::Unreadable { at } => write!(f, "the committed entry {at} cannot be understood"),
+            Fault::Storage(why) => why.fmt(f),
         }
     }
 }

@@ -127,6 +127,10 @@ number! {
     /// A request of the embedding program, as the driver numbers them.
     Ticket, u64, "q{}"
 }
+number! {
+    /// An operation on a node's directory, as the engine numbers them.
+    OpId, u64, "o{}"
+}
 
 impl Term {
     pub(crate) fn next(self) -> Term {

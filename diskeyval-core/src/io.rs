@@ -13,12 +13,12 @@ use core::time::Duration;
 use bytes::Bytes;
 
 use crate::config::Address;
-use crate::error::{CloseReason, DialError, Error, Fault};
-use crate::id::{ConnId, DialId, NodeId, Term, Ticket};
+use crate::error::{CloseReason, Damage, DialError, Error, Fault};
+use crate::id::{ConnId, DialId, NodeId, OpId, Term, Ticket};
 use crate::identity::Identity;
 use crate::kv::{Command, Outcome, Versioned, View};
 use crate::status::Status;
-use crate::store::Record;
+use crate::store::{FileName, Record};
 
 /// What a driver tells the engine.
 #[derive(Clone, Debug)]
@@ -74,6 +74,13 @@ pub enum Input {
     Stored {
         /// The number of the last.
         up_to: u64,
+    },
+    /// What became of [`Effect::Disk`]. Operations are carried out, and reported, in their order.
+    Disk {
+        /// The operation.
+        op: OpId,
+        /// What it came to.
+        result: Result<DiskDone, DiskError>,
     },
     /// From now on [`Event::Change`] is wanted, or no more.
     Listen {
@@ -163,6 +170,14 @@ pub enum Effect {
         /// The records, in their order.
         records: Vec<Record>,
     },
+    /// Do this to the node's directory, behind all that was to be done before, and report it
+    /// ([`Input::Disk`]). Only of a node whose configuration has `persistence`.
+    Disk {
+        /// To be named in the report. The numbers of one opening ascend by one.
+        op: OpId,
+        /// What is to be done.
+        what: DiskOp,
+    },
     /// The one answer to a request.
     Answer {
         /// The request.
@@ -177,6 +192,85 @@ pub enum Effect {
         /// What is wrong.
         fault: Fault,
     },
+}
+
+/// What is to be done to a node's directory. That is a flat set of files with the names of [`FileName`]; whatever
+/// else lies there is nobody's business.
+///
+/// Operations are carried out one after the other. One that has failed does not keep those behind it from being
+/// tried: what a failure means is decided by the engine.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum DiskOp {
+    /// Say which files there are, and how long each is.
+    List,
+    /// Make a file of so many bytes, all of them zero, with the blocks that it needs. There is none of this name.
+    /// When it is done, the name and the size are durable.
+    Create {
+        /// The file.
+        file: FileName,
+        /// Its size in bytes.
+        size: u64,
+    },
+    /// Write these parts, one behind the other, into a file that is there, within its size. Durable only once a
+    /// later [`DiskOp::Sync`] is done.
+    Write {
+        /// The file.
+        file: FileName,
+        /// Where the first byte goes.
+        at: u64,
+        /// The bytes.
+        parts: Vec<Bytes>,
+    },
+    /// Make durable all that was written to a file.
+    Sync {
+        /// The file.
+        file: FileName,
+    },
+    /// Read so many bytes; fewer come where the file ends.
+    Read {
+        /// The file.
+        file: FileName,
+        /// Where the first byte stands.
+        at: u64,
+        /// How many.
+        len: usize,
+    },
+    /// Remove a file. When it is done, that is durable. One that is not there is no error.
+    Remove {
+        /// The file.
+        file: FileName,
+    },
+    /// Move a file out of the way, to be found by people: `under` becomes a part of its new name, which is none of
+    /// [`FileName`]. When it is done, that is durable. One that is not there is no error: it was moved before.
+    SetAside {
+        /// The file.
+        file: FileName,
+        /// What tells it from others that were set aside.
+        under: u64,
+    },
+}
+
+/// What an operation came to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum DiskDone {
+    /// It is done. To all but the two below.
+    Done,
+    /// To [`DiskOp::List`]: files and their sizes, in any order.
+    Listed(Vec<(FileName, u64)>),
+    /// To [`DiskOp::Read`]. For the driver: one piece of memory that nobody else has, so that it can be kept.
+    Read(Bytes),
+}
+
+/// Why an operation was not carried out, or not wholly. It may have been in part.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum DiskError {
+    /// There is no room left.
+    Full,
+    /// There is no such file.
+    Missing,
+    /// Anything else, in the words of the operating system.
+    Failed(String),
 }
 
 /// The answer to a request.
@@ -228,6 +322,14 @@ pub enum Event {
         /// Why.
         why: DialError,
     },
+    /// The state has moved up to this revision at once, without an [`Event::Change`] for each update: this node was
+    /// started anew and knows its log again, or was sent a snapshot. [`Request::View`] tells what it is now.
+    Resync {
+        /// The revision that the state reflects.
+        revision: u64,
+    },
+    /// A file of this node is damaged: it keeps out of everything, and keeps its files. Told once.
+    Damaged(Damage),
     /// This node serves from now on: its incarnation is in its seat, by a committed entry.
     Admitted,
     /// This node does not serve, and will not by itself: its seat is bound to another life of it. Told once.

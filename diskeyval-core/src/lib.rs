@@ -34,13 +34,15 @@ mod time;
 #[cfg(feature = "tls")]
 pub mod tls;
 
-pub use config::{Address, Config, Limits, MAX_CLUSTER_NAME, MAX_MEMBERS, Peer, Settings, Tls};
+pub use config::{Address, Config, Limits, MAX_CLUSTER_NAME, MAX_MEMBERS, Peer, Persistence, Settings, Tls};
 pub use engine::{Effects, Engine, Turn};
-pub use error::{CloseReason, ConfigError, DialError, Doubt, Error, Fault, NotKept, Refusal};
-pub use id::{ClusterId, ConnId, DialId, EntryId, Incarnation, Index, NodeId, Term, Ticket};
-pub use io::{Answer, Change, Effect, Event, Input, Origin, Read, Request};
+pub use error::{
+    CloseReason, ConfigError, Damage, DialError, Doubt, Error, Fault, NotKept, Refusal, StorageFault,
+};
+pub use id::{ClusterId, ConnId, DialId, EntryId, Incarnation, Index, NodeId, OpId, Term, Ticket};
+pub use io::{Answer, Change, DiskDone, DiskError, DiskOp, Effect, Event, Input, Origin, Read, Request};
 pub use kv::{Command, Expect, Outcome, Versioned, View};
 pub use prng::Seed;
 pub use status::{MemberStatus, Metrics, RoleName, Standing, Status};
-pub use store::{Record, gate};
+pub use store::{FileName, Record, gate};
 pub use time::{Deadline, Instant, Timer};

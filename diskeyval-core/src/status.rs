@@ -54,6 +54,10 @@ pub struct Status {
 #[serde(rename_all = "camelCase", tag = "is", content = "why")]
 #[non_exhaustive]
 pub enum Standing {
+    /// It reads what it has kept.
+    Opening,
+    /// A file of it is damaged, and it keeps out of everything. Says which, and where.
+    Damaged(String),
     /// The cluster is not founded yet. Says what it waits for.
     Founding(String),
     /// The cluster is founded, and this node's incarnation is not (yet) in its seat. Says what to do.

@@ -59,7 +59,9 @@ impl Engine {
                 engine.note_cluster();
                 Ok(engine)
             }
-            Some(Record::Ballot { .. } | Record::Entry { .. } | Record::Truncate { .. }) => Err(NotKept),
+            Some(
+                Record::Ballot { .. } | Record::Entry { .. } | Record::Truncate { .. } | Record::Base { .. },
+            ) => Err(NotKept),
         }
     }
 

@@ -131,7 +131,11 @@ impl Engine {
         match self.standing() {
             Standing::Founding(why) => Refusal::NoQuorum { why },
             Standing::Waiting(why) => Refusal::NotAdmitted { why },
-            Standing::Member | Standing::Stopping | Standing::Halted(_) => {
+            Standing::Opening
+            | Standing::Damaged(_)
+            | Standing::Member
+            | Standing::Stopping
+            | Standing::Halted(_) => {
                 let (troubles, members) = self.troubles();
                 let able = members - troubles.len();
                 Refusal::NoQuorum { why: in_the_way(self.raft.leader(), able, members, &troubles) }

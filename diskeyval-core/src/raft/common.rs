@@ -378,6 +378,7 @@ impl Common {
                 }
                 self.place(entry);
             }
+            Record::Base { .. } => return Err(NotKept),
             // Only what is there is given up.
             Record::Truncate { behind } if behind >= last.index => return Err(NotKept),
             Record::Truncate { behind } => self.forget_behind(behind),

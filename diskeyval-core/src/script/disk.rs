@@ -73,5 +73,6 @@ fn name(record: &Record) -> String {
             format!("{index}{said}")
         }
         Record::Truncate { behind } => format!("no more behind {behind}"),
+        Record::Base { last } => format!("log begins behind {last}"),
     }
 }

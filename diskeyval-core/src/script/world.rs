@@ -496,6 +496,7 @@ impl World {
                     node.inbox.push_back(Input::Stored { up_to });
                 }
             }
+            Effect::Disk { .. } => unreachable!("no operation is asked for yet"),
             Effect::Answer { ticket, answer } => {
                 if !matches!(answer, Answer::Status(_) | Answer::View(_)) {
                     self.say(format!("{name} answers {}: {}", ticket.0, print::answer(&answer)));

@@ -4,15 +4,17 @@
 //! draws a new incarnation at every start, so nobody relies on what an earlier one promised. On a disk a
 //! write is durable when the driver says so.
 
+mod files;
 pub mod gate;
 
 use alloc::vec::Vec;
 
 use bytes::Bytes;
 
-use crate::id::{Incarnation, Index, NodeId, Term};
+use crate::id::{EntryId, Incarnation, Index, NodeId, Term};
 use crate::members::StorageKind;
 use crate::mutants::{Mutant, is};
+pub use files::FileName;
 use gate::{Durable, Ledger, Receipt};
 
 /// One thing that a node has to remember beyond its death.
@@ -39,6 +41,11 @@ pub enum Record {
         /// The last entry that stays.
         behind: Index,
     },
+    /// Its whole log is given up for a snapshot, which is durable: it goes on behind this entry.
+    Base {
+        /// The last entry that the snapshot reflects.
+        last: EntryId,
+    },
 }
 
 /// What a node writes to.
@@ -47,6 +54,8 @@ pub(crate) struct Store {
     ledger: Ledger,
     /// `None` in memory-only mode.
     disk: Option<Disk>,
+    writing: Option<EntryId>,
+    snapshot: EntryId,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -64,7 +73,7 @@ impl Store {
             StorageKind::Memory => None,
             StorageKind::Disk => Some(Disk::default()),
         };
-        Store { ledger: Ledger::default(), disk }
+        Store { ledger: Ledger::default(), disk, writing: None, snapshot: EntryId::default() }
     }
 
     /// What a cluster is told that keeps its log here.
@@ -97,6 +106,33 @@ impl Store {
             let handed_out = self.ledger.last() - disk.fresh.len() as u64;
             disk.durable = disk.durable.max(up_to.min(handed_out));
         }
+    }
+
+    // Snapshots of the state, as bytes that somebody else makes.
+
+    /// Begins a snapshot of the state after an entry, in place of one that is being written.
+    pub(crate) fn begin_snapshot(&mut self, last: EntryId) {
+        self.writing = Some(last);
+    }
+
+    /// How many bytes of the snapshot that is being written are taken now.
+    pub(crate) fn snapshot_room(&self) -> usize {
+        if self.writing.is_some() { usize::MAX } else { 0 }
+    }
+
+    /// Takes the next piece of the snapshot, at most as long as there is room.
+    pub(crate) fn push_snapshot(&mut self, _piece: Bytes) {}
+
+    /// There are no more pieces.
+    pub(crate) fn end_snapshot(&mut self) {
+        if let Some(last) = self.writing.take() {
+            self.snapshot = last;
+        }
+    }
+
+    /// The last entry that the newest durable snapshot reflects; zero if there is none.
+    pub(crate) fn durable_snapshot(&self) -> EntryId {
+        self.snapshot
     }
 
     /// The witness for what is durable by now: everything, in memory.

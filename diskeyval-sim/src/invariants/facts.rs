@@ -218,6 +218,7 @@ impl Facts {
                 Record::Truncate { behind } => {
                     found.last = self.tree.at(found.last, behind.0).unwrap_or(found.last);
                 }
+                Record::Base { last } => found.last = self.based(at, *last, findings),
             }
         }
         let storage = self.nodes[at].storage.filter(|of| Some(self.storages[*of].incarnation) == incarnation);
@@ -315,9 +316,28 @@ impl Facts {
                 };
                 self.truncated(at, behind.0, next, findings);
             }
+            Record::Base { last } => self.nodes[at].now.last = self.based(at, *last, findings),
         }
         let node = &mut self.nodes[at];
         node.pending.push_back((number, node.now));
+    }
+
+    /// A node has a snapshot in place of all entries up to this one, which must be committed.
+    fn based(&self, at: usize, last: EntryId, findings: &mut Findings) -> Place {
+        let place = usize::try_from(last.index.0).ok().and_then(|index| index.checked_sub(1));
+        let place = place.and_then(|place| self.committed.get(place)).map(|(place, _)| *place);
+        match place.filter(|place| self.tree.entry(*place).term == last.term.0) {
+            Some(place) => place,
+            None => {
+                findings.broken("S13", || {
+                    format!(
+                        "{} takes a snapshot up to {last} for its log, and that is not committed",
+                        name(at)
+                    )
+                });
+                self.nodes[at].now.last
+            }
+        }
     }
 
     fn named(&mut self, at: usize, incarnation: Incarnation, findings: &mut Findings) {

@@ -163,5 +163,6 @@ fn describe(record: &Record) -> String {
             None => format!("{index}, which is no entry"),
         },
         Record::Truncate { behind } => format!("that nothing stands behind {behind}"),
+        Record::Base { last } => format!("that its log begins behind {last}"),
     }
 }
