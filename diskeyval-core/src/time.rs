@@ -83,6 +83,8 @@ pub enum Timer {
     Link,
     /// A request of the embedding program has used up its time.
     Request,
+    /// The next piece of a snapshot can be written.
+    Snapshot,
 }
 
 #[cfg(test)]

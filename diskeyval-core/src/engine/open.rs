@@ -3,6 +3,8 @@
 use alloc::collections::VecDeque;
 use alloc::string::ToString;
 
+use super::compaction::Compaction;
+use super::transfers::Transfers;
 use super::{Engine, Phase};
 use crate::config::Settings;
 use crate::desk::Desk;
@@ -85,6 +87,9 @@ impl Engine {
             kv: Machine::default(),
             desk: Desk::new(settings),
             founding: Founding::new(settings.founding_grace),
+            compaction: Compaction::new(settings.compact_every),
+            transfers: Transfers::new(settings),
+            owes_resync: false,
             admitted: false,
             told_not_admitted: false,
             listening: false,

@@ -9,6 +9,6 @@ mod view;
 
 pub use command::{Command, Expect, Outcome, Versioned};
 pub(crate) use machine::{Applied, Checkpoint, Decision, Machine};
-pub(crate) use sessions::{Owner, SessionId, WINDOW};
-pub(crate) use snapshot::{Corrupted, Decoder, Encoder, NotASnapshot, Snapshot};
+pub(crate) use sessions::{Owner, SessionId, Sessions, WINDOW};
+pub(crate) use snapshot::{Corrupted, Decoder, Encoder, Snapshot};
 pub use view::View;

@@ -4,6 +4,8 @@ use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 use core::time::Duration;
 
+use bytes::Bytes;
+
 use crate::config::Settings;
 use crate::entry::{Entry, Payload};
 use crate::error::{Fault, NotKept};
@@ -15,6 +17,7 @@ use crate::raft::agree::Checkpoints;
 use crate::raft::log::Log;
 use crate::raft::message::{Directive, Outgoing, Pledge};
 use crate::raft::read::Asker;
+use crate::raft::snapshot::{Base, SnapshotWord};
 use crate::status::Metrics;
 pub(super) use crate::store::Record;
 use crate::store::Store;
@@ -42,7 +45,9 @@ pub(super) struct Common {
     pub(super) log: Log,
     /// The receipt for the last change of the log.
     log_receipt: Receipt,
-    /// Every configuration in the log. The last is in force, committed or not.
+    /// Up to here the log is what an earlier run of this node has kept.
+    pub(super) recalled: Index,
+    /// Every configuration in the log, and the last before it. The last of them is in force, committed or not.
     memberships: Vec<(EntryId, Membership)>,
     /// The initial members, this node included, for as long as the log is empty.
     initial: Vec<NodeId>,
@@ -65,6 +70,8 @@ pub(super) struct Common {
     store: Store,
     gate: Gate<Claim>,
     pub(super) outgoing: Vec<(NodeId, Outgoing)>,
+    /// Words about snapshots, for whoever holds the state.
+    pub(super) snapshots: Vec<SnapshotWord>,
     pub(super) metrics: Metrics,
     pub(super) fault: Option<Fault>,
     /// A node that may not stand for election has waited for a leader as long as if it might.
@@ -100,6 +107,7 @@ impl Common {
             ballot_receipt: store.opened(),
             log: Log::default(),
             log_receipt: store.opened(),
+            recalled: Index(0),
             memberships: Vec::new(),
             initial,
             may_found: false,
@@ -115,6 +123,7 @@ impl Common {
             store,
             gate: Gate::default(),
             outgoing: Vec::new(),
+            snapshots: Vec::new(),
             metrics: Metrics::default(),
             fault: None,
             waited_in_vain: false,
@@ -231,8 +240,38 @@ impl Common {
     }
 
     fn forget_behind(&mut self, index: Index) {
+        self.recalled = self.recalled.min(index);
         self.log.truncate_behind(index);
         self.memberships.retain(|(entry, _)| entry.index <= index);
+    }
+
+    /// Releases what stands in the log up to an index, as far as it was applied and there is a durable snapshot of it.
+    pub(super) fn release_log(&mut self, up_to: Index) {
+        let hasty = up_to > self.store.durable_snapshot().index && is(Mutant::ReleasedBeforeDurable);
+        self.log.release(if hasty { up_to } else { up_to.min(self.store.durable_snapshot().index) });
+        let base = self.log.base().index;
+        // Of those before it the last is still in force.
+        let before = self.memberships.iter().take_while(|(entry, _)| entry.index <= base).count();
+        self.memberships.drain(..before.saturating_sub(1));
+    }
+
+    /// The entry that brought in the members who are in force at an index.
+    pub(super) fn configuration_at(&self, index: Index) -> Option<EntryId> {
+        let before = self.memberships.iter().rev().map(|(entry, _)| *entry);
+        before.into_iter().find(|entry| entry.index <= index)
+    }
+
+    /// Takes a snapshot in place of the log. It is durable, and reflects more than is committed here.
+    pub(super) fn install(&mut self, base: Base) {
+        let Base { last, genesis, configuration, members } = base;
+        assert!(last.index > self.commit || is(Mutant::OlderSnapshotTaken), "the state never goes back");
+        let members = if is(Mutant::MembersNotInSnapshot) { genesis.members.clone() } else { members };
+        self.log.reset(last, genesis);
+        self.memberships = alloc::vec![(configuration, members)];
+        self.commit = last.index;
+        self.recalled = Index(0);
+        self.log_receipt = self.store.record(|| Record::Base { last });
+        self.acknowledge = Some(last.index);
     }
 
     /// Raises the commit index, never beyond the log and never back.
@@ -275,10 +314,32 @@ impl Common {
         !self.memberships.is_empty() || self.may_found || is(Mutant::VotesByNameUnasked)
     }
 
+    // Snapshots on the disk.
+
+    pub(super) fn begin_snapshot(&mut self, last: EntryId) {
+        self.store.begin_snapshot(last);
+    }
+
+    pub(super) fn snapshot_room(&self) -> usize {
+        self.store.snapshot_room()
+    }
+
+    pub(super) fn push_snapshot(&mut self, piece: Bytes) {
+        self.store.push_snapshot(piece);
+    }
+
+    pub(super) fn end_snapshot(&mut self) {
+        self.store.end_snapshot();
+    }
+
+    pub(super) fn durable_snapshot(&self) -> EntryId {
+        self.store.durable_snapshot()
+    }
+
     // The two doors.
 
     /// A leader's word leaves at once.
-    pub(super) fn direct(&mut self, to: &NodeId, directive: Directive, entries: Vec<bytes::Bytes>) {
+    pub(super) fn direct(&mut self, to: &NodeId, directive: Directive, entries: Vec<Bytes>) {
         self.send(to.clone(), Outgoing::Directive(directive, entries));
     }
 
@@ -376,7 +437,7 @@ impl Common {
                 if index != last.index.next() || !term_fits || !genesis_fits {
                     return Err(NotKept);
                 }
-                self.place(entry);
+                self.recalled = self.place(entry);
             }
             Record::Base { .. } => return Err(NotKept),
             // Only what is there is given up.

@@ -13,7 +13,7 @@ use bytes::Bytes;
 
 use crate::entry::{Entry, Genesis, OVERHEAD, Payload};
 use crate::id::{EntryId, Index, Term};
-use crate::mutants::{Mutant, is};
+use crate::mutants::{Mutant, is, is_armed};
 use crate::raft::segments::Segments;
 
 #[derive(Clone, Debug, Default)]
@@ -170,7 +170,8 @@ impl Log {
     pub(crate) fn batch(&self, from: Index, max_bytes: usize) -> Vec<Bytes> {
         let mut room = max_bytes;
         let mut batch = Vec::new();
-        let start = self.place(from).unwrap_or(self.entries.len()).min(self.entries.len());
+        let beyond = if is_armed(Mutant::ReleasedIsTermZero) { 0 } else { self.entries.len() };
+        let start = self.place(from).unwrap_or(beyond).min(self.entries.len());
         for entry in self.entries.from(start) {
             let size = entry.bytes.len() + 4;
             if size > room && !batch.is_empty() {

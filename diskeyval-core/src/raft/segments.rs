@@ -79,10 +79,6 @@ impl<T> Segments<T> {
         self.len
     }
 
-    pub(super) fn is_empty(&self) -> bool {
-        self.len == 0
-    }
-
     /// Elements from a place on.
     pub(super) fn from(&self, at: usize) -> impl DoubleEndedIterator<Item = &T> {
         (at..self.len).filter_map(|at| self.get(at))
@@ -135,7 +131,7 @@ mod tests {
         }
         while let Some(last) = vector.pop() {
             assert_eq!(segments.pop(), Some(last));
-            assert_eq!(segments.is_empty(), vector.is_empty());
+            assert_eq!(segments.len(), vector.len());
         }
         assert_eq!((segments.pop(), segments.len()), (None, 0));
     }
@@ -149,7 +145,7 @@ mod tests {
             assert!(segments.segments.len() <= 2);
         }
         segments.release(usize::MAX);
-        assert!(segments.is_empty() && segments.segments.is_empty());
+        assert!(segments.len() == 0 && segments.segments.is_empty());
         segments.push(7);
         assert_eq!(segments.get(0), Some(&7));
     }

@@ -158,24 +158,6 @@ fn a_pair_has_memory_of_its_own() {
     assert!(value(b"k").abs_diff(value(b"l")) > 1);
 }
 
-/// `cargo test --release -p diskeyval-core --lib a_million -- --ignored --nocapture` measures it.
-#[test]
-#[ignore = "a measurement"]
-fn a_million_pairs() {
-    let mut machine = founded();
-    for seq in 1..=1_000_000u64 {
-        let key = alloc::format!("{:016}", seq.wrapping_mul(0x9E37_79B9_7F4A_7C15) % 10_000_000_000);
-        set(&mut machine, seq, key.as_bytes(), &[7; 100]);
-    }
-    let start = std::time::Instant::now();
-    let bytes = bytes_of(frozen(machine), 256 << 10);
-    std::println!("written: {} bytes in {:?}", bytes.len(), start.elapsed());
-    let start = std::time::Instant::now();
-    let pieces: Vec<&[u8]> = bytes.chunks(256 << 10).collect();
-    let snapshot = read(&pieces).expect("all of it");
-    std::println!("read: {} keys in {:?}", snapshot.machine.keys(), start.elapsed());
-}
-
 fn writes() -> impl Strategy<Value = Vec<(Vec<u8>, Vec<u8>)>> {
     let key = proptest::collection::vec(0..4u8, 0..4);
     proptest::collection::vec((key, proptest::collection::vec(any::<u8>(), 0..50)), 0..60)
