@@ -370,6 +370,55 @@ fn an_option_file_is_read_and_options_go_before_it() {
 }
 
 #[test]
+fn a_node_is_given_a_directory_which_is_its_own() {
+    let dir = Scratch::with_certs(&["a", "b"]);
+    let data = dir.0.join("data/a");
+    let data = data.to_str().expect("text");
+    let file = dir.0.join("node.json");
+    let text = format!(r#"{{"nodeId": "a", "persistence": {{"dir": "{data}", "compactEvery": 65536}}}}"#);
+    fs::write(&file, text).expect("a file");
+    let config = file.to_str().expect("text");
+    let mut node = Node::start(&dir, "a", 0, &[], &["--config", config]);
+    assert_eq!(node.json("status")["nodeId"], "a");
+    let second = ["node", "--id", "a", "--listen", "127.0.0.1:0", "--certs", dir.path(), "--data", data];
+    let holder = format!("process {}", node.child.id());
+    fails(&second, 1, [data, "in use", holder.as_str()]);
+    node.signal(Signal::KILL);
+    node.ended();
+    // Nothing that a killed process leaves keeps the next one away; and options go before the file.
+    let elsewhere = dir.0.join("elsewhere");
+    let other = elsewhere.to_str().expect("text");
+    let more = ["--config", config, "--data", other, "--compact-every", "131072"];
+    drop(Node::start(&dir, "a", 0, &[], &more));
+    assert!(elsewhere.is_dir());
+    drop(Node::start(&dir, "a", 0, &[], &["--data", data]));
+
+    let node = |more: &[&'static str], code, said: &[&'static str]| {
+        let mut args = vec!["node", "--id", "a", "--listen", "127.0.0.1:0", "--certs", dir.path()];
+        args.extend(more);
+        fails(&args, code, said.iter().copied());
+    };
+    node(&["--compact-every", "65536"], 2, &["--compact-every", "--data"]);
+    node(&["--data", "/dev/null"], 1, &["/dev/null", "something else", "another directory"]);
+    node(&["--data", "x", "--compact-every", "1"], 2, &["compactEvery", "64 KiB"]);
+    node(&["--data", "x", "--compact-every", "1G"], 2, &["'1G'", "--compact-every"]);
+    fs::write(&file, r#"{"nodeId": "a", "persistence": {"path": "x"}}"#).expect("a file");
+    fails(&["node", "--config", config], 2, ["node.json", "`path`", "`dir`"]);
+}
+
+#[test]
+fn what_is_no_directory_of_a_node_cannot_be_looked_into() {
+    let dir = Scratch::new();
+    let nowhere = dir.0.join("nowhere");
+    for command in ["dump", "verify"] {
+        fails(&["wal", command, nowhere.to_str().expect("text")], 2, ["nowhere", "--data"]);
+        fails(&["wal", command, dir.path()], 2, [dir.path(), "no files of a node"]);
+        fails(&["wal", command], 2, ["<DIR>"]);
+    }
+    fails(&["wal", "mend", dir.path()], 2, ["'mend'"]);
+}
+
+#[test]
 fn a_third_node_that_comes_late_is_given_its_seat() {
     let dir = Scratch::with_certs(&NAMES);
     let ports = ports();
@@ -618,7 +667,12 @@ fn help_and_version_are_no_errors() {
     for (args, said) in [
         (&["--help"][..], &["Examples:", "Exit codes:", "certs", "node"][..]),
         (&["certs", "--help"], &["Examples:", "--client"]),
-        (&["node", "--help"], &["Examples:", "cas K OLD NEW", "ready HOST:PORT"]),
+        (
+            &["node", "--help"],
+            &["Examples:", "cas K OLD NEW", "ready HOST:PORT", "--data <DIR>", "--compact-every"],
+        ),
+        (&["wal", "--help"], &["dump", "verify", "Exit codes:", "changes nothing"]),
+        (&["wal", "dump", "--help"], &["<DIR>", "--data"]),
         (&["--version"], &[env!("CARGO_PKG_VERSION")]),
     ] {
         let done = run(args);
