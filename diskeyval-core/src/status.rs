@@ -40,7 +40,9 @@ pub struct Status {
     pub last_applied: Index,
     /// How many keys there are.
     pub keys: usize,
-    /// Bytes of its log.
+    /// Up to here the log is released: a snapshot holds what its entries came to.
+    pub released_index: Index,
+    /// Bytes of the log behind that.
     pub log_bytes: usize,
     /// A 128-bit hash of the whole replicated state, at `last_applied`.
     #[serde(serialize_with = "as_hex")]

@@ -67,6 +67,9 @@ pub(super) fn status(status: &Status) -> String {
         status.last_applied,
         status.keys
     );
+    if status.released_index.0 > 0 {
+        line += &format!(" released={}", status.released_index);
+    }
     let matched: Vec<String> = status
         .members
         .iter()
