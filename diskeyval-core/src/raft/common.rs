@@ -504,6 +504,12 @@ impl Raft {
         &mut self.common.store
     }
 
+    /// Has everything behind the durable snapshot written again.
+    pub(crate) fn rewrite_log(&mut self) {
+        let Common { store, log, .. } = &mut self.common;
+        store.rewrite(log.batch(store.durable_snapshot().index.next(), usize::MAX).into_iter());
+    }
+
     /// What it remembers, as records.
     #[cfg(any(test, feature = "inspect"))]
     pub(crate) fn kept(&self) -> Vec<Record> {

@@ -23,7 +23,7 @@ use core::time::Duration;
 
 use bytes::Bytes;
 
-use crate::error::StorageFault;
+use crate::error::{Damage, StorageFault};
 use crate::id::{ClusterId, EntryId, Incarnation, Index, NodeId, OpId, Term};
 use crate::io::{DiskDone, DiskError, DiskOp};
 use crate::members::StorageKind;
@@ -201,6 +201,30 @@ impl Store {
     /// Whether a snapshot should be written, whatever the length of the log.
     pub(crate) fn wants_snapshot(&self) -> bool {
         self.wal.as_ref().is_some_and(|wal| wal.wants_snapshot())
+    }
+
+    // Healing.
+
+    /// What has rotted on the disk, if that was not told yet.
+    pub(crate) fn take_rot(&mut self) -> Option<Damage> {
+        self.wal.as_mut()?.take_rot()
+    }
+
+    /// Whether a snapshot has to be written again, even of the same state.
+    pub(crate) fn needs_snapshot(&self) -> bool {
+        self.wal.as_ref().is_some_and(|wal| wal.needs_snapshot())
+    }
+
+    /// Whether everything behind the durable snapshot is to be written again, now.
+    pub(crate) fn needs_rewriting(&self) -> bool {
+        self.wal.as_ref().is_some_and(|wal| wal.needs_rewriting())
+    }
+
+    /// The entries behind the durable snapshot, all of them.
+    pub(crate) fn rewrite(&mut self, entries: impl Iterator<Item = Bytes>) {
+        if let Some(wal) = &mut self.wal {
+            wal.rewrite(entries);
+        }
     }
 
     // Snapshots of the state, as bytes that somebody else makes.

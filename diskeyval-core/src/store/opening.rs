@@ -20,9 +20,9 @@ use super::fold::Fold;
 use super::format::{BLOCK, FlushNumber, Header, Salt, Written, decode_body};
 use super::ops::{Ops, naming};
 use super::snapshot::Reader;
-use super::superblock::{self, Names, NoSlot};
+use super::superblock::{self, Named, Names, NoSlot};
 use super::verdict::{Chain, Flush, Scanned, judge, scan};
-use super::wal::{Found, Wal, Worth, tell};
+use super::wal::{Found, Segment, Wal, Worth, tell};
 use crate::error::{Damage, StorageFault};
 use crate::id::{EntryId, Incarnation, Index, NodeId, OpId, Term};
 use crate::io::{DiskDone, DiskError, DiskOp};
@@ -506,26 +506,8 @@ impl Opening {
             // The snapshot was installed, and the log does not know it yet.
             repeat.push(Written::Base { last: base });
         }
-        let highest = |number: u64| {
-            let flushes = chain.flushes.iter().filter(|flush| flush.header.number.segment() == number);
-            let indexes = flushes.flat_map(|flush| &flush.records).filter_map(|record| match record {
-                Written::Entry { index, .. } => Some(*index),
-                _ => None,
-            });
-            indexes.max().unwrap_or(Index(0))
-        };
-        // What stands before the last whole flush counts.
-        let worth = |number: u64| {
-            let flushes = chain.flushes.iter().map(|flush| flush.header.number);
-            let mut own = flushes.filter(|flush| flush.segment() == number);
-            match own.next() {
-                Some(first) if first <= behind => Worth::Counts,
-                Some(_) => Worth::Repeated,
-                None => Worth::Nothing,
-            }
-        };
-        let segments =
-            names.segments.iter().map(|named| (*named, highest(named.number), worth(named.number))).collect();
+        // What stands before the first flush that is repeated counts.
+        let segments = names.segments.iter().map(|named| worth_of(*named, &chain.flushes, behind)).collect();
         let numbers = self.files.keys().map(|file| match file {
             FileName::Superblock => 0,
             FileName::Segment(number) | FileName::Snapshot(number) => *number,
@@ -546,6 +528,27 @@ impl Opening {
         self.wal = Some(Wal::new(found, self.origin.segment_bytes, &self.ops, self.now));
         Ok(())
     }
+}
+
+/// What a segment is still good for, when everything behind a flush is repeated.
+fn worth_of(named: Named, chain: &[Flush], behind: FlushNumber) -> Segment {
+    let mut segment = Segment { named, highest: Index(0), end: 0, worth: Worth::Nothing };
+    for flush in chain.iter().filter(|flush| flush.header.number.segment() == named.number) {
+        if flush.header.number > behind {
+            if segment.worth == Worth::Nothing {
+                segment.worth = Worth::Repeated;
+            }
+            break;
+        }
+        segment.worth = Worth::Counts;
+        segment.end = flush.header.end();
+        for record in &flush.records {
+            if let Written::Entry { index, .. } = record {
+                segment.highest = segment.highest.max(*index);
+            }
+        }
+    }
+    segment
 }
 
 /// From which flush on everything is repeated: from the last, or from the first of its segment if that holds little, so

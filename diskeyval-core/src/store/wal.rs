@@ -7,6 +7,7 @@
 //! 4. A failed operation ends everything: what has reached the disk is not known. A full disk is no failure: the
 //!    next segment is made before it is needed, so that there is room for what the protocol itself has to write.
 
+mod scrub;
 mod snapshots;
 
 use alloc::collections::VecDeque;
@@ -24,6 +25,7 @@ use crate::io::{DiskDone, DiskError, DiskOp};
 use crate::mutants::{Mutant, is};
 use crate::status::Metrics;
 use crate::time::Instant;
+use scrub::Scrub;
 
 /// No flush takes more than this, unless a single record does.
 const MAX_FLUSH: u64 = 4 << 20;
@@ -78,6 +80,11 @@ pub(super) struct Wal {
     snapshot_busy: u32,
     /// Since when something is to be written and cannot be.
     stuck_since: Option<Instant>,
+    scrub: Scrub,
+    /// Both slots are to be written again, whatever they are to say.
+    rename: bool,
+    /// The next flush has to hold all that is fresh.
+    is_whole: bool,
     now: Instant,
     fault: Option<StorageFault>,
     pub(super) metrics: Metrics,
@@ -95,14 +102,18 @@ enum Purpose {
     SnapshotPiece(u64),
     SnapshotEnd(u64),
     Removal,
+    Scrub,
 }
 
+/// A segment that is named.
 #[derive(Clone, Debug)]
-struct Segment {
-    named: Named,
+pub(super) struct Segment {
+    pub(super) named: Named,
     /// The highest index of any entry in it.
-    highest: Index,
-    worth: Worth,
+    pub(super) highest: Index,
+    /// Where the last flush that counts ends.
+    pub(super) end: u64,
+    pub(super) worth: Worth,
 }
 
 /// What a segment is still good for.
@@ -157,8 +168,8 @@ struct Snapshot {
 /// A log that was read, to be written on.
 pub(super) struct Found {
     pub(super) names: Names,
-    /// All named segments, with the highest entry of each.
-    pub(super) segments: Vec<(Named, Index, Worth)>,
+    /// All named segments.
+    pub(super) segments: Vec<Segment>,
     /// The flush that the next is to follow: the one before the last whole one.
     pub(super) behind: FlushNumber,
     /// The end of the log there.
@@ -177,15 +188,13 @@ impl Wal {
     /// Goes on behind what was found, in a new segment whose first flush is on its way at once: it is what opening
     /// waits for.
     pub(super) fn new<U>(found: Found, segment_bytes: u64, former: &Ops<U>, now: Instant) -> Wal {
-        let segments =
-            found.segments.into_iter().map(|(named, highest, worth)| Segment { named, highest, worth });
         let mut wal = Wal {
             ops: Ops::behind(former),
             salt: Salt(found.names.salt),
             target: found.names.clone(),
             names: found.names,
             naming: None,
-            segments: segments.collect(),
+            segments: found.segments.into(),
             head: u64::MAX,
             last: found.behind,
             floor: found.floor.max(found.behind),
@@ -204,6 +213,9 @@ impl Wal {
             writing: None,
             snapshot_busy: 0,
             stuck_since: None,
+            scrub: Scrub::new(now),
+            rename: false,
+            is_whole: true,
             now,
             fault: None,
             metrics: Metrics { persistence_loads: found.reads, ..Metrics::default() },
@@ -277,7 +289,7 @@ impl Wal {
             Spare::Refused { again_at } => Some(again_at),
             Spare::None | Spare::Asked { .. } | Spare::Ready { .. } => None,
         };
-        [seal, again].into_iter().flatten().min()
+        [seal, again, self.scrub_deadline()].into_iter().flatten().min()
     }
 
     // Asking.
@@ -299,6 +311,7 @@ impl Wal {
         self.give_up_segments();
         self.begin_naming();
         self.begin_flush();
+        self.read_on();
         self.keep_spare();
         self.begin_naming();
         let stuck = self.flight.is_none() && !self.fresh.is_empty();
@@ -309,8 +322,7 @@ impl Wal {
         if self.flight.is_some() {
             return;
         }
-        let opening = self.durable == 0;
-        if self.fresh.is_empty() && !opening {
+        if self.fresh.is_empty() && !self.is_whole {
             if !self.wants_seal || self.sealed {
                 return;
             }
@@ -320,7 +332,7 @@ impl Wal {
         let mut size = HEADER as u64;
         for record in &self.fresh {
             let more = record.size();
-            if count > 0 && size + more > MAX_FLUSH && !opening {
+            if count > 0 && size + more > MAX_FLUSH && !self.is_whole {
                 break;
             }
             size += more;
@@ -331,6 +343,7 @@ impl Wal {
             // What stands at the beginning of a segment takes room, too.
             return self.rotate(blocks(size + 1024));
         }
+        self.is_whole = false;
         self.write_flush(count);
     }
 
@@ -451,9 +464,10 @@ impl Wal {
 
     fn begin_naming(&mut self) {
         self.target.generation = self.names.generation;
-        if self.naming.is_some() || self.target == self.names {
+        if self.naming.is_some() || (self.target == self.names && !self.rename) {
             return;
         }
+        self.rename = false;
         let mut names = self.target.clone();
         names.generation += 1;
         for (place, op) in naming(&names).enumerate() {
@@ -481,6 +495,9 @@ impl Wal {
         let writing = self.writing.as_ref().map(|writing| writing.number);
         self.metrics.persistence_save_failures += u64::from(result.is_err());
         match (result, &purpose) {
+            (Ok(done), Purpose::Scrub) => self.look_at(done),
+            // It may have been removed meanwhile.
+            (Err(DiskError::Missing), Purpose::Scrub) => self.look_at(DiskDone::Done),
             (Ok(_), _) => self.succeeded(purpose),
             (Err(DiskError::Full), Purpose::Spare) => {
                 self.spare = Spare::Refused { again_at: self.now + FULL_PAUSE };
@@ -519,7 +536,7 @@ impl Wal {
                 }
                 Some(_) | None => {}
             },
-            Purpose::SnapshotPiece(_) | Purpose::Removal => {}
+            Purpose::SnapshotPiece(_) | Purpose::Removal | Purpose::Scrub => {}
         }
     }
 
@@ -529,6 +546,9 @@ impl Wal {
         self.last = flight.number;
         self.floor = flight.number;
         self.head = flight.end;
+        if let Some(segment) = self.segments.back_mut() {
+            segment.end = flight.end;
+        }
         self.durable = self.durable.max(flight.up_to);
         self.idle_since = self.now;
         self.sealed = flight.is_seal;
@@ -541,20 +561,27 @@ impl Wal {
         let former = core::mem::replace(&mut self.names, names);
         for named in &self.names.segments {
             if !former.segments.contains(named) {
-                self.segments.push_back(Segment { named: *named, highest: Index(0), worth: Worth::Counts });
+                self.segments.push_back(Segment {
+                    named: *named,
+                    highest: Index(0),
+                    end: 0,
+                    worth: Worth::Counts,
+                });
                 self.head = 0;
             }
         }
-        for gone in former.segments.iter().filter(|named| !self.names.segments.contains(named)) {
+        for gone in &former.segments {
+            if self.names.segments.contains(gone) {
+                continue;
+            }
             self.segments.retain(|segment| segment.named.number != gone.number);
-            self.ops.ask(DiskOp::Remove { file: FileName::Segment(gone.number) }, Purpose::Removal);
+            self.take_away(FileName::Segment(gone.number));
         }
         if self.names.snapshot != former.snapshot {
             let named = self.names.snapshot.map(|snapshot| snapshot.number);
             self.writing.take_if(|writing| Some(writing.number) == named);
             if let Some(snapshot) = former.snapshot {
-                let file = FileName::Snapshot(snapshot.number);
-                self.ops.ask(DiskOp::Remove { file }, Purpose::Removal);
+                self.take_away(FileName::Snapshot(snapshot.number));
             }
         }
     }
@@ -568,6 +595,7 @@ fn describe(purpose: &Purpose) -> &'static str {
         Purpose::Slot | Purpose::LastSlot => "a write to the superblock",
         Purpose::SnapshotPiece(_) | Purpose::SnapshotEnd(_) => "a write to a snapshot",
         Purpose::Removal => "the removal of a file",
+        Purpose::Scrub => "the reading of a file",
     }
 }
 

@@ -266,3 +266,38 @@ fn w4_a_torn_tail_loses_nothing_that_was_durable() {
     let node = Node::start(folder, 2);
     assert_eq!((node.halted.clone(), node.engine.status().keys), (None, 5));
 }
+
+/// One bit of every byte that counts is another in turn, while the node runs: it heals, and the next life finds all.
+#[test]
+fn what_rots_while_a_node_runs_is_healed() {
+    let mut before = Node::start(Folder::default(), 1);
+    before.set("a", 10).expect("a write");
+    before.ask(Request::Snapshot);
+    before.set("b", 3000).expect("a write");
+    before.advance(Duration::from_secs(3));
+    let files: Vec<(FileName, usize)> =
+        before.folder.files.iter().map(|(file, bytes)| (*file, bytes.len())).collect();
+    for (file, len) in files {
+        for at in (0..len).step_by(97) {
+            let mut node = Node::start(before.folder.clone(), 2);
+            node.advance(Duration::from_secs(10));
+            let Some(bytes) = node.folder.files.get_mut(&file) else { continue };
+            bytes[at] ^= 4;
+            node.advance(Duration::from_secs(10));
+            node.set("c", 10).expect("a write");
+            let aside = node.folder.aside.len();
+            let healed = node.events.iter().filter(|event| matches!(event, Event::Rotten(_))).count();
+            let told: Vec<String> = node
+                .events
+                .iter()
+                .filter_map(|event| match event {
+                    Event::Rotten(damage) => Some(damage.to_string()),
+                    _ => None,
+                })
+                .collect();
+            assert_eq!(aside, healed, "{file} byte {at}: {told:#?}");
+            let node = node.restart();
+            assert_eq!((node.halted.clone(), node.keys()), (None, 3), "{file} byte {at}");
+        }
+    }
+}
