@@ -110,6 +110,7 @@ impl Engine {
     /// What a turn does for snapshots: begins one that is due, writes a slice, and once one is durable takes it in
     /// place of the state, if it was sent by a leader, and releases the log.
     pub(super) fn compact(&mut self) {
+        self.notice_given_up();
         if self.is_snapshot_due()
             && let Some(snapshot) = self.freeze()
         {
@@ -149,6 +150,25 @@ impl Engine {
             self.raft.release_log(last.index);
         }
         self.note_durable_snapshot();
+    }
+
+    /// A disk that is full has no room for a snapshot: it is written anew when the next one is due, and a leader's is
+    /// asked for again.
+    fn notice_given_up(&mut self) {
+        let Compaction { writing, ended, .. } = &self.compaction;
+        let last = writing.as_ref().map(|writing| writing.encoder.last()).or(*ended);
+        let is_lost = last.is_some_and(|last| last.index > self.raft.durable_snapshot().index);
+        if is_lost && !self.raft.store().is_writing_snapshot() {
+            self.compaction.writing = None;
+            self.compaction.ended = None;
+            self.transfers.give_install_up();
+        }
+    }
+
+    /// Goes on from a snapshot that was read.
+    pub(super) fn recall_snapshot(&mut self) {
+        self.compaction.durable = self.raft.durable_snapshot();
+        self.compaction.size = self.raft.store().snapshot_bytes();
     }
 
     fn write_slice(&mut self) {

@@ -182,6 +182,15 @@ pub(crate) enum NotASnapshot {
     Newer(u16),
 }
 
+impl fmt::Display for NotASnapshot {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            NotASnapshot::Malformed => f.write_str("a state that cannot be understood"),
+            NotASnapshot::Newer(version) => write!(f, "a state in version {version} of its format"),
+        }
+    }
+}
+
 /// Reads a snapshot from bytes that may be cut anywhere and come from anywhere. What it holds grows with the bytes
 /// that it was given, whatever lengths they claim.
 #[derive(Clone)]
