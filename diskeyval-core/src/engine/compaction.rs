@@ -128,7 +128,8 @@ impl Engine {
         let is_idle = writing.is_none() && ended.is_none() && !self.transfers.is_installing();
         let is_wanted = asked.iter().any(|asked| asked.wanted > durable.index);
         let grown = self.raft.log().taken_ever() - grown_then;
-        is_idle && (is_wanted || grown > *every.max(size))
+        let is_crowded = self.raft.store().wants_snapshot() && self.kv.applied() > durable.index;
+        is_idle && (is_wanted || is_crowded || grown > *every.max(size))
     }
 
     /// Begins to write a snapshot, in place of one that is being written.

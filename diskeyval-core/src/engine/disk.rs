@@ -109,3 +109,6 @@ impl Engine {
         self.effects.extend(ops.into_iter().map(|(op, what)| Effect::Disk { op, what }));
     }
 }
+
+#[cfg(test)]
+mod tests;

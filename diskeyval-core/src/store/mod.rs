@@ -197,6 +197,11 @@ impl Store {
         self.wal.as_ref().map_or((0, 0), |wal| (wal.flushes, wal.bytes_written))
     }
 
+    /// Whether a snapshot should be written, whatever the length of the log.
+    pub(crate) fn wants_snapshot(&self) -> bool {
+        self.wal.as_ref().is_some_and(|wal| wal.wants_snapshot())
+    }
+
     // Snapshots of the state, as bytes that somebody else makes.
 
     /// Begins a snapshot of the state after an entry, in place of one that is being written.

@@ -20,13 +20,16 @@ use super::format::{BLOCK, FlushNumber, Header, Salt, Written, decode_body};
 use super::ops::{Ops, naming};
 use super::snapshot::Reader;
 use super::superblock::{self, Names, NoSlot};
-use super::verdict::{Chain, Scanned, judge, scan};
-use super::wal::{Found, Wal, tell};
+use super::verdict::{Chain, Flush, Scanned, judge, scan};
+use super::wal::{Found, Wal, Worth, tell};
 use crate::error::{Damage, StorageFault};
 use crate::id::{EntryId, Incarnation, Index, NodeId, OpId, Term};
 use crate::io::{DiskDone, DiskError, DiskOp};
 use crate::mutants::{Mutant, is};
 use crate::time::Instant;
+
+/// How many bytes of a last segment are repeated in the next.
+const REPEATED: u64 = 64 << 10;
 
 /// What a node is, before it knows what it was.
 #[derive(Clone, Debug)]
@@ -423,21 +426,25 @@ impl Opening {
         let mut fold = Fold::new(base, names.segments.first().copied());
         let mut repeat = Vec::new();
         let mut behind = names.segments.last().map_or(FlushNumber::default(), |last| last.behind);
+        let mut floor = names.segments.iter().map(|named| named.behind).max().unwrap_or_default();
         let mut log_end = Index(0);
-        if let Some((last, before)) = chain.flushes.split_last() {
-            for flush in before {
+        let (before, repeated) = chain.flushes.split_at(first_to_repeat(&chain.flushes));
+        for flush in before {
+            fold.take(flush).map_err(StorageFault::Damaged)?;
+        }
+        if let (Some(first), Some(last)) = (repeated.first(), repeated.last()) {
+            // The flush before the last was durable when that was begun.
+            floor = floor.max(last.header.previous);
+            behind = first.header.previous;
+            log_end = fold.end_before(first);
+            for flush in repeated {
                 fold.take(flush).map_err(StorageFault::Damaged)?;
             }
-            // The flush before it was durable when it was begun.
-            behind = if is(Mutant::LastFlushNotRepeated) { last.header.number } else { last.header.previous };
-            log_end = fold.end_before(last);
-            fold.take(last).map_err(StorageFault::Damaged)?;
             if is(Mutant::LastFlushNotRepeated) {
-                log_end = fold.log_end;
+                (behind, log_end) = (last.header.number, fold.log_end);
             } else {
-                repeat.extend(
-                    last.records.iter().filter(|record| !matches!(record, Written::Head(_))).cloned(),
-                );
+                let records = repeated.iter().flat_map(|flush| &flush.records);
+                repeat.extend(records.filter(|record| !matches!(record, Written::Head(_))).cloned());
             }
         }
         let entries = fold.behind_base();
@@ -453,18 +460,18 @@ impl Opening {
             });
             indexes.max().unwrap_or(Index(0))
         };
-        // What stands before the last whole flush counts. A segment that holds nothing of that is not read again.
-        let counts = |number: u64| {
-            chain
-                .flushes
-                .iter()
-                .any(|flush| flush.header.number.segment() == number && flush.header.number <= behind)
+        // What stands before the last whole flush counts.
+        let worth = |number: u64| {
+            let flushes = chain.flushes.iter().map(|flush| flush.header.number);
+            let mut own = flushes.filter(|flush| flush.segment() == number);
+            match own.next() {
+                Some(first) if first <= behind => Worth::Counts,
+                Some(_) => Worth::Repeated,
+                None => Worth::Nothing,
+            }
         };
-        let segments = names
-            .segments
-            .iter()
-            .map(|named| (*named, highest(named.number), counts(named.number)))
-            .collect();
+        let segments =
+            names.segments.iter().map(|named| (*named, highest(named.number), worth(named.number))).collect();
         let numbers = self.files.keys().map(|file| match file {
             FileName::Superblock => 0,
             FileName::Segment(number) | FileName::Snapshot(number) => *number,
@@ -479,11 +486,22 @@ impl Opening {
             is_new: names.segments.is_empty(),
         });
         let ballot = (fold.term, fold.vote);
-        let found = Found { names, segments, behind, log_end, repeat, ballot, next_number };
+        let found = Found { names, segments, behind, log_end, repeat, ballot, next_number, floor };
         self.step = Step::Writing;
         self.wal = Some(Wal::new(found, self.origin.segment_bytes, &self.ops, self.now));
         Ok(())
     }
+}
+
+/// From which flush on everything is repeated: from the last, or from the first of its segment if that holds little, so
+/// that segments do not add up with each start.
+fn first_to_repeat(flushes: &[Flush]) -> usize {
+    let Some(last) = flushes.last() else { return 0 };
+    let segment = last.header.number.segment();
+    let first =
+        flushes.iter().rposition(|flush| flush.header.number.segment() != segment).map_or(0, |at| at + 1);
+    let size: u64 = flushes[first..].iter().map(|flush| flush.header.body_len).sum();
+    if size <= REPEATED { first } else { flushes.len() - 1 }
 }
 
 fn damage(file: FileName, at: u64, what: impl Into<String>) -> StorageFault {

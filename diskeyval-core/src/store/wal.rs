@@ -30,6 +30,9 @@ const MAX_FLUSH: u64 = 4 << 20;
 /// After so many bytes of a snapshot the disk is told to keep them, so that the last sync is no long one.
 const SYNC_SNAPSHOT_EVERY: u64 = 1 << 20;
 
+/// Each start makes a segment: with more than these there should be a snapshot, however little log there is.
+const MANY_SEGMENTS: usize = 12;
+
 /// How long a full disk is left alone before the next attempt.
 const FULL_PAUSE: Duration = Duration::from_secs(1);
 
@@ -49,6 +52,8 @@ pub(super) struct Wal {
     head: u64,
     /// The last flush that is durable, or the one that the next is to follow.
     last: FlushNumber,
+    /// The last flush that is known to be durable.
+    floor: FlushNumber,
     segment_bytes: u64,
     spare: Spare,
     /// No file was given this number or a higher one.
@@ -97,8 +102,18 @@ struct Segment {
     named: Named,
     /// The highest index of any entry in it.
     highest: Index,
-    /// It is not read any more, whatever it holds.
-    given_up: bool,
+    worth: Worth,
+}
+
+/// What a segment is still good for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Worth {
+    /// Its records count, until a snapshot covers them.
+    Counts,
+    /// What it holds is repeated in the segment that is being made, and not read again once that is durable.
+    Repeated,
+    /// It never held a whole flush.
+    Nothing,
 }
 
 #[derive(Clone, Debug)]
@@ -142,8 +157,8 @@ struct Snapshot {
 /// A log that was read, to be written on.
 pub(super) struct Found {
     pub(super) names: Names,
-    /// All named segments, with the highest entry of each and whether it still counts.
-    pub(super) segments: Vec<(Named, Index, bool)>,
+    /// All named segments, with the highest entry of each.
+    pub(super) segments: Vec<(Named, Index, Worth)>,
     /// The flush that the next is to follow: the one before the last whole one.
     pub(super) behind: FlushNumber,
     /// The end of the log there.
@@ -152,17 +167,16 @@ pub(super) struct Found {
     pub(super) repeat: Vec<Written>,
     pub(super) ballot: (Term, Option<NodeId>),
     pub(super) next_number: u64,
+    /// The last flush that was durable for sure.
+    pub(super) floor: FlushNumber,
 }
 
 impl Wal {
     /// Goes on behind what was found, in a new segment whose first flush is on its way at once: it is what opening
     /// waits for.
     pub(super) fn new<U>(found: Found, segment_bytes: u64, former: &Ops<U>, now: Instant) -> Wal {
-        let segments = found.segments.into_iter().map(|(named, highest, counts)| Segment {
-            named,
-            highest,
-            given_up: !counts,
-        });
+        let segments =
+            found.segments.into_iter().map(|(named, highest, worth)| Segment { named, highest, worth });
         let mut wal = Wal {
             ops: Ops::behind(former),
             salt: Salt(found.names.salt),
@@ -172,6 +186,7 @@ impl Wal {
             segments: segments.collect(),
             head: u64::MAX,
             last: found.behind,
+            floor: found.floor.max(found.behind),
             segment_bytes,
             spare: Spare::None,
             next_number: found.next_number,
@@ -222,6 +237,11 @@ impl Wal {
     /// Since when a flush has been on its way, or could not be begun.
     pub(super) fn busy_since(&self) -> Option<Instant> {
         self.flight.as_ref().map(|flight| flight.since).or(self.stuck_since)
+    }
+
+    /// Whether there are so many segments that a snapshot should release some of them.
+    pub(super) fn wants_snapshot(&self) -> bool {
+        self.names.segments.len() > MANY_SEGMENTS
     }
 
     /// Whether no room can be made for what programs write.
@@ -361,7 +381,7 @@ impl Wal {
             // It is named already, or as many are as may be.
             _ if self.is_rotating() || self.target.segments.len() >= MAX_SEGMENTS => {}
             Spare::Ready { number, size } if size >= wanted => {
-                let named = Named { number, size, behind: self.last };
+                let named = Named { number, size, behind: self.floor };
                 self.spare = Spare::None;
                 self.head = u64::MAX;
                 self.target.segments.push(named);
@@ -409,15 +429,19 @@ impl Wal {
     /// Segments whose entries a durable snapshot covers are not named any more, but for the last.
     fn give_up_segments(&mut self) {
         let covered = self.names.snapshot.map_or(Index(0), |snapshot| snapshot.last.index);
-        let written = self.head > 0 && self.head != u64::MAX;
-        let early = is(Mutant::SegmentGivenUpEarly);
-        let useless = |segment: &Segment| segment.given_up || segment.highest <= covered || early;
-        let last = self.segments.len().saturating_sub(1);
-        let mut oldest = true;
-        for (place, segment) in self.segments.iter().enumerate() {
-            // A segment in the middle is given up only if it is not read any more.
-            oldest &= useless(segment);
-            let gone = place < last && written && (oldest || segment.given_up);
+        let is_open = self.head != u64::MAX;
+        let is_written = is_open && self.head > 0;
+        let early = is_written && is(Mutant::SegmentGivenUpEarly);
+        let others = self.segments.len().saturating_sub(usize::from(is_open));
+        // A segment in the middle is given up only if it is not read any more.
+        let mut is_oldest = true;
+        for segment in self.segments.iter().take(others) {
+            is_oldest &= segment.highest <= covered || segment.worth != Worth::Counts || early;
+            let gone = match segment.worth {
+                Worth::Nothing => true,
+                Worth::Repeated => is_written,
+                Worth::Counts => is_written && is_oldest,
+            };
             if gone {
                 self.target.segments.retain(|named| named.number != segment.named.number);
             }
@@ -501,6 +525,7 @@ impl Wal {
         let Some(flight) = self.flight.take() else { return };
         self.flushes += 1;
         self.last = flight.number;
+        self.floor = flight.number;
         self.head = flight.end;
         self.durable = self.durable.max(flight.up_to);
         self.idle_since = self.now;
@@ -514,7 +539,7 @@ impl Wal {
         let former = core::mem::replace(&mut self.names, names);
         for named in &self.names.segments {
             if !former.segments.contains(named) {
-                self.segments.push_back(Segment { named: *named, highest: Index(0), given_up: false });
+                self.segments.push_back(Segment { named: *named, highest: Index(0), worth: Worth::Counts });
                 self.head = 0;
             }
         }
