@@ -4,6 +4,7 @@
 //! draws a new incarnation at every start, so nobody relies on what an earlier one promised. On a disk a
 //! write is durable when its flush is synced ([`wal`]); [`opening`] finds again what was kept.
 
+mod describe;
 mod files;
 mod fold;
 #[cfg(test)]
@@ -27,6 +28,7 @@ use crate::id::{ClusterId, EntryId, Incarnation, Index, NodeId, OpId, Term};
 use crate::io::{DiskDone, DiskError, DiskOp};
 use crate::members::StorageKind;
 use crate::mutants::{Mutant, is};
+use crate::status::Metrics;
 use crate::time::Instant;
 pub use files::FileName;
 use format::Written;
@@ -192,9 +194,8 @@ impl Store {
         self.wal.as_ref().is_none_or(|wal| wal.is_sealed())
     }
 
-    /// How many flushes are durable, and how many bytes were written.
-    pub(crate) fn written(&self) -> (u64, u64) {
-        self.wal.as_ref().map_or((0, 0), |wal| (wal.flushes, wal.bytes_written))
+    pub(crate) fn metrics(&self) -> Metrics {
+        self.wal.as_ref().map_or_else(Metrics::default, |wal| wal.metrics)
     }
 
     /// Whether a snapshot should be written, whatever the length of the log.

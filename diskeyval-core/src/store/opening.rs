@@ -15,6 +15,7 @@ use alloc::vec::Vec;
 use bytes::Bytes;
 
 use super::FileName;
+use super::describe;
 use super::fold::Fold;
 use super::format::{BLOCK, FlushNumber, Header, Salt, Written, decode_body};
 use super::ops::{Ops, naming};
@@ -60,7 +61,9 @@ pub(crate) struct Opening {
     wal: Option<Wal>,
     recalled: Option<Recalled>,
     now: Instant,
-    pub(crate) reads: u64,
+    reads: u64,
+    /// What is found, in words: then nothing is written.
+    told: Option<Vec<(FileName, String)>>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -113,6 +116,36 @@ impl Opening {
             recalled: None,
             now: Instant::ZERO,
             reads: 0,
+            told: None,
+        }
+    }
+
+    /// Only looks, whosever storage it is, and tells what it finds.
+    pub(crate) fn examining() -> Opening {
+        let nobody = Origin {
+            node: NodeId::nobody(),
+            cluster_name: String::new(),
+            incarnation: Incarnation(0),
+            salt: 0,
+            segment_bytes: 0,
+        };
+        Opening { told: Some(Vec::new()), ..Opening::new(nobody) }
+    }
+
+    /// What was found, of which file.
+    pub(crate) fn take_told(&mut self) -> Vec<(FileName, String)> {
+        self.told.take().unwrap_or_default()
+    }
+
+    /// What the snapshot has come to.
+    pub(crate) fn tell_snapshot(&mut self, what: String) {
+        let number = self.names.as_ref().and_then(|names| names.snapshot).map_or(0, |named| named.number);
+        self.tell(FileName::Snapshot(number), || alloc::vec![what]);
+    }
+
+    fn tell(&mut self, file: FileName, what: impl FnOnce() -> Vec<String>) {
+        if let Some(told) = &mut self.told {
+            told.extend(what().into_iter().map(|line| (file, line)));
         }
     }
 
@@ -205,6 +238,10 @@ impl Opening {
         if others && !is(Mutant::DamageStartsAnew) {
             return Err(damage(FileName::Superblock, 0, what));
         }
+        if self.told.is_some() {
+            self.tell(FileName::Superblock, || alloc::vec!["a first start that was not finished".into()]);
+            return Ok(());
+        }
         let names = Names {
             generation: 1,
             node: self.origin.node.clone(),
@@ -239,9 +276,14 @@ impl Opening {
         }) {
             return Err(StorageFault::Newer { file: FileName::Superblock, format });
         }
+        self.tell(FileName::Superblock, || describe::slots(&slots));
         let Some(names) = slots.into_iter().flatten().max_by_key(|names| names.generation) else {
             return self.nothing("neither slot can be read, and there are other files");
         };
+        if self.told.is_some() {
+            self.origin.node = names.node.clone();
+            self.origin.cluster_name.clone_from(&names.cluster_name);
+        }
         if names.node != self.origin.node {
             return Err(StorageFault::OtherNode { ours: self.origin.node.clone(), theirs: names.node });
         }
@@ -342,12 +384,18 @@ impl Opening {
                 why: format!("{} of {} bytes came", bytes.len(), named.size),
             });
         }
-        self.scanned.push(scan(named, bytes, Salt(names.salt), names.incarnation));
+        let scanned = scan(named, bytes, Salt(names.salt), names.incarnation);
+        self.tell(FileName::Segment(named.number), || describe::segment(&scanned));
+        self.scanned.push(scanned);
         self.read_next_segment(place + 1)
     }
 
     fn judge(&mut self) -> Result<(), StorageFault> {
         let chain = judge(core::mem::take(&mut self.scanned)).map_err(StorageFault::Damaged)?;
+        if let Some((segment, at, what)) = &chain.cut {
+            let line = format!("from byte {at} on: {what}; it was never promised, and is left out");
+            self.tell(FileName::Segment(*segment), || alloc::vec![line]);
+        }
         self.chain = Some(chain);
         let Some(names) = &self.names else { return Ok(()) };
         match names.snapshot {
@@ -410,6 +458,12 @@ impl Opening {
 
     fn tidy(&mut self) -> Result<(), StorageFault> {
         self.step = Step::Tidy;
+        if self.told.is_some() {
+            for file in self.strays.clone() {
+                self.tell(file, || alloc::vec!["nobody names it: it promised nothing".into()]);
+            }
+            return Ok(());
+        }
         if self.strays.is_empty() {
             return self.write();
         }
@@ -486,7 +540,8 @@ impl Opening {
             is_new: names.segments.is_empty(),
         });
         let ballot = (fold.term, fold.vote);
-        let found = Found { names, segments, behind, log_end, repeat, ballot, next_number, floor };
+        let found =
+            Found { names, segments, behind, log_end, repeat, ballot, next_number, floor, reads: self.reads };
         self.step = Step::Writing;
         self.wal = Some(Wal::new(found, self.origin.segment_bytes, &self.ops, self.now));
         Ok(())

@@ -22,6 +22,7 @@ use crate::error::StorageFault;
 use crate::id::{ClusterId, EntryId, Index, NodeId, OpId, Term};
 use crate::io::{DiskDone, DiskError, DiskOp};
 use crate::mutants::{Mutant, is};
+use crate::status::Metrics;
 use crate::time::Instant;
 
 /// No flush takes more than this, unless a single record does.
@@ -79,8 +80,7 @@ pub(super) struct Wal {
     stuck_since: Option<Instant>,
     now: Instant,
     fault: Option<StorageFault>,
-    pub(super) flushes: u64,
-    pub(super) bytes_written: u64,
+    pub(super) metrics: Metrics,
 }
 
 /// What an operation is for.
@@ -169,6 +169,8 @@ pub(super) struct Found {
     pub(super) next_number: u64,
     /// The last flush that was durable for sure.
     pub(super) floor: FlushNumber,
+    /// How many reads it took.
+    pub(super) reads: u64,
 }
 
 impl Wal {
@@ -204,8 +206,7 @@ impl Wal {
             stuck_since: None,
             now,
             fault: None,
-            flushes: 0,
-            bytes_written: 0,
+            metrics: Metrics { persistence_loads: found.reads, ..Metrics::default() },
         };
         wal.pump();
         wal
@@ -367,7 +368,7 @@ impl Wal {
         let (header, parts) =
             encode(self.salt, self.names.incarnation, (number, self.last), self.head, &records);
         let end = header.end();
-        self.bytes_written += header.end() - self.head;
+        self.metrics.persistence_bytes_written += header.end() - self.head;
         self.ops.ask(DiskOp::Write { file, at: self.head, parts }, Purpose::FlushWrite);
         self.ops.ask(DiskOp::Sync { file }, Purpose::FlushSync);
         let up_to = self.recorded - self.fresh.len() as u64;
@@ -478,6 +479,7 @@ impl Wal {
         };
         self.snapshot_busy -= u32::from(of_snapshot.is_some());
         let writing = self.writing.as_ref().map(|writing| writing.number);
+        self.metrics.persistence_save_failures += u64::from(result.is_err());
         match (result, &purpose) {
             (Ok(_), _) => self.succeeded(purpose),
             (Err(DiskError::Full), Purpose::Spare) => {
@@ -523,7 +525,7 @@ impl Wal {
 
     fn flush_is_durable(&mut self) {
         let Some(flight) = self.flight.take() else { return };
-        self.flushes += 1;
+        self.metrics.persistence_saves += 1;
         self.last = flight.number;
         self.floor = flight.number;
         self.head = flight.end;
