@@ -58,7 +58,7 @@ struct Outgoing {
     unacked: VecDeque<Bytes>,
     /// How many of them were sent in this row.
     sent: usize,
-    /// When it last said what it has, or something was sent that waits for that.
+    /// When it last said what it has, or the first was sent that waits for that.
     heard: Instant,
 }
 
@@ -158,9 +158,9 @@ impl Outgoing {
         true
     }
 
-    /// Whether it should have answered by now.
-    fn is_overdue(&self, now: Instant, retry: Duration) -> bool {
-        (self.is_asking || self.sent > 0) && now.since(self.heard) >= retry
+    /// Whether something is to be answered.
+    fn is_awaited(&self) -> bool {
+        self.is_asking || self.sent > 0
     }
 }
 
@@ -183,12 +183,15 @@ impl Engine {
                 self.begin_transfer(&peer, incarnation);
             }
             let Some(outgoing) = self.transfers.outgoing.get_mut(&peer) else { continue };
-            if outgoing.sent == 0 && !outgoing.is_asking {
-                outgoing.heard = self.now;
-            }
             loop {
+                let waits_already = outgoing.is_awaited();
                 match outgoing.next(self.transfers.piece) {
-                    Ok(Some(piece)) => self.raft.send_piece(&peer, piece),
+                    Ok(Some(piece)) => {
+                        if !waits_already {
+                            outgoing.heard = self.now;
+                        }
+                        self.raft.send_piece(&peer, piece);
+                    }
                     Ok(None) => break,
                     Err(Corrupted) => {
                         let at = outgoing.encoder.last().index;
@@ -204,8 +207,9 @@ impl Engine {
     fn is_transfer_overdue(&self, peer: &NodeId) -> bool {
         let Some(outgoing) = self.transfers.outgoing.get(peer) else { return false };
         let heard = self.raft.progress(peer).and_then(|progress| progress.heard);
-        outgoing.is_overdue(self.now, self.transfers.retry)
-            && heard.is_some_and(|heard| heard > outgoing.heard)
+        // It may also have all of it, and be unable to keep that.
+        let patience = if outgoing.is_awaited() { self.transfers.retry } else { self.transfers.patience };
+        self.now.since(outgoing.heard) >= patience && heard.is_some_and(|heard| heard > outgoing.heard)
     }
 
     /// Keeps a frozen state as long as it may still be gone on with.

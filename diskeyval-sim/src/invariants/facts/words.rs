@@ -37,6 +37,9 @@ impl Facts {
             | Claim::Commit { term, commit }
             | Claim::Heartbeat { term, commit, .. } => self.directs(at, term.0, commit.0, findings),
             Claim::TimeoutNow { term } => self.directs(at, term.0, 0, findings),
+            // A leader sends what it has applied, so it calls that committed.
+            Claim::Snapshot { term, last, .. } => self.directs(at, term.0, last.index.0, findings),
+            Claim::Received { term, .. } => self.promises_term(at, &durable, term.0, findings),
             // A pre-vote promises nothing, and services are judged by what clients see.
             Claim::VoteRequest { pre: true, .. }
             | Claim::VoteReply { pre: true, .. }
