@@ -5,11 +5,13 @@
 
 mod clock;
 mod deeds;
+#[allow(dead_code)] // Until nodes ask for operations.
 mod disk;
 mod liar;
 mod lives;
 mod net;
 mod programs;
+mod records;
 mod turn;
 mod wires;
 
@@ -30,9 +32,9 @@ use crate::observe::{Checker, Time, Violation};
 use crate::plan::{Deed, Setting};
 use crate::program::{Program, Wish};
 use clock::Clock;
-use disk::Disk;
 use liar::Liar;
 use net::{Conn, Routes, node_id};
+use records::Disk;
 
 /// What looks on while a world goes round.
 pub(crate) struct Watchers<'w> {
