@@ -63,7 +63,6 @@ struct Fate {
 
 #[derive(Clone, Copy, Debug, Default)]
 struct Life {
-    up: bool,
     /// Up to where it had applied the log before its present turn, and has now.
     before: u64,
     applied: u64,
@@ -83,13 +82,9 @@ impl Clients {
         }
     }
 
-    pub(crate) fn started(&mut self, node: usize) {
-        self.lives[node] = Life { up: true, ..Life::default() };
-    }
-
     /// What was asked of the node is of unknown fate.
     pub(crate) fn crashed(&mut self, node: usize) {
-        self.lives[node].up = false;
+        self.lives[node] = Life::default();
         self.pending.retain(|_, pending| pending.node != node);
     }
 
@@ -104,10 +99,8 @@ impl Clients {
             Request::Get { key, read } => Asked::Get(key.clone(), *read),
             _ => Asked::Other,
         };
-        if self.lives[node].up {
-            let then = Then { seen: self.seen, committed: self.store.applied() };
-            self.pending.insert(ticket, Pending { node, asked, then });
-        }
+        let then = Then { seen: self.seen, committed: self.store.applied() };
+        self.pending.insert(ticket, Pending { node, asked, then });
     }
 
     /// The next entry is committed, somewhere.
@@ -334,9 +327,13 @@ impl Clients {
         findings: &mut Findings,
     ) {
         for event in events {
-            if let Event::Change(change) = event {
-                comparisons.events += 1;
-                self.check_change(node, change, findings);
+            match event {
+                Event::Change(change) => {
+                    comparisons.events += 1;
+                    self.check_change(node, change, findings);
+                }
+                Event::Resync { revision } => self.check_resync(node, *revision, findings),
+                _ => {}
             }
         }
         let life = self.lives[node];
@@ -371,6 +368,24 @@ impl Clients {
                 }
             }
         });
+    }
+
+    /// The state of a node has moved at once: what comes next is what lies behind.
+    fn check_resync(&mut self, node: usize, revision: u64, findings: &mut Findings) {
+        let applied = self.lives[node].applied;
+        if revision > applied {
+            findings.broken("E6", || {
+                format!("{} says that it knows all up to {revision}, and has applied {applied}", name(node))
+            });
+        }
+        let behind = self.store.changes().partition_point(|known| known.revision <= revision);
+        let next = self.lives[node].next_change;
+        if next.is_some_and(|next| next > behind) {
+            findings.broken("E6", || {
+                format!("{} goes back to the changes behind {revision}, and has told later ones", name(node))
+            });
+        }
+        self.lives[node].next_change = Some(behind);
     }
 
     /// The run is over: whoever was left alone has answered everything.

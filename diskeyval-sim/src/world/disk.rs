@@ -18,7 +18,7 @@ use file::{File, Luck};
 pub(super) use harm::Harm;
 
 #[derive(Clone, Debug, Default)]
-pub(super) struct Disk {
+pub(crate) struct Disk {
     files: BTreeMap<FileName, File>,
     queue: VecDeque<Job>,
     /// Nothing completes before this.
@@ -69,24 +69,24 @@ enum BadRead {
 
 /// What an operation came to.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Completed {
-    pub(super) op: OpId,
-    pub(super) what: DiskOp,
-    pub(super) result: Result<DiskDone, DiskError>,
+pub(crate) struct Completed {
+    pub(crate) op: OpId,
+    pub(crate) what: DiskOp,
+    pub(crate) result: Result<DiskDone, DiskError>,
     /// The disk did not do what it was asked to, although it had the room.
-    pub(super) is_wrong: bool,
+    pub(crate) is_wrong: bool,
 }
 
 /// What a crash came to: how many sectors were not synced, and how many of them are there all the same.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Survived {
-    pub(super) pending: usize,
-    pub(super) kept: usize,
+pub(crate) struct Survived {
+    pub(crate) pending: usize,
+    pub(crate) kept: usize,
 }
 
 impl Disk {
     /// Something is to be done, behind all that was to be done before. Tells when it will be.
-    pub(super) fn ask(&mut self, now: Time, takes: Duration, op: OpId, what: DiskOp) -> Time {
+    pub(crate) fn ask(&mut self, now: Time, takes: Duration, op: OpId, what: DiskOp) -> Time {
         let behind = self.queue.back().map_or(now, |job| job.due.max(now));
         let due = (behind + takes + self.slower).max(self.stalled_until);
         self.queue.push_back(Job { due, op, what });
@@ -94,7 +94,7 @@ impl Disk {
     }
 
     /// Carries out what is due by now. Tells what it came to.
-    pub(super) fn complete(&mut self, now: Time, chance: &mut Choices<'_>) -> Vec<Completed> {
+    pub(crate) fn complete(&mut self, now: Time, chance: &mut Choices<'_>) -> Vec<Completed> {
         let mut completed = Vec::new();
         while let Some(Job { op, what, .. }) = self.queue.pop_front_if(|job| job.due <= now) {
             let mut is_wrong = false;
@@ -178,7 +178,7 @@ impl Disk {
 
     /// The process dies, and with `power` the machine. What was to be done is not done, but for what was under way: that
     /// is done, or not, or in part.
-    pub(super) fn crash(&mut self, now: Time, power: bool, chance: &mut Choices<'_>) -> Survived {
+    pub(crate) fn crash(&mut self, now: Time, power: bool, chance: &mut Choices<'_>) -> Survived {
         self.complete(now, chance);
         if let Some(job) = self.queue.pop_front() {
             self.interrupt(job.what, chance);
@@ -227,18 +227,13 @@ impl Disk {
         self.files.values().map(File::pending).sum()
     }
 
-    /// Whether nothing is on it.
-    pub(super) fn is_empty(&self) -> bool {
-        self.files.is_empty()
-    }
-
     /// How many bytes all files have.
     pub(super) fn size(&self) -> u64 {
         self.files.values().map(File::size).sum()
     }
 
     /// It is lost; in its place is a new one.
-    pub(super) fn wipe(&mut self) {
+    pub(crate) fn wipe(&mut self) {
         *self = Disk { stalled_until: self.stalled_until, slower: self.slower, ..Disk::default() };
     }
 
@@ -260,16 +255,16 @@ impl Disk {
         self.trouble.full = full;
     }
 
-    pub(super) fn fail_next_sync(&mut self) {
+    pub(crate) fn fail_next_sync(&mut self) {
         self.trouble.sync_fails = true;
     }
 
-    pub(super) fn fail_next_write(&mut self) {
+    pub(crate) fn fail_next_write(&mut self) {
         self.trouble.write_fails = true;
     }
 
     /// The next read fails, or gives fewer bytes than there are.
-    pub(super) fn fail_next_read(&mut self, short: bool) {
+    pub(crate) fn fail_next_read(&mut self, short: bool) {
         self.trouble.read = Some(if short { BadRead::ComesShort } else { BadRead::Fails });
     }
 
@@ -406,7 +401,7 @@ mod tests {
             bench.call(create()).expect("there is room");
             bench.ask(0, 10, DiskOp::Remove { file: LOG });
             bench.crash(true);
-            removed.insert(bench.disk.is_empty());
+            removed.insert(bench.disk.files.is_empty());
         }
         assert_eq!(sizes, [None, Some(0), Some(8192)].into());
         assert_eq!(removed, [false, true].into());
