@@ -227,11 +227,11 @@ impl Desk {
         due
     }
 
-    /// The leader cannot ask the log for a session now. If that is because the log is full, nothing that waits
-    /// for the session will be taken either, and is told so.
+    /// The leader cannot ask the log for a session now. If that is because the log or the disk is full, nothing that
+    /// waits for the session will be taken either, and is told so.
     pub(crate) fn session_turned_away(&mut self, why: Turned) {
         self.pause();
-        if why == Turned::LogFull {
+        if matches!(why, Turned::LogFull | Turned::DiskFull) {
             let waiting: Vec<u64> = (self.floor..)
                 .zip(&self.writes)
                 .filter(|(_, write)| write.is_some())
@@ -306,6 +306,7 @@ impl Desk {
             // There will be another leader.
             Turned::NotLeader => None,
             Turned::Overloaded => Some(Refusal::Overloaded { limit: "maxUncommitted" }),
+            Turned::DiskFull => Some(Refusal::DiskFull),
             Turned::LogFull => Some(Refusal::LogFull { limit: limits.0 }),
             Turned::Invalid => {
                 let size = write.command.payload();

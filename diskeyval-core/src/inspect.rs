@@ -20,6 +20,7 @@ use crate::members::Membership;
 use crate::mesh::{Cutter, Frame, Service};
 use crate::raft::{Directive, Pledge, Received};
 use crate::status::RoleName;
+use crate::store::Record;
 
 /// Where a node stands in consensus, cheap enough to be asked for after every turn.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -88,6 +89,23 @@ impl Engine {
     /// The hash of all replicated state, at [`Vitals::applied`].
     pub fn state_hash(&self) -> u128 {
         self.kv().hash()
+    }
+
+    /// What it has wanted to be kept in its last turn, and the number of the last record. Records are counted from 1,
+    /// at each opening anew; the first is the incarnation, which is told at the very first opening only.
+    pub fn journal(&self) -> (&[Record], u64) {
+        let store = self.raft().store();
+        (store.journal(), store.journal_numbers().0)
+    }
+
+    /// The number of the last record that is durable; zero while what was kept is still being read.
+    pub fn journal_durable(&self) -> u64 {
+        self.raft().store().journal_numbers().1
+    }
+
+    /// What a node knows that was just opened, as records: all of it is durable. `None` while it is still being read.
+    pub fn kept(&self) -> Option<Vec<Record>> {
+        (!self.is_opening()).then(|| self.raft().kept())
     }
 
     /// What it believes of its followers, if it leads.

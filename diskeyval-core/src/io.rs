@@ -18,7 +18,7 @@ use crate::id::{ConnId, DialId, NodeId, OpId, Term, Ticket};
 use crate::identity::Identity;
 use crate::kv::{Command, Outcome, Versioned, View};
 use crate::status::Status;
-use crate::store::{FileName, Record};
+use crate::store::FileName;
 
 /// What a driver tells the engine.
 #[derive(Clone, Debug)]
@@ -69,11 +69,6 @@ pub enum Input {
         request: Request,
         /// How long it may take, counted from this turn.
         budget: Duration,
-    },
-    /// What [`Effect::Store`] wanted to be kept is durable: every record up to this number.
-    Stored {
-        /// The number of the last.
-        up_to: u64,
     },
     /// What became of [`Effect::Disk`]. Operations are carried out, and reported, in their order.
     Disk {
@@ -162,14 +157,6 @@ pub enum Effect {
         /// Why, for the log.
         why: CloseReason,
     },
-    /// Keep these records, behind all that were to be kept before, and report when they are durable
-    /// ([`Input::Stored`]). Only of a node that was opened with [`Engine::open_on_disk`](crate::Engine::open_on_disk).
-    Store {
-        /// The number of the last of them: records are counted from 1, at each opening anew.
-        number: u64,
-        /// The records, in their order.
-        records: Vec<Record>,
-    },
     /// Do this to the node's directory, behind all that was to be done before, and report it
     /// ([`Input::Disk`]). Only of a node whose configuration has `persistence`.
     Disk {
@@ -204,15 +191,15 @@ pub enum DiskOp {
     /// Say which files there are, and how long each is.
     List,
     /// Make a file of so many bytes, all of them zero, with the blocks that it needs. There is none of this name.
-    /// When it is done, the name and the size are durable.
+    /// When it is done, the name and the size are durable. (Should it fail, the file may be there or not.)
     Create {
         /// The file.
         file: FileName,
         /// Its size in bytes.
         size: u64,
     },
-    /// Write these parts, one behind the other, into a file that is there, within its size. Durable only once a
-    /// later [`DiskOp::Sync`] is done.
+    /// Write these parts, one behind the other, into a file that is there. What goes beyond its end makes it longer.
+    /// Durable, and so is the new size, only once a later [`DiskOp::Sync`] is done.
     Write {
         /// The file.
         file: FileName,

@@ -130,6 +130,25 @@ mutants! {
     UncommittedUnbounded, "uncommitted-unbounded", "80d", "Entries are taken into the log whatever is uncommitted.";
     LogUnbounded, "log-unbounded", "80d", "Entries are taken into the log whatever it holds.";
 
+    // The disk.
+    WriteIsDurable, "write-is-durable", "12", "What is written and not synced yet is promised.";
+    OneSlotNamed, "one-slot-named", "2c", "A file is named in one slot of the superblock alone.";
+    OneSlotTrusted, "one-slot-trusted", "62", "Only the first slot of the superblock is read.";
+    DamageStartsAnew, "damage-starts-anew", "71", "A node whose superblock cannot be read begins anew.";
+    HoleIsCut, "hole-is-cut", "61", "A hole in the middle of the log is taken for its end.";
+    NeverSeals, "never-seals", "62", "A log that is idle is not sealed.";
+    BallotLostWithSegment, "ballot-lost-with-segment", "68", "A new segment does not begin with the ballot in force.";
+    SharesSector, "shares-sector", "61", "A flush begins in the sector in which the last one ends.";
+    FailedSyncRetried, "failed-sync-retried", "64", "A sync that has failed is tried again, and what it has dropped is promised.";
+    LastFlushNotRepeated, "last-flush-not-repeated", "64", "What was read from a cache is promised before it is written again.";
+    SegmentGivenUpEarly, "segment-given-up-early", "47", "A segment is given up though no snapshot covers it.";
+    SnapshotNotSynced, "snapshot-not-synced", "50", "A snapshot is named before it is durable.";
+    PlaceUnchecked, "place-unchecked", "67", "A flush is taken for one of ours wherever it stands.";
+    BodyUnchecked, "body-unchecked", "63", "The checksum of a flush is not looked at.";
+    FloorIgnored, "floor-ignored", "62", "What the superblock says of the end of the log is not looked at.";
+    StallUnnoticed, "stall-unnoticed", "70", "A leader whose disk has stalled goes on leading.";
+    FullUnnoticed, "full-unnoticed", "70", "Writes are taken in though the disk is full.";
+
     // Events.
     AppliesBeforeCommit, "applies-before-commit", "75", "A leader applies and tells what is not committed.";
     RepeatedWriteEmits, "repeated-write-emits", "74", "A copy of a write is told again.";

@@ -149,10 +149,6 @@ impl Driver {
                     error!(node = %self.node, %fault, "the node halts");
                     end = Some(End::Halted(fault));
                 }
-                // It would promise what nobody keeps.
-                Effect::Store { .. } => {
-                    unreachable!("only a node that was opened on a disk has anything to keep")
-                }
                 other => {
                     error!(node = %self.node, effect = ?other, "an effect that this driver does not know")
                 }

@@ -22,4 +22,8 @@ impl Engine {
     pub(crate) fn desk(&self) -> &Desk {
         &self.desk
     }
+
+    pub(crate) fn is_opening(&self) -> bool {
+        self.opening.is_some() || !self.begun
+    }
 }

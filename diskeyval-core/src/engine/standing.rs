@@ -88,9 +88,11 @@ impl Engine {
 
     pub(super) fn standing(&self) -> Standing {
         match &self.phase {
+            Phase::Running if self.opening.is_some() => return Standing::Opening,
             Phase::Running => {}
-            Phase::Stopping(_) | Phase::Stopped => return Standing::Stopping,
+            Phase::Stopping { .. } | Phase::Stopped => return Standing::Stopping,
             Phase::Halted(fault) => return Standing::Halted(fault.to_string()),
+            Phase::Damaged(damage) => return Standing::Damaged(damage.to_string()),
         }
         if self.admitted {
             return Standing::Member;
@@ -129,13 +131,10 @@ impl Engine {
     /// Why what has used up its time could not be served.
     pub(super) fn refusal(&self) -> Refusal {
         match self.standing() {
+            Standing::Opening => Refusal::NotAdmitted { why: "it still reads what it has kept".into() },
             Standing::Founding(why) => Refusal::NoQuorum { why },
             Standing::Waiting(why) => Refusal::NotAdmitted { why },
-            Standing::Opening
-            | Standing::Damaged(_)
-            | Standing::Member
-            | Standing::Stopping
-            | Standing::Halted(_) => {
+            Standing::Damaged(_) | Standing::Member | Standing::Stopping | Standing::Halted(_) => {
                 let (troubles, members) = self.troubles();
                 let able = members - troubles.len();
                 Refusal::NoQuorum { why: in_the_way(self.raft.leader(), able, members, &troubles) }

@@ -80,6 +80,8 @@ pub(crate) enum Turned {
     LogFull,
     /// The write is not what an honest node sends.
     Invalid,
+    /// Its disk is full.
+    DiskFull,
 }
 
 /// A frame that was understood.

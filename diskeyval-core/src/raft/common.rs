@@ -6,7 +6,7 @@ use core::time::Duration;
 
 use crate::config::Settings;
 use crate::entry::{Entry, Payload};
-use crate::error::{Fault, NotKept};
+use crate::error::Fault;
 use crate::id::{EntryId, Incarnation, Index, NodeId, Term};
 use crate::members::{Configuration, Membership, StorageKind};
 use crate::mutants::{Mutant, is};
@@ -17,8 +17,8 @@ use crate::raft::message::{Directive, Outgoing, Pledge};
 use crate::raft::read::Asker;
 use crate::status::Metrics;
 pub(super) use crate::store::Record;
-use crate::store::Store;
 use crate::store::gate::{Gate, Promised, Receipt};
+use crate::store::{Opening, Recalled, Store};
 use crate::time::Instant;
 
 /// No honest node has counted this far: it leaves room to count on.
@@ -82,8 +82,8 @@ pub(super) enum Claim {
 }
 
 impl Common {
-    pub(super) fn new(settings: &Settings, own: Incarnation, prng: Prng, storage: StorageKind) -> Common {
-        let store = Store::new(storage);
+    pub(super) fn new(settings: &Settings, own: Incarnation, prng: Prng) -> Common {
+        let store = Store::new(settings.storage, settings.election_timeout);
         let mut initial: Vec<NodeId> = settings.peers.iter().map(|(id, _)| id.clone()).collect();
         initial.push(settings.node_id.clone());
         initial.sort();
@@ -329,61 +329,69 @@ impl Common {
         self.gate.release(&self.store.durable())
     }
 
-    /// Notes the incarnation, as the first record of all.
-    pub(super) fn keep_incarnation(&mut self) {
-        // Who promises nothing before it is durable is the mesh.
-        let _ = self.store.record(|| Record::Incarnation(self.own));
+    /// The storage, for the engine: what it wants to be done, and what is done.
+    pub(super) fn store(&self) -> &Store {
+        &self.store
     }
 
-    /// Records that nobody was told to keep yet, and the number of the last.
-    pub(super) fn take_records(&mut self) -> Option<(u64, Vec<Record>)> {
-        self.store.take_fresh()
+    pub(super) fn store_mut(&mut self) -> &mut Store {
+        &mut self.store
+    }
+
+    /// Whether the disk has kept something waiting for so long that nothing can be promised by now.
+    pub(super) fn disk_is_stalled(&self) -> bool {
+        let since = self.store.busy_since();
+        since.is_some_and(|since| self.now.since(since) >= self.election_timeout)
+            && !is(Mutant::StallUnnoticed)
     }
 
     pub(super) fn storage(&self) -> StorageKind {
         self.store.kind()
     }
 
-    /// Everything up to this number is durable.
-    pub(super) fn stored(&mut self, up_to: u64) {
-        self.store.stored(up_to);
+    /// Goes on with the storage that was opened, and with what it has kept: all of that is durable. What no run
+    /// can have written is refused: everything else here relies on it.
+    pub(super) fn open(&mut self, opening: &mut Opening) -> Option<Result<Recalled, &'static str>> {
+        let mut recalled = self.store.open(opening)?;
+        self.own = recalled.incarnation;
+        (self.term, self.vote) = (recalled.term, recalled.vote.clone());
+        if self.term > MAX_KEPT_TERM {
+            return Some(Err("a term that no node has counted to"));
+        }
+        self.vote.take_if(|_| is(Mutant::BallotNotRecalled));
+        for bytes in core::mem::take(&mut recalled.entries) {
+            if let Err(what) = self.recall(bytes) {
+                return Some(Err(what));
+            }
+        }
+        Some(Ok(recalled))
     }
 
-    /// Remembers what an earlier run of this node has kept. It was durable before this run began. What no run
-    /// can have written is refused: everything else here relies on it.
-    pub(super) fn recall(&mut self, kept: Record) -> Result<(), NotKept> {
-        let last = self.log.last();
-        match kept {
-            // The first of all was taken by whoever opens the node.
-            Record::Incarnation(_) => return Err(NotKept),
-            Record::Ballot { term, vote } => {
-                // A vote that was given is never changed.
-                let votes = term == self.term && self.vote.is_none() && vote.is_some();
-                if !(term > self.term || votes) || term > MAX_KEPT_TERM {
-                    return Err(NotKept);
-                }
-                (self.term, self.vote) = (term, vote.filter(|_| !is(Mutant::BallotNotRecalled)));
-            }
-            Record::Entry { index, bytes } => {
-                let entry = Entry::parse(bytes).map_err(|_| NotKept)?;
-                let genesis_fits = match (&entry.payload, self.log.genesis()) {
-                    (Payload::Genesis(copy), Some(genesis)) => copy.cluster == genesis.cluster,
-                    (Payload::Genesis(_), None) | (_, Some(_)) => true,
-                    (_, None) => false,
-                };
-                // Nobody takes an entry before it has entered its term.
-                let term_fits = (last.term..=self.term).contains(&entry.term);
-                if index != last.index.next() || !term_fits || !genesis_fits {
-                    return Err(NotKept);
-                }
-                self.place(entry);
-            }
-            Record::Base { .. } => return Err(NotKept),
-            // Only what is there is given up.
-            Record::Truncate { behind } if behind >= last.index => return Err(NotKept),
-            Record::Truncate { behind } => self.forget_behind(behind),
+    fn recall(&mut self, bytes: bytes::Bytes) -> Result<(), &'static str> {
+        let entry = Entry::parse(bytes).map_err(|_| "an entry that cannot be understood")?;
+        let genesis_fits = match (&entry.payload, self.log.genesis()) {
+            (Payload::Genesis(copy), Some(genesis)) => copy.cluster == genesis.cluster,
+            (Payload::Genesis(_), None) | (_, Some(_)) => true,
+            (_, None) => false,
+        };
+        // Nobody takes an entry before it has entered its term.
+        if !genesis_fits || !(self.log.last().term..=self.term).contains(&entry.term) {
+            return Err("an entry that does not fit behind the one before it");
         }
+        self.place(entry);
         Ok(())
+    }
+
+    /// What it remembers, as records.
+    #[cfg(any(test, feature = "inspect"))]
+    pub(super) fn kept(&self) -> Vec<Record> {
+        let mut kept = alloc::vec![
+            Record::Incarnation(self.own),
+            Record::Ballot { term: self.term, vote: self.vote.clone() },
+        ];
+        let entries = self.log.batch(Index(1), usize::MAX);
+        kept.extend((1..).zip(entries).map(|(index, bytes)| Record::Entry { index: Index(index), bytes }));
+        kept
     }
 
     pub(super) fn send(&mut self, to: NodeId, message: Outgoing) {

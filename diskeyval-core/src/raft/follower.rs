@@ -119,6 +119,11 @@ fn append_entries(common: &mut Common, from: &NodeId, append: &Append, entries: 
                 common.fault.get_or_insert(Fault::CommittedOverwritten { at: index });
                 return;
             }
+            // What is left of the disk is for what the protocol itself has to write. The leader asks again.
+            _ if common.store().is_full() && !is(Mutant::FullUnnoticed) => {
+                index = Index(index.0 - 1);
+                break;
+            }
             // Only a proven conflict gives up what stands here.
             Some(_) => common.truncate_behind(Index(index.0 - 1)),
             None => {}
@@ -215,7 +220,6 @@ mod tests {
     use super::*;
     use crate::config::Config;
     use crate::id::Term;
-    use crate::members::StorageKind;
     use crate::prng::{Prng, Seed};
     use crate::raft::message::Outgoing;
     use crate::raft::{Raft, Received};
@@ -227,8 +231,7 @@ mod tests {
             .and_then(|c| c.peer("c", "localhost", 1))
             .and_then(|c| c.peer("d", "localhost", 2));
         let settings = config.and_then(|config| config.validate()).expect("a good configuration");
-        let mut raft =
-            Raft::new(&settings, Incarnation(1), Prng::new(Seed::from_u64(1)), StorageKind::Memory);
+        let mut raft = Raft::new(&settings, Incarnation(1), Prng::new(Seed::from_u64(1)));
         raft.begin(Instant::ZERO);
         raft.allow_founding(true);
         raft.link_up(&id("c"), Incarnation(2));

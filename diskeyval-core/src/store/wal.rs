@@ -1,0 +1,635 @@
+//! Writing: records become flushes, flushes fill segments, snapshots release them.
+//!
+//! 1. One flush is on its way at a time. It is written and synced, and what comes meanwhile rides with the next.
+//! 2. A segment is made and named in both slots of the superblock before anything in it is promised.
+//! 3. A segment is given up only when all that it says is covered by a durable snapshot, and a flush of a later one
+//!    is durable. It is no longer named first, and removed then.
+//! 4. A failed operation ends everything: what has reached the disk is not known. A full disk is no failure: the
+//!    next segment is made before it is needed, so that there is room for what the protocol itself has to write.
+
+use alloc::collections::VecDeque;
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+use core::time::Duration;
+
+use bytes::Bytes;
+
+use super::FileName;
+use super::format::{FlushNumber, HEADER, Head, Salt, Written, blocks, encode};
+use super::ops::{Ops, naming};
+use super::snapshot;
+use super::superblock::{MAX_SEGMENTS, Named, NamedSnapshot, Names};
+use crate::error::StorageFault;
+use crate::id::{ClusterId, EntryId, Index, NodeId, OpId, Term};
+use crate::io::{DiskDone, DiskError, DiskOp};
+use crate::mutants::{Mutant, is};
+use crate::time::Instant;
+
+/// No flush takes more than this, unless a single record does.
+const MAX_FLUSH: u64 = 4 << 20;
+
+/// After so many bytes of a snapshot the disk is told to keep them, so that the last sync is no long one.
+const SYNC_SNAPSHOT_EVERY: u64 = 1 << 20;
+
+/// How long a full disk is left alone before the next attempt.
+const FULL_PAUSE: Duration = Duration::from_secs(1);
+
+#[derive(Clone, Debug)]
+pub(super) struct Wal {
+    ops: Ops<Purpose>,
+    salt: Salt,
+    /// As both slots say.
+    names: Names,
+    /// As they are to say.
+    target: Names,
+    /// As they are being written.
+    naming: Option<Names>,
+    /// All segments that are named, the oldest first. The last is the one that is written to.
+    segments: VecDeque<Segment>,
+    /// Where the next flush goes in the last segment.
+    head: u64,
+    /// The last flush that is durable, or the one that the next is to follow.
+    last: FlushNumber,
+    segment_bytes: u64,
+    spare: Spare,
+    /// No file was given this number or a higher one.
+    next_number: u64,
+    fresh: VecDeque<Written>,
+    /// How many records there have been, the fresh ones included.
+    recorded: u64,
+    durable: u64,
+    flight: Option<Flight>,
+    /// The ballot in force, with what is fresh.
+    ballot: (Term, Option<NodeId>),
+    /// The end of the log before what is fresh, and with it.
+    log_end: Index,
+    /// Nothing was written since the last seal.
+    sealed: bool,
+    wants_seal: bool,
+    /// When the last flush became durable.
+    idle_since: Instant,
+    writing: Option<Snapshot>,
+    /// Operations for it, or for one that was given up, that are not done yet.
+    snapshot_busy: u32,
+    /// Since when something is to be written and cannot be.
+    stuck_since: Option<Instant>,
+    now: Instant,
+    fault: Option<StorageFault>,
+    pub(super) flushes: u64,
+    pub(super) bytes_written: u64,
+}
+
+/// What an operation is for.
+#[derive(Clone, Debug)]
+enum Purpose {
+    FlushWrite,
+    FlushSync,
+    Spare,
+    Slot,
+    LastSlot,
+    SnapshotPiece,
+    SnapshotEnd,
+    Removal,
+}
+
+#[derive(Clone, Debug)]
+struct Segment {
+    named: Named,
+    /// The highest index of any entry in it.
+    highest: Index,
+    /// It is not read any more, whatever it holds.
+    given_up: bool,
+}
+
+#[derive(Clone, Debug)]
+struct Flight {
+    number: FlushNumber,
+    end: u64,
+    up_to: u64,
+    since: Instant,
+    is_seal: bool,
+}
+
+/// The segment after the last.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Spare {
+    None,
+    Asked {
+        number: u64,
+        size: u64,
+    },
+    Ready {
+        number: u64,
+        size: u64,
+    },
+    /// The disk was full.
+    Refused {
+        again_at: Instant,
+    },
+}
+
+/// A snapshot that is being written.
+#[derive(Clone, Debug)]
+struct Snapshot {
+    number: u64,
+    last: EntryId,
+    /// Where the next chunk goes.
+    at: u64,
+    unsynced: u64,
+    ended: bool,
+}
+
+/// A log that was read, to be written on.
+pub(super) struct Found {
+    pub(super) names: Names,
+    /// All named segments, with the highest entry of each and whether it still counts.
+    pub(super) segments: Vec<(Named, Index, bool)>,
+    /// The flush that the next is to follow: the one before the last whole one.
+    pub(super) behind: FlushNumber,
+    /// The end of the log there.
+    pub(super) log_end: Index,
+    /// The records of the last whole flush, and whatever else has to stand in the first.
+    pub(super) repeat: Vec<Written>,
+    pub(super) ballot: (Term, Option<NodeId>),
+    pub(super) next_number: u64,
+}
+
+impl Wal {
+    /// Goes on behind what was found, in a new segment whose first flush is on its way at once: it is what opening
+    /// waits for.
+    pub(super) fn new<U>(found: Found, segment_bytes: u64, former: &Ops<U>, now: Instant) -> Wal {
+        let segments = found.segments.into_iter().map(|(named, highest, counts)| Segment {
+            named,
+            highest,
+            given_up: !counts,
+        });
+        let mut wal = Wal {
+            ops: Ops::behind(former),
+            salt: Salt(found.names.salt),
+            target: found.names.clone(),
+            names: found.names,
+            naming: None,
+            segments: segments.collect(),
+            head: u64::MAX,
+            last: found.behind,
+            segment_bytes,
+            spare: Spare::None,
+            next_number: found.next_number,
+            fresh: found.repeat.into(),
+            recorded: 1,
+            durable: 0,
+            flight: None,
+            ballot: found.ballot,
+            log_end: found.log_end,
+            sealed: false,
+            wants_seal: false,
+            idle_since: now,
+            writing: None,
+            snapshot_busy: 0,
+            stuck_since: None,
+            now,
+            fault: None,
+            flushes: 0,
+            bytes_written: 0,
+        };
+        wal.pump();
+        wal
+    }
+
+    pub(super) fn wake(&mut self, now: Instant) {
+        self.now = now;
+    }
+
+    /// A record is to be kept.
+    pub(super) fn record(&mut self, number: u64, record: Written) {
+        if let Written::Ballot { term, vote } = &record {
+            self.ballot = (*term, vote.clone());
+        }
+        self.recorded = number;
+        self.fresh.push_back(record);
+    }
+
+    /// Every record up to this number is durable.
+    pub(super) fn durable(&self) -> u64 {
+        self.durable
+    }
+
+    pub(super) fn set_cluster(&mut self, cluster: ClusterId) {
+        // Told with whatever is named next.
+        self.target.cluster = Some(cluster);
+    }
+
+    /// Since when a flush has been on its way, or could not be begun.
+    pub(super) fn busy_since(&self) -> Option<Instant> {
+        self.flight.as_ref().map(|flight| flight.since).or(self.stuck_since)
+    }
+
+    /// Whether no room can be made for what programs write.
+    pub(super) fn is_full(&self) -> bool {
+        matches!(self.spare, Spare::Refused { .. }) || self.names.segments.len() + 8 > MAX_SEGMENTS
+    }
+
+    /// The number of the oldest segment.
+    pub(super) fn first_segment(&self) -> u64 {
+        self.segments.front().map_or(0, |segment| segment.named.number)
+    }
+
+    pub(super) fn fault(&self) -> Option<&StorageFault> {
+        self.fault.as_ref()
+    }
+
+    /// Whether everything is durable, and a seal stands behind it.
+    pub(super) fn is_sealed(&self) -> bool {
+        self.sealed && self.fresh.is_empty() && self.flight.is_none()
+    }
+
+    /// Wants a seal behind everything, as soon as may be.
+    pub(super) fn seal(&mut self) {
+        self.wants_seal = true;
+    }
+
+    /// When it wants to be woken: to seal what was idle for so long, or to try a full disk again.
+    pub(super) fn deadline(&self, idle: Duration) -> Option<Instant> {
+        let quiet = self.flight.is_none() && self.fresh.is_empty() && !self.sealed && self.durable > 0;
+        let seal = quiet.then(|| self.idle_since + idle);
+        let again = match self.spare {
+            Spare::Refused { again_at } => Some(again_at),
+            Spare::None | Spare::Asked { .. } | Spare::Ready { .. } => None,
+        };
+        [seal, again].into_iter().flatten().min()
+    }
+
+    // Asking.
+
+    pub(super) fn take_ops(&mut self, idle: Duration) -> Vec<(OpId, DiskOp)> {
+        let quiet = self.flight.is_none() && self.fresh.is_empty() && !self.sealed && self.durable > 0;
+        if quiet && self.now.since(self.idle_since) >= idle && !is(Mutant::NeverSeals) {
+            self.wants_seal = true;
+        }
+        self.pump();
+        self.ops.take()
+    }
+
+    /// Begins whatever can be begun.
+    fn pump(&mut self) {
+        if self.fault.is_some() {
+            return;
+        }
+        self.give_up_segments();
+        self.begin_naming();
+        self.begin_flush();
+        self.keep_spare();
+        self.begin_naming();
+        let stuck = self.flight.is_none() && !self.fresh.is_empty();
+        self.stuck_since = stuck.then(|| self.stuck_since.unwrap_or(self.now));
+    }
+
+    fn begin_flush(&mut self) {
+        if self.flight.is_some() {
+            return;
+        }
+        let opening = self.durable == 0;
+        if self.fresh.is_empty() && !opening {
+            if !self.wants_seal || self.sealed {
+                return;
+            }
+            self.fresh.push_back(Written::Seal);
+        }
+        let mut count = 0;
+        let mut size = HEADER as u64;
+        for record in &self.fresh {
+            let more = record.size();
+            if count > 0 && size + more > MAX_FLUSH && !opening {
+                break;
+            }
+            size += more;
+            count += 1;
+        }
+        let room = self.segments.back().map_or(0, |segment| segment.named.size).saturating_sub(self.head);
+        if blocks(size) > room {
+            // What stands at the beginning of a segment takes room, too.
+            return self.rotate(blocks(size + 1024));
+        }
+        self.write_flush(count);
+    }
+
+    /// Puts the first records that are fresh on their way.
+    fn write_flush(&mut self, count: usize) {
+        let Some(segment) = self.segments.back_mut() else { return };
+        let mut records: Vec<Written> = Vec::with_capacity(count + 2);
+        let first = self.head == 0;
+        if first {
+            records.push(Written::Head(Head {
+                node: self.names.node.clone(),
+                incarnation: self.names.incarnation,
+                generation: self.names.generation,
+                log_end: self.log_end,
+            }));
+        }
+        records.extend(self.fresh.drain(..count));
+        for record in &records {
+            match record {
+                Written::Entry { index, .. } => {
+                    self.log_end = *index;
+                    segment.highest = segment.highest.max(*index);
+                }
+                Written::Truncate { behind } => self.log_end = *behind,
+                Written::Base { last } => self.log_end = last.index,
+                Written::Head(_) | Written::Ballot { .. } | Written::Seal => {}
+            }
+        }
+        if first && !is(Mutant::BallotLostWithSegment) {
+            let (term, vote) = self.ballot.clone();
+            records.push(Written::Ballot { term, vote });
+        }
+        let number = if first { FlushNumber::first_of(segment.named.number) } else { self.last.next() };
+        let file = FileName::Segment(segment.named.number);
+        let (header, parts) =
+            encode(self.salt, self.names.incarnation, (number, self.last), self.head, &records);
+        let end = header.end();
+        self.bytes_written += header.end() - self.head;
+        self.ops.ask(DiskOp::Write { file, at: self.head, parts }, Purpose::FlushWrite);
+        self.ops.ask(DiskOp::Sync { file }, Purpose::FlushSync);
+        let up_to = self.recorded - self.fresh.len() as u64;
+        let is_seal = matches!(records.as_slice(), [Written::Seal]);
+        self.flight = Some(Flight { number, end, up_to, since: self.now, is_seal });
+    }
+
+    /// The last segment has no room for the next flush: a new one is named, once it is made.
+    fn rotate(&mut self, wanted: u64) {
+        match self.spare {
+            // It is named already, or as many are as may be.
+            _ if self.is_rotating() || self.target.segments.len() >= MAX_SEGMENTS => {}
+            Spare::Ready { number, size } if size >= wanted => {
+                let named = Named { number, size, behind: self.last };
+                self.spare = Spare::None;
+                self.head = u64::MAX;
+                self.target.segments.push(named);
+            }
+            Spare::Ready { number, .. } => {
+                // Too small for this one.
+                let file = FileName::Segment(number);
+                self.ops.ask(DiskOp::Remove { file }, Purpose::Removal);
+                self.make_spare(wanted);
+            }
+            Spare::None => self.make_spare(wanted),
+            Spare::Refused { again_at } if self.now >= again_at => self.make_spare(wanted),
+            Spare::Refused { .. } | Spare::Asked { .. } => {}
+        }
+    }
+
+    /// There is always one more segment than is needed: when the disk is full, that is the room that is left.
+    fn keep_spare(&mut self) {
+        match self.spare {
+            Spare::Refused { again_at } if self.now < again_at => {}
+            Spare::None | Spare::Refused { .. } => self.make_spare(0),
+            Spare::Asked { .. } | Spare::Ready { .. } => {}
+        }
+    }
+
+    fn make_spare(&mut self, wanted: u64) {
+        let size = self.segment_bytes.max(wanted);
+        let number = self.next_number();
+        let file = FileName::Segment(number);
+        self.spare = Spare::Asked { number, size };
+        self.ops.ask(DiskOp::Create { file, size }, Purpose::Spare);
+    }
+
+    fn next_number(&mut self) -> u64 {
+        self.next_number += 1;
+        self.next_number - 1
+    }
+
+    /// Whether a segment behind the last is about to be named.
+    fn is_rotating(&self) -> bool {
+        let last = self.segments.back().map(|segment| segment.named);
+        self.target.segments.last().copied() != last
+    }
+
+    /// Segments whose entries a durable snapshot covers are not named any more, but for the last.
+    fn give_up_segments(&mut self) {
+        let covered = self.names.snapshot.map_or(Index(0), |snapshot| snapshot.last.index);
+        let written = self.head > 0 && self.head != u64::MAX;
+        let early = is(Mutant::SegmentGivenUpEarly);
+        let useless = |segment: &Segment| segment.given_up || segment.highest <= covered || early;
+        let last = self.segments.len().saturating_sub(1);
+        let mut oldest = true;
+        for (place, segment) in self.segments.iter().enumerate() {
+            // A segment in the middle is given up only if it is not read any more.
+            oldest &= useless(segment);
+            let gone = place < last && written && (oldest || segment.given_up);
+            if gone {
+                self.target.segments.retain(|named| named.number != segment.named.number);
+            }
+        }
+    }
+
+    fn begin_naming(&mut self) {
+        self.target.generation = self.names.generation;
+        if self.naming.is_some() || self.target == self.names {
+            return;
+        }
+        let mut names = self.target.clone();
+        names.generation += 1;
+        for (place, op) in naming(&names).enumerate() {
+            if place >= 2 && is(Mutant::OneSlotNamed) {
+                continue;
+            }
+            let purpose = if place == 3 { Purpose::LastSlot } else { Purpose::Slot };
+            self.ops.ask(op, purpose);
+        }
+        if is(Mutant::OneSlotNamed) {
+            self.ops.ask(DiskOp::Sync { file: FileName::Superblock }, Purpose::LastSlot);
+        }
+        self.naming = Some(names);
+    }
+
+    // Being answered.
+
+    pub(super) fn done(&mut self, op: OpId, result: Result<DiskDone, DiskError>) {
+        let Some(purpose) = self.ops.done(op) else { return };
+        let is_snapshot = matches!(purpose, Purpose::SnapshotPiece | Purpose::SnapshotEnd);
+        self.snapshot_busy -= u32::from(is_snapshot);
+        match (result, &purpose) {
+            (Ok(_), _) => self.succeeded(purpose),
+            (Err(DiskError::Full), Purpose::Spare) => {
+                self.spare = Spare::Refused { again_at: self.now + FULL_PAUSE };
+            }
+            (Err(DiskError::Full), _) if is_snapshot => self.abort_snapshot(),
+            // It was given up before.
+            (Err(_), _) if is_snapshot && self.writing.is_none() => {}
+            (Err(_), Purpose::FlushSync) if is(Mutant::FailedSyncRetried) => {
+                // A second sync succeeds, and what the first has dropped is taken for durable.
+                if let Some(segment) = self.segments.back() {
+                    let file = FileName::Segment(segment.named.number);
+                    self.ops.ask(DiskOp::Sync { file }, Purpose::FlushSync);
+                }
+            }
+            (Err(error), _) => {
+                let (what, why) = (describe(&purpose), tell(&error));
+                self.fault.get_or_insert(StorageFault::Failed { what: what.into(), why });
+            }
+        }
+    }
+
+    fn succeeded(&mut self, purpose: Purpose) {
+        match purpose {
+            Purpose::FlushWrite if is(Mutant::WriteIsDurable) => self.flush_is_durable(),
+            Purpose::FlushWrite | Purpose::Slot => {}
+            Purpose::FlushSync => self.flush_is_durable(),
+            Purpose::Spare => {
+                if let Spare::Asked { number, size } = self.spare {
+                    self.spare = Spare::Ready { number, size };
+                }
+            }
+            Purpose::LastSlot => self.named(),
+            Purpose::SnapshotEnd => {
+                if let Some(Snapshot { number, last, at, .. }) = self.writing {
+                    self.target.snapshot = Some(NamedSnapshot { number, last, size: at });
+                }
+            }
+            Purpose::SnapshotPiece | Purpose::Removal => {}
+        }
+    }
+
+    fn flush_is_durable(&mut self) {
+        let Some(flight) = self.flight.take() else { return };
+        self.flushes += 1;
+        self.last = flight.number;
+        self.head = flight.end;
+        self.durable = self.durable.max(flight.up_to);
+        self.idle_since = self.now;
+        self.sealed = flight.is_seal;
+        self.wants_seal &= !flight.is_seal;
+    }
+
+    /// Both slots say the same again.
+    fn named(&mut self) {
+        let Some(names) = self.naming.take() else { return };
+        let former = core::mem::replace(&mut self.names, names);
+        for named in &self.names.segments {
+            if !former.segments.contains(named) {
+                self.segments.push_back(Segment { named: *named, highest: Index(0), given_up: false });
+                self.head = 0;
+            }
+        }
+        for gone in former.segments.iter().filter(|named| !self.names.segments.contains(named)) {
+            self.segments.retain(|segment| segment.named.number != gone.number);
+            self.ops.ask(DiskOp::Remove { file: FileName::Segment(gone.number) }, Purpose::Removal);
+        }
+        if self.names.snapshot != former.snapshot {
+            self.writing = None;
+            if let Some(snapshot) = former.snapshot {
+                let file = FileName::Snapshot(snapshot.number);
+                self.ops.ask(DiskOp::Remove { file }, Purpose::Removal);
+            }
+        }
+    }
+
+    // Snapshots.
+
+    pub(super) fn begin_snapshot(&mut self, last: EntryId) {
+        if self.writing.is_some() || self.snapshot_busy > 0 || self.fault.is_some() {
+            return;
+        }
+        let number = self.next_number();
+        let file = FileName::Snapshot(number);
+        self.writing = Some(Snapshot { number, last, at: 0, unsynced: 0, ended: false });
+        self.ask_for_snapshot(DiskOp::Create { file, size: 0 }, Purpose::SnapshotPiece);
+        let head = snapshot::Head {
+            node: self.names.node.clone(),
+            incarnation: self.names.incarnation,
+            cluster: self.target.cluster,
+            last,
+        };
+        self.write_chunk(postcard::to_allocvec(&head).unwrap_or_default().into(), false);
+    }
+
+    /// Whether a snapshot is being written, or named.
+    pub(super) fn is_writing_snapshot(&self) -> bool {
+        self.writing.is_some()
+    }
+
+    /// How many bytes may be pushed now.
+    pub(super) fn snapshot_room(&self) -> usize {
+        match &self.writing {
+            Some(snapshot) if self.snapshot_busy == 0 && !snapshot.ended => snapshot::MAX_CHUNK,
+            Some(_) | None => 0,
+        }
+    }
+
+    pub(super) fn push_snapshot(&mut self, piece: Bytes) {
+        self.write_chunk(piece, false);
+    }
+
+    pub(super) fn end_snapshot(&mut self) {
+        self.write_chunk(Bytes::new(), true);
+    }
+
+    fn write_chunk(&mut self, body: Bytes, is_last: bool) {
+        let Some(snapshot) = &mut self.writing else { return };
+        let file = FileName::Snapshot(snapshot.number);
+        let len = snapshot::chunk_len(body.len());
+        let at = snapshot.at;
+        let parts = snapshot::chunk(self.salt, snapshot.number, at, body, is_last);
+        snapshot.at += len;
+        snapshot.unsynced += len;
+        snapshot.ended = is_last;
+        let sync = snapshot.unsynced >= SYNC_SNAPSHOT_EVERY;
+        if sync {
+            snapshot.unsynced = 0;
+        }
+        self.bytes_written += len;
+        self.ask_for_snapshot(DiskOp::Write { file, at, parts }, Purpose::SnapshotPiece);
+        if is_last && is(Mutant::SnapshotNotSynced) {
+            self.ask_for_snapshot(DiskOp::Read { file, at: 0, len: 0 }, Purpose::SnapshotEnd);
+        } else if is_last {
+            self.ask_for_snapshot(DiskOp::Sync { file }, Purpose::SnapshotEnd);
+        } else if sync {
+            self.ask_for_snapshot(DiskOp::Sync { file }, Purpose::SnapshotPiece);
+        }
+    }
+
+    fn ask_for_snapshot(&mut self, op: DiskOp, purpose: Purpose) {
+        self.snapshot_busy += 1;
+        self.ops.ask(op, purpose);
+    }
+
+    /// There is no room for it: the next one may find some.
+    fn abort_snapshot(&mut self) {
+        if let Some(snapshot) = self.writing.take() {
+            let file = FileName::Snapshot(snapshot.number);
+            self.ops.ask(DiskOp::Remove { file }, Purpose::Removal);
+        }
+    }
+
+    /// The last entry that the newest durable snapshot reflects.
+    pub(super) fn durable_snapshot(&self) -> EntryId {
+        self.names.snapshot.map_or(EntryId::default(), |snapshot| snapshot.last)
+    }
+
+    /// Its size in bytes.
+    pub(super) fn snapshot_bytes(&self) -> u64 {
+        self.names.snapshot.map_or(0, |snapshot| snapshot.size)
+    }
+}
+
+fn describe(purpose: &Purpose) -> &'static str {
+    match purpose {
+        Purpose::FlushWrite => "a write to the log",
+        Purpose::FlushSync => "a sync of the log",
+        Purpose::Spare => "the making of a segment",
+        Purpose::Slot | Purpose::LastSlot => "a write to the superblock",
+        Purpose::SnapshotPiece | Purpose::SnapshotEnd => "a write to a snapshot",
+        Purpose::Removal => "the removal of a file",
+    }
+}
+
+/// What the disk has said, in words.
+pub(super) fn tell(error: &DiskError) -> String {
+    match error {
+        DiskError::Full => "there is no room left".into(),
+        DiskError::Missing => "there is no such file".into(),
+        DiskError::Failed(why) => why.to_string(),
+    }
+}
