@@ -23,6 +23,10 @@ impl Engine {
             None => {}
             Some(Ok(recalled)) => {
                 self.opening = None;
+                #[cfg(any(test, feature = "inspect"))]
+                {
+                    self.kept = Some(self.raft.kept());
+                }
                 self.incarnation = recalled.incarnation;
                 // Whoever is met in the first turn has to hear of the cluster.
                 self.note_cluster();

@@ -351,8 +351,15 @@ impl Facts {
         findings: &mut Findings,
     ) {
         match record {
-            Record::Incarnation(incarnation) => findings
-                .broken("S2", || format!("{} takes the incarnation {incarnation}, and has one", name(at))),
+            // It is told once more by the life that has drawn it.
+            Record::Incarnation(incarnation) => {
+                let own = self.nodes[at].storage.map(|storage| self.storages[storage].incarnation);
+                if own != Some(*incarnation) {
+                    findings.broken("S2", || {
+                        format!("{} takes the incarnation {incarnation}, and has another", name(at))
+                    });
+                }
+            }
             Record::Ballot { term, vote } => self.balloted(at, term.0, vote.as_ref(), findings),
             Record::Entry { index, bytes } => self.appended(at, index.0, bytes, findings),
             Record::Truncate { behind } => {

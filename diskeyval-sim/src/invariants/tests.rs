@@ -174,7 +174,7 @@ impl World {
         node.inbox.drain(..).for_each(|input| turn.input(input));
         let effects: Vec<Effect> = turn.end().collect();
         let vitals = engine.vitals();
-        let (records, recorded) = (engine.journal().to_vec(), engine.journal_last());
+        let (records, recorded) = (engine.journal().0.to_vec(), engine.journal().1);
         let mut shown = Shown { vitals, records, recorded, words: vec![], answers: vec![], events: vec![] };
         self.see_what_is_durable(at);
         for effect in effects {
@@ -207,7 +207,7 @@ impl World {
         let engine = node.engine.as_ref().expect("it has just taken a turn");
         let durable = engine.journal_durable();
         let result = if !node.opened {
-            let Some(kept) = engine.opened() else { return };
+            let Some(kept) = engine.found().map(<[Record]>::to_vec) else { return };
             (node.opened, node.durable) = (true, durable);
             self.invariants.started(Time::default(), at, &kept)
         } else if core::mem::replace(&mut node.durable, durable) < durable {

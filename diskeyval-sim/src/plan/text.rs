@@ -370,7 +370,7 @@ impl Setting {
             disk: (Duration::from_micros(50), Duration::from_millis(1)),
             buffer: 1 << 20,
             log_bytes: 1 << 30,
-            compact_every: 64 << 20,
+            compact_every: 1 << 20,
             late: Vec::new(),
             doomed: false,
             ruin: false,

@@ -121,13 +121,19 @@ impl Disk {
                 listed.rotate_left(first);
                 return Ok(DiskDone::Listed(listed));
             }
-            DiskOp::Create { .. } if self.trouble.full => return Err(DiskError::Full),
-            DiskOp::Create { .. } if core::mem::take(&mut self.trouble.write_fails) => return Err(fail()),
             DiskOp::Create { file, .. } if self.files.contains_key(file) => {
                 // Nobody asks for that. Whoever does is told, and has to explain why it halts.
                 return Err(DiskError::Failed(format!("{file} is there already")));
             }
             DiskOp::Create { file, size } => {
+                let fails = core::mem::take(&mut self.trouble.write_fails);
+                if fails || self.trouble.full {
+                    // As far as it came.
+                    if chance.chance(1, 2) {
+                        self.files.insert(*file, File::new(chance.below(size + 1)));
+                    }
+                    return Err(if fails { fail() } else { DiskError::Full });
+                }
                 self.files.insert(*file, File::new(*size));
             }
             DiskOp::Write { file, at, parts } => {
@@ -138,9 +144,12 @@ impl Disk {
                     file.write(*at, &parts[..first]);
                     return Err(fail());
                 }
-                if !file.write(*at, parts) {
-                    return Err(DiskError::Failed("it is written behind the end of the file".into()));
+                let len: usize = parts.iter().map(Bytes::len).sum();
+                if self.trouble.full && at + len as u64 > file.size() {
+                    file.write(*at, &parts[..chance.place(parts.len() + 1)]);
+                    return Err(DiskError::Full);
                 }
+                file.write(*at, parts);
             }
             DiskOp::Sync { file: name } => {
                 let file = self.files.get_mut(name).ok_or(DiskError::Missing)?;
@@ -413,6 +422,7 @@ mod tests {
         bench.disk.set_full(true);
         assert_eq!(bench.call(create()), Err(DiskError::Full));
         bench.disk.set_full(false);
+        bench.call(DiskOp::Remove { file: LOG }).expect("there or not");
         bench.call(create()).expect("there is room again");
         bench.write(0, "abc");
         bench.disk.fail_next_sync();

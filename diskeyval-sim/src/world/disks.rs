@@ -44,7 +44,7 @@ impl Log {
 impl World<'_, '_, '_> {
     /// A node asks for operations, all in one turn.
     pub(super) fn ask_disk(&mut self, node: usize, ops: &mut Vec<(OpId, DiskOp)>) {
-        let last = self.nodes[node].engine.as_ref().map_or(0, diskeyval_core::Engine::journal_last);
+        let last = self.nodes[node].engine.as_ref().map_or(0, |engine| engine.journal().1);
         let mut ops = ops.drain(..).peekable();
         while let Some((op, what)) = ops.next() {
             self.look_at_op(node, op, &what, last);

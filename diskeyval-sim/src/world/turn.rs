@@ -75,9 +75,9 @@ impl World<'_, '_, '_> {
     /// Tells what a node wants to be kept, if anybody reads it.
     fn note_records(&mut self, node: usize) {
         let Some(engine) = &self.nodes[node].engine else { return };
-        if self.watchers.notes.is_some() && !engine.journal().is_empty() {
-            let text = engine.journal().iter().map(describe).collect::<Vec<_>>().join(", ");
-            let record = engine.journal_last();
+        if self.watchers.notes.is_some() && !engine.journal().0.is_empty() {
+            let text = engine.journal().0.iter().map(describe).collect::<Vec<_>>().join(", ");
+            let record = engine.journal().1;
             self.note(What::Store { node, record, text });
         }
     }
@@ -89,7 +89,7 @@ impl World<'_, '_, '_> {
         let Some(engine) = &this.engine else { return };
         let durable = engine.journal_durable();
         if !this.opened {
-            let Some(kept) = engine.opened() else { return };
+            let Some(kept) = engine.found().map(<[Record]>::to_vec) else { return };
             this.opened = true;
             this.durable = durable;
             this.log.open(durable);
@@ -114,7 +114,7 @@ impl World<'_, '_, '_> {
         let vitals = engine.vitals();
         this.was_member |= engine.is_member();
         let before = this.last.replace(vitals);
-        if engine.journal().iter().any(|record| matches!(record, Record::Base { .. })) {
+        if engine.journal().0.iter().any(|record| matches!(record, Record::Base { .. })) {
             self.coverage.count("disk: a snapshot is taken for the log");
         }
         if scratch.events.iter().any(|event| matches!(event, Event::Damaged(_))) {
@@ -125,8 +125,8 @@ impl World<'_, '_, '_> {
             node,
             engine,
             vitals,
-            records: engine.journal(),
-            recorded: engine.journal_last(),
+            records: engine.journal().0,
+            recorded: engine.journal().1,
             words: &scratch.words,
             answers: &scratch.answers,
             events: &scratch.events,

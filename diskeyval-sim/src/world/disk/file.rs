@@ -102,7 +102,10 @@ impl Luck {
 /// A file.
 #[derive(Clone, Debug)]
 pub(super) struct File {
+    /// As it is read.
     size: u64,
+    /// As it was when it was synced last.
+    durable_size: u64,
     medium: Image,
     /// What was written since the last sync, in its order.
     pending: Vec<(u64, Bytes)>,
@@ -113,32 +116,29 @@ pub(super) struct File {
 impl File {
     /// A file of so many zeros.
     pub(super) fn new(size: u64) -> File {
-        File { size, medium: Image::default(), pending: Vec::new(), cache: None }
+        File { size, durable_size: size, medium: Image::default(), pending: Vec::new(), cache: None }
     }
 
     pub(super) fn size(&self) -> u64 {
         self.size
     }
 
-    /// Writes, for now into the cache only. What does not fit is not written; then it says no.
-    pub(super) fn write(&mut self, mut at: u64, parts: &[Bytes]) -> bool {
+    /// Writes, for now into the cache only. What goes beyond the end makes the file longer.
+    pub(super) fn write(&mut self, mut at: u64, parts: &[Bytes]) {
         for part in parts {
-            let fits = usize::try_from(self.size.saturating_sub(at)).unwrap_or(usize::MAX).min(part.len());
             if let Some(cache) = &mut self.cache {
-                cache.write(at, &part[..fits]);
+                cache.write(at, part);
             }
-            self.pending.push((at, part.slice(..fits)));
-            if fits < part.len() {
-                return false;
-            }
+            self.pending.push((at, part.clone()));
             at += part.len() as u64;
         }
-        true
+        self.size = self.size.max(at);
     }
 
     /// Everything that was written reaches the medium. Tells from where to where that was, if there was anything.
     pub(super) fn sync(&mut self) -> Option<(u64, u64)> {
         let mut extent: Option<(u64, u64)> = None;
+        self.durable_size = self.size;
         for (at, bytes) in self.pending.drain(..) {
             self.medium.write(at, &bytes);
             let end = at + bytes.len() as u64;
@@ -191,7 +191,9 @@ impl File {
     /// sectors were lucky.
     pub(super) fn lose_power(&mut self, luck: &mut Luck, chance: &mut Choices<'_>) -> usize {
         self.cache = None;
-        self.survive(luck, chance)
+        let kept = self.survive(luck, chance);
+        self.size = self.durable_size;
+        kept
     }
 
     fn survive(&mut self, luck: &mut Luck, chance: &mut Choices<'_>) -> usize {
@@ -208,6 +210,7 @@ impl File {
                     if chance.chance(1, 2) { to = middle } else { from = middle }
                 }
                 self.medium.write(at + from as u64, &bytes[from..to]);
+                self.durable_size = self.durable_size.max(at + to as u64);
             }
         }
         kept
@@ -275,10 +278,10 @@ mod tests {
     #[test]
     fn what_is_pending_is_read_and_any_of_its_sectors_may_survive() {
         let mut file = File::new(4 * SECTOR as u64);
-        assert!(file.write(0, &bytes(b'a', SECTOR)));
+        file.write(0, &bytes(b'a', SECTOR));
         assert_eq!(file.sync(), Some((0, SECTOR as u64)));
-        assert!(file.write(0, &bytes(b'b', 2 * SECTOR)));
-        assert!(file.write(SECTOR as u64, &bytes(b'c', 2 * SECTOR)));
+        file.write(0, &bytes(b'b', 2 * SECTOR));
+        file.write(SECTOR as u64, &bytes(b'c', 2 * SECTOR));
         assert_eq!(file.pending(), 4);
         assert_eq!(file.read(SECTOR as u64 - 1, 3), b"bcc");
         let found = after_power_loss(&file);
@@ -314,12 +317,18 @@ mod tests {
     #[test]
     fn a_file_has_an_end_and_zeros_take_no_room() {
         let mut file = File::new(1 << 40);
-        assert!(file.write(1 << 39, &bytes(0, 1 << 16)));
+        file.write(1 << 39, &bytes(0, 1 << 16));
         file.sync();
         assert!(file.used().is_empty());
         assert_eq!(file.read((1 << 40) - 2, 10), [0, 0]);
-        assert!(!file.write((1 << 40) - 2, &bytes(b'x', 10)));
-        assert_eq!(file.read((1 << 40) - 2, 10), b"xx");
+        file.write((1 << 40) - 2, &bytes(b'x', 10));
+        assert_eq!(file.read((1 << 40) - 2, 100), b"xxxxxxxxxx");
+        file.lose_power(&mut Luck::None, &mut Choices::from_seed(0));
+        assert_eq!(file.size(), 1 << 40, "how long it is has to be synced, too");
+        file.write((1 << 40) - 2, &bytes(b'x', 10));
+        file.sync();
+        file.lose_power(&mut Luck::None, &mut Choices::from_seed(0));
+        assert_eq!(file.size(), (1 << 40) + 8);
         assert_eq!(file.read(1 << 50, 10), b"");
     }
 
