@@ -11,6 +11,7 @@ use crate::id::{EntryId, Incarnation, Index, NodeId, Term};
 use crate::members::{Configuration, Membership, StorageKind};
 use crate::mutants::{Mutant, is};
 use crate::prng::Prng;
+use crate::raft::Raft;
 use crate::raft::agree::Checkpoints;
 use crate::raft::log::Log;
 use crate::raft::message::{Directive, Outgoing, Pledge};
@@ -329,15 +330,6 @@ impl Common {
         self.gate.release(&self.store.durable())
     }
 
-    /// The storage, for the engine: what it wants to be done, and what is done.
-    pub(super) fn store(&self) -> &Store {
-        &self.store
-    }
-
-    pub(super) fn store_mut(&mut self) -> &mut Store {
-        &mut self.store
-    }
-
     /// Whether the disk has kept something waiting for so long that nothing can be promised by now.
     pub(super) fn disk_is_stalled(&self) -> bool {
         let since = self.store.busy_since();
@@ -349,9 +341,25 @@ impl Common {
         self.store.kind()
     }
 
-    /// Goes on with the storage that was opened, and with what it has kept: all of that is durable. What no run
-    /// can have written is refused: everything else here relies on it.
-    pub(super) fn open(&mut self, opening: &mut Opening) -> Option<Result<Recalled, &'static str>> {
+    /// When what has been on its way to the disk has been so for too long.
+    pub(super) fn disk_stalls_at(&self) -> Option<Instant> {
+        self.store.busy_since().map(|since| since + self.election_timeout)
+    }
+
+    /// Whether what is left of the disk is for what the protocol itself has to write.
+    pub(super) fn disk_is_full(&self) -> bool {
+        self.store.is_full() && !is(Mutant::FullUnnoticed)
+    }
+
+    pub(super) fn wake_storage(&mut self) {
+        self.store.wake(self.now);
+    }
+
+    pub(super) fn storage_wants_to_be_woken(&self) -> Option<Instant> {
+        self.store.deadline()
+    }
+
+    fn open(&mut self, opening: &mut Opening) -> Option<Result<Recalled, &'static str>> {
         let mut recalled = self.store.open(opening)?;
         self.own = recalled.incarnation;
         (self.term, self.vote) = (recalled.term, recalled.vote.clone());
@@ -384,7 +392,7 @@ impl Common {
 
     /// What it remembers, as records.
     #[cfg(any(test, feature = "inspect"))]
-    pub(super) fn kept(&self) -> Vec<Record> {
+    fn kept(&self) -> Vec<Record> {
         let mut kept = alloc::vec![
             Record::Incarnation(self.own),
             Record::Ballot { term: self.term, vote: self.vote.clone() },
@@ -396,5 +404,29 @@ impl Common {
 
     pub(super) fn send(&mut self, to: NodeId, message: Outgoing) {
         self.outgoing.push((to, message));
+    }
+}
+
+/// What the engine has to do with the storage of a node.
+impl Raft {
+    /// Goes on with the storage that was opened, before time begins, and with what it has kept: all of that is
+    /// durable. `None`: it is not open yet. An error says what it holds that no run can have written: everything
+    /// else relies on it.
+    pub(crate) fn open(&mut self, opening: &mut Opening) -> Option<Result<Recalled, &'static str>> {
+        self.common.open(opening)
+    }
+
+    pub(crate) fn store(&self) -> &Store {
+        &self.common.store
+    }
+
+    pub(crate) fn store_mut(&mut self) -> &mut Store {
+        &mut self.common.store
+    }
+
+    /// What it remembers, as records.
+    #[cfg(any(test, feature = "inspect"))]
+    pub(crate) fn kept(&self) -> Vec<Record> {
+        self.common.kept()
     }
 }

@@ -120,7 +120,7 @@ fn append_entries(common: &mut Common, from: &NodeId, append: &Append, entries: 
                 return;
             }
             // What is left of the disk is for what the protocol itself has to write. The leader asks again.
-            _ if common.store().is_full() && !is(Mutant::FullUnnoticed) => {
+            _ if common.disk_is_full() => {
                 index = Index(index.0 - 1);
                 break;
             }

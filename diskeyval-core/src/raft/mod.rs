@@ -30,7 +30,6 @@ use crate::prng::Prng;
 use crate::status::{Metrics, RoleName};
 use crate::time::{Deadline, Instant, Timer};
 
-use crate::store::{Opening, Recalled, Store};
 use candidate::Candidate;
 use common::{Claim, Common};
 use leader::Leader;
@@ -82,22 +81,6 @@ impl Raft {
         Raft { common: Common::new(settings, own, prng), role: Role::Follower }
     }
 
-    /// Goes on with the storage that was opened, before time begins. `None`: it is not open yet. An error says what
-    /// it holds that no run can have written.
-    pub(crate) fn open(&mut self, opening: &mut Opening) -> Option<Result<Recalled, &'static str>> {
-        self.common.open(opening)
-    }
-
-    /// The storage.
-    pub(crate) fn store(&self) -> &Store {
-        self.common.store()
-    }
-
-    /// The storage, to be told and asked what is done.
-    pub(crate) fn store_mut(&mut self) -> &mut Store {
-        self.common.store_mut()
-    }
-
     /// Time begins.
     pub(crate) fn begin(&mut self, now: Instant) {
         self.common.now = now;
@@ -108,7 +91,7 @@ impl Raft {
     /// leader that was frozen must not take old acknowledgements for fresh ones.
     pub(crate) fn wake(&mut self, now: Instant) {
         self.common.now = now;
-        self.common.store_mut().wake(now);
+        self.common.wake_storage();
         let Role::Leader(leader) = &mut self.role else { return };
         let lost = leader.has_lost_its_quorum(&self.common);
         if lost {
@@ -149,13 +132,9 @@ impl Raft {
             }
             Role::Leader(leader) => leader.deadline(&self.common),
         };
-        let store = self.common.store();
-        let stalls =
-            store.busy_since().filter(|_| self.is_leader()).map(|since| since + self.common.election_timeout);
-        [stalls, store.deadline()]
-            .into_iter()
-            .flatten()
-            .fold(own, |own, at| own.min(Deadline { at, why: Timer::Disk }))
+        let stalls = self.is_leader().then(|| self.common.disk_stalls_at()).flatten();
+        let disk = [stalls, self.common.storage_wants_to_be_woken()].into_iter().flatten();
+        disk.fold(own, |own, at| own.min(Deadline { at, why: Timer::Disk }))
     }
 
     /// A link to a member came up.
@@ -396,12 +375,6 @@ impl Raft {
             Role::Leader(leader) => leader.progress(peer),
             Role::Follower | Role::Candidate(_) => None,
         }
-    }
-
-    /// What it remembers, as records.
-    #[cfg(any(test, feature = "inspect"))]
-    pub(crate) fn kept(&self) -> alloc::vec::Vec<crate::store::Record> {
-        self.common.kept()
     }
 
     /// What a leader knows of all its followers.

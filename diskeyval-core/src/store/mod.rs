@@ -5,6 +5,7 @@
 //! write is durable when its flush is synced ([`wal`]); [`opening`] finds again what was kept.
 
 mod files;
+mod fold;
 #[cfg(test)]
 pub(crate) mod folder;
 mod format;
