@@ -46,8 +46,8 @@ impl World<'_, '_, '_> {
             }
         }
         self.note_records(node);
-        self.ask_disk(node, &mut scratch.ops);
         self.see_what_is_durable(node);
+        self.ask_disk(node, &mut scratch.ops);
         self.watch(node, role, &scratch, halted.as_ref());
         for (ticket, answer) in scratch.answers.drain(..) {
             self.nodes[node].waiting -= 1;
