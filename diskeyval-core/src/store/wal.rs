@@ -452,6 +452,10 @@ impl Wal {
         let Some(purpose) = self.ops.done(op) else { return };
         let is_snapshot = matches!(purpose, Purpose::SnapshotPiece | Purpose::SnapshotEnd);
         self.snapshot_busy -= u32::from(is_snapshot);
+        if self.fault.is_some() {
+            // A sync that is done says nothing of what failed to be written before it.
+            return;
+        }
         match (result, &purpose) {
             (Ok(_), _) => self.succeeded(purpose),
             (Err(DiskError::Full), Purpose::Spare) => {
