@@ -1,11 +1,14 @@
 //! The one type that a driver, a simulator or a fuzzer drives. It wires the parts together and decides
 //! nothing itself.
 
+mod compaction;
 mod disk;
 mod open;
 #[cfg(any(test, feature = "inspect"))]
 mod parts;
 mod standing;
+mod transfers;
+mod turn;
 
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
@@ -27,8 +30,11 @@ use crate::mesh::{Delivery, Heard, Mesh, Service, Turned};
 use crate::mutants::{Mutant, is, is_armed};
 use crate::raft::{Asker, Raft};
 use crate::status::{Metrics, Standing};
-use crate::store::Opening;
 use crate::time::{Deadline, Instant, Timer};
+use compaction::Compaction;
+use disk::Opener;
+use transfers::Transfers;
+pub use turn::{Effects, Turn};
 
 /// One node: consensus, state, links and pending requests, without any IO.
 ///
@@ -83,13 +89,17 @@ pub struct Engine {
     kv: Machine,
     desk: Desk,
     founding: Founding,
+    compaction: Compaction,
+    transfers: Transfers,
+    /// Entries were applied that an earlier run has told, and that this has not happened is still to be told.
+    owes_resync: bool,
     admitted: bool,
     told_not_admitted: bool,
     listening: bool,
     told_leader: (Option<NodeId>, Term),
     phase: Phase,
     /// What is read before anything else is done; `None` once that is over.
-    opening: Option<Box<Opening>>,
+    opening: Option<Box<Opener>>,
     /// What that has come to.
     #[cfg(any(test, feature = "inspect"))]
     kept: Option<alloc::vec::Vec<crate::store::Record>>,
@@ -110,18 +120,6 @@ enum Phase {
     Damaged(Damage),
 }
 
-/// A turn: open at a time, given everything that has arrived, then ended.
-#[must_use = "a turn does nothing before it is ended"]
-pub struct Turn<'e> {
-    engine: &'e mut Engine,
-}
-
-/// What a turn came to, to be performed in this order. What is not taken out comes out of the next turn.
-#[must_use = "effects must be performed"]
-pub struct Effects<'e> {
-    engine: &'e mut Engine,
-}
-
 impl Engine {
     /// Opens a turn. `now` must have been read after the last input of the turn arrived: an answer that
     /// is given in it holds at that time.
@@ -129,9 +127,9 @@ impl Engine {
         self.now = self.now.max(now);
         self.mesh.wake(self.now);
         self.desk.wake(self.now);
-        if let Some(opening) = &mut self.opening {
+        if let Some(opener) = &mut self.opening {
             self.begun = true;
-            opening.wake(self.now);
+            opener.opening.wake(self.now);
             return Turn { engine: self };
         }
         if !self.begun {
@@ -151,15 +149,19 @@ impl Engine {
             return Some(Deadline { at: Instant::ZERO, why: Timer::Dial });
         }
         let request = self.desk.deadline().map(|at| Deadline { at, why: Timer::Request });
-        if let Some(opening) = &self.opening {
-            let disk = opening.deadline().map(|at| Deadline { at, why: Timer::Disk });
+        if let Some(opener) = &self.opening {
+            let disk = opener.opening.deadline().map(|at| Deadline { at, why: Timer::Disk });
             return [disk, request].into_iter().flatten().min();
         }
+        let compaction = self.compaction_deadline();
         let stop = match self.phase {
             Phase::Stopping { give_up_at, .. } => Some(Deadline { at: give_up_at, why: Timer::Disk }),
             _ => None,
         };
-        [Some(self.raft.deadline()), self.mesh.deadline(), request, stop].into_iter().flatten().min()
+        [Some(self.raft.deadline()), self.mesh.deadline(), request, stop, compaction]
+            .into_iter()
+            .flatten()
+            .min()
     }
 
     /// Whether nothing comes out of it any more but answers.
@@ -230,6 +232,10 @@ impl Engine {
             }
             Request::View => self.desk.answer(ticket, Answer::View(self.kv.view())),
             Request::Status => self.desk.answer(ticket, Answer::Status(Box::new(self.status()))),
+            Request::Snapshot if stopping => {
+                self.desk.answer(ticket, Answer::Snapshot(Err(Refusal::Stopped.into())));
+            }
+            Request::Snapshot => self.ask_snapshot(ticket, budget),
             Request::Stop => match &mut self.phase {
                 Phase::Stopping { tickets, .. } => tickets.push(ticket),
                 Phase::Running | Phase::Stopped | Phase::Halted(_) | Phase::Damaged(_) => {
@@ -259,6 +265,7 @@ impl Engine {
         let answer = match request {
             Request::Write(_) => Answer::Written(Err(refusal.into())),
             Request::Get { .. } => Answer::Read(Err(refusal.into())),
+            Request::Snapshot => Answer::Snapshot(Err(refusal.into())),
             Request::View => Answer::View(self.kv.view()),
             Request::Status => Answer::Status(Box::new(self.status())),
             Request::Stop => {
@@ -285,7 +292,7 @@ impl Engine {
                 }
             }
             Delivery::Raft(from, message) => {
-                if let Err(why) = self.raft.receive(&from, message) {
+                if let Err(why) = self.raft.receive(&from, message).and_then(|()| self.hear_of_snapshots()) {
                     self.mesh.cut(&from, why);
                 }
             }
@@ -386,11 +393,13 @@ impl Engine {
                 self.send_requests();
                 let moved = self.raft.settle();
                 let applied = self.apply_committed();
+                self.send_snapshots();
                 let answered = self.pass_on();
                 if !(moved || applied || answered) {
                     break;
                 }
             }
+            self.compact();
             self.answer_reads();
             self.expire();
             self.tell_leader();
@@ -484,7 +493,11 @@ impl Engine {
     /// Applies what is committed. Tells whether anything was.
     fn apply_committed(&mut self) -> bool {
         let before = self.kv.applied();
+        self.pay_resync();
         while let Some((index, mut payload)) = self.raft.take_committed() {
+            // An earlier run has told it.
+            let is_silent = index <= self.raft.recalled();
+            self.owes_resync |= is_silent;
             if let Payload::Write(write) = &mut payload
                 && !self.raft.is_leader()
                 && is(Mutant::FollowersKeepNoAnswers)
@@ -501,7 +514,7 @@ impl Engine {
                 }
                 Applied::Write { session, seq, decision, change } => {
                     let follows = matches!(self.effects.back(), Some(Effect::Event(Event::Change(_))));
-                    if let Some(change) = change.filter(|_| self.listening)
+                    if let Some(change) = change.filter(|_| self.listening && !is_silent)
                         && !(follows && is(Mutant::EventsMerged))
                     {
                         self.effects.push_back(Effect::Event(Event::Change(change)));
@@ -510,9 +523,18 @@ impl Engine {
                 }
             }
             self.raft.note_applied(self.kv.checkpoint());
+            self.pay_resync();
         }
         self.note_cluster();
         self.kv.applied() > before
+    }
+
+    /// When everything is applied that an earlier run has kept, that is told as one.
+    fn pay_resync(&mut self) {
+        if self.owes_resync && self.kv.applied() >= self.raft.recalled() {
+            self.owes_resync = false;
+            self.resync();
+        }
     }
 
     fn note_cluster(&mut self) {
@@ -601,6 +623,7 @@ impl Engine {
         }
         let tickets = core::mem::take(tickets);
         self.desk.close(None);
+        self.give_snapshots_up(&Refusal::Stopped);
         self.mesh.stop();
         for ticket in tickets {
             self.desk.answer(ticket, Answer::Stopped);
@@ -616,29 +639,9 @@ impl Engine {
 
     fn halt(&mut self, fault: Fault) {
         self.desk.close(Some(&fault));
+        self.give_snapshots_up(&Refusal::Halted(fault.clone()));
         self.mesh.stop();
         self.effects.push_back(Effect::Halt { fault: fault.clone() });
         self.phase = Phase::Halted(fault);
-    }
-}
-
-impl<'e> Turn<'e> {
-    /// Gives the engine something that has arrived. Never fails: guilt becomes an effect.
-    pub fn input(&mut self, input: Input) {
-        self.engine.take(input);
-    }
-
-    /// Ends the turn.
-    pub fn end(self) -> Effects<'e> {
-        self.engine.finish_turn();
-        Effects { engine: self.engine }
-    }
-}
-
-impl Iterator for Effects<'_> {
-    type Item = Effect;
-
-    fn next(&mut self) -> Option<Effect> {
-        self.engine.effects.pop_front()
     }
 }

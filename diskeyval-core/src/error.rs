@@ -176,6 +176,12 @@ pub enum Fault {
     },
     /// The node's directory cannot be used.
     Storage(StorageFault),
+    /// The keys of this node do not add up to the hash that was kept of them from change to change: its memory has
+    /// failed, or we have a bug.
+    Corrupted {
+        /// The index of the last entry that the state reflects.
+        at: Index,
+    },
 }
 
 /// Why a node's directory cannot be used.
@@ -276,6 +282,10 @@ impl fmt::Display for Fault {
                 )
             }
             Fault::Unreadable { at } => write!(f, "the committed entry {at} cannot be understood"),
+            Fault::Corrupted { at } => write!(
+                f,
+                "the keys at index {at} do not add up to the hash that was kept of them: this machine's memory has failed, or this is a bug"
+            ),
             Fault::Storage(why) => why.fmt(f),
         }
     }

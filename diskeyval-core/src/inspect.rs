@@ -198,6 +198,10 @@ pub enum Claim {
     Read { question: u64 },
     /// There.
     ReadAt { question: u64, index: Index },
+    /// Some bytes of the state after an entry.
+    Snapshot { term: Term, last: EntryId, offset: u64, done: bool },
+    /// So many bytes of that are here.
+    Received { term: Term, last: EntryId, offset: u64 },
     /// Anything else.
     Other,
 }
@@ -227,6 +231,8 @@ impl Word {
         "read-index",
         "read-at",
         "read-refused",
+        "snapshot",
+        "received",
     ];
 
     /// The name of its kind.
@@ -247,6 +253,7 @@ impl Word {
                 Directive::Commit { .. } => 6,
                 Directive::Heartbeat(_) => 7,
                 Directive::TimeoutNow { .. } => 8,
+                Directive::Snapshot(_) => 22,
             },
             Frame::Raft(Received::Pledge(pledge)) => match pledge {
                 Pledge::VoteRequest(request) if request.pre => 9,
@@ -256,6 +263,7 @@ impl Word {
                 Pledge::Appended { .. } => 13,
                 Pledge::Conflict { .. } => 14,
                 Pledge::Confirmed { .. } => 15,
+                Pledge::Received { .. } => 23,
             },
             Frame::Service(service, _) => match service {
                 Service::OpenSession => 16,
@@ -295,6 +303,12 @@ impl Word {
                     round: heartbeat.round,
                 },
                 Directive::TimeoutNow { term } => Claim::TimeoutNow { term: *term },
+                Directive::Snapshot(piece) => Claim::Snapshot {
+                    term: piece.term,
+                    last: piece.last,
+                    offset: piece.offset,
+                    done: piece.done,
+                },
             },
             Frame::Raft(Received::Pledge(pledge)) => match *pledge {
                 Pledge::VoteRequest(ref request) => Claim::VoteRequest {
@@ -307,6 +321,7 @@ impl Word {
                 Pledge::Appended { term, matched } => Claim::Appended { term, matched },
                 Pledge::Conflict { term, probed, .. } => Claim::Conflict { term, probed },
                 Pledge::Confirmed { term, round, .. } => Claim::Confirmed { term, round },
+                Pledge::Received { term, last, offset, .. } => Claim::Received { term, last, offset },
             },
             Frame::Service(service, _) => match *service {
                 Service::Write { seq, attempt } => Claim::Write { seq, attempt },

@@ -110,6 +110,9 @@ pub enum Request {
     View,
     /// What this node knows of itself and its peers. Answered at once by [`Answer::Status`].
     Status,
+    /// Take a snapshot of the state as it is now, so that the log before it can be given up. Answered by
+    /// [`Answer::Snapshot`] when it is durable.
+    Snapshot,
     /// Stop: hand leadership over if this node leads, refuse what is new, end what is pending. Answered
     /// by [`Answer::Stopped`], within an election timeout; the driver then closes everything.
     Stop,
@@ -272,6 +275,9 @@ pub enum Answer {
     View(View),
     /// To [`Request::Status`].
     Status(Box<Status>),
+    /// To [`Request::Snapshot`]: the revision that the snapshot reflects. After an [`Error::Unknown`] there may be
+    /// one all the same.
+    Snapshot(Result<u64, Error>),
     /// To [`Request::Stop`].
     Stopped,
 }

@@ -223,4 +223,10 @@ metrics! {
     dials_failed,
     /// States compared with the other members' by their hash.
     hashes_compared,
+    /// Snapshots of its own state that became durable.
+    snapshots_taken,
+    /// Snapshots of a leader that took the place of what this node had.
+    snapshots_installed,
+    /// Pieces of snapshots sent to followers that lag behind.
+    snapshot_pieces_sent,
 }

@@ -85,6 +85,8 @@ pub enum Timer {
     Request,
     /// The log has been idle and is to be sealed, a full disk is to be tried again, or a disk has stalled.
     Disk,
+    /// The next piece of a snapshot can be written.
+    Snapshot,
 }
 
 #[cfg(test)]

@@ -23,6 +23,8 @@ pub(crate) struct News {
     /// Whether this node is in its seat.
     pub(crate) is_member: bool,
     pub(crate) metrics: Metrics,
+    /// Whether this node has read what it had kept.
+    pub(crate) is_open: bool,
     /// Why the node has ended, once everything is closed.
     pub(crate) end: Option<End>,
 }
@@ -45,6 +47,12 @@ impl Board {
             drop(news);
             self.changed.notify_all();
         }
+    }
+
+    /// The node has read what it had kept.
+    pub(crate) fn opened(&self) {
+        lock(&self.news).is_open = true;
+        self.changed.notify_all();
     }
 
     /// The node has ended: it leads no more, and knows no leader.

@@ -11,14 +11,23 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
-use diskeyval_core::{Answer, DialError, Effect, Engine, Event, Input, Instant, NodeId, Request, Ticket};
+use diskeyval_core::{
+    Answer, DialError, Effect, Engine, Event, Input, Instant, NodeId, Request, Standing, Ticket,
+};
 use tracing::{debug, error, info, warn};
 
 use crate::board::Board;
 use crate::clock::Clock;
+use crate::disk::Disk;
 use crate::net::Net;
 use crate::notifier::{Hub, Job, text_of};
 use crate::queue::{Ask, End, Queue, Reply};
+
+/// How long the disk may take for what was handed over before the end.
+const LAST_OPERATIONS: Duration = Duration::from_secs(5);
+
+/// The ticket under which the driver itself asks how its node stands. Nobody else gets it.
+const OWN: Ticket = Ticket(0);
 
 /// What the driver's thread shares with everybody.
 pub(crate) struct Shared {
@@ -31,6 +40,8 @@ pub(crate) struct Driver {
     node: NodeId,
     engine: Engine,
     net: Net,
+    disk: Option<Disk>,
+    opening: Opening,
     clock: Clock,
     shared: Arc<Shared>,
     asks: Vec<Ask>,
@@ -46,11 +57,22 @@ pub(crate) struct Driver {
     unreachable: Vec<(NodeId, DialError)>,
 }
 
+/// Whether the engine still reads what it had kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Opening {
+    /// It does, as far as is known.
+    Reads,
+    /// It does, and has just been given something: it may be about to be done.
+    Stirred,
+    Done,
+}
+
 impl Driver {
     pub(crate) fn new(
         node: NodeId,
         engine: Engine,
         net: Net,
+        disk: Option<Disk>,
         shared: Arc<Shared>,
         patience: Duration,
     ) -> Driver {
@@ -58,6 +80,8 @@ impl Driver {
             node,
             engine,
             net,
+            opening: if disk.is_some() { Opening::Stirred } else { Opening::Done },
+            disk,
             clock: Clock::new(),
             shared,
             asks: Vec::new(),
@@ -88,6 +112,9 @@ impl Driver {
                 return End::Crashed;
             }
             self.net.collect();
+            if let Some(disk) = &self.disk {
+                disk.take(&mut self.net.inputs);
+            }
             self.shared.queue.take(&mut self.asks);
             if let Some(end) = self.turn() {
                 return end;
@@ -97,7 +124,8 @@ impl Driver {
 
     /// How long there is nothing to do unless something arrives; `None` is for ever.
     fn how_long(&self) -> Option<Duration> {
-        if self.net.is_busy() || !self.shared.queue.doze() {
+        let nothing_waits = self.shared.queue.doze() && self.disk.as_ref().is_none_or(Disk::doze);
+        if self.net.is_busy() || !nothing_waits || self.opening == Opening::Stirred {
             return Some(Duration::ZERO);
         }
         let engine = self.engine.deadline().map(|deadline| deadline.at);
@@ -112,7 +140,9 @@ impl Driver {
         let now = self.clock.now();
         self.net.expire(now);
         let mut turn = self.engine.turn(now);
+        let mut stirred = false;
         for input in self.net.inputs.drain(..) {
+            stirred |= matches!(input, Input::Disk { .. });
             turn.input(input);
         }
         for ask in self.asks.drain(..) {
@@ -128,6 +158,10 @@ impl Driver {
             };
             turn.input(input);
         }
+        if self.opening != Opening::Done {
+            self.opening = if stirred { Opening::Stirred } else { Opening::Reads };
+            turn.input(Input::Ask { ticket: OWN, request: Request::Status, budget: Duration::ZERO });
+        }
         let mut end = None;
         for effect in turn.end() {
             match effect {
@@ -136,6 +170,16 @@ impl Driver {
                     self.net.dial(dial, peer, address, within, now)
                 }
                 Effect::Close { conn, why } => self.net.close(conn, &why),
+                Effect::Disk { op, what } => match &mut self.disk {
+                    Some(disk) => disk.order(op, what),
+                    None => unreachable!("only a node that has a directory has anything to do there"),
+                },
+                Effect::Answer { ticket: OWN, answer } => {
+                    if matches!(&answer, Answer::Status(status) if status.standing != Standing::Opening) {
+                        self.opening = Opening::Done;
+                        self.shared.board.opened();
+                    }
+                }
                 Effect::Answer { ticket, answer } => {
                     if matches!(answer, Answer::Stopped) {
                         end.get_or_insert(End::Stopped);
@@ -154,7 +198,10 @@ impl Driver {
                 }
             }
         }
-        // Peers first: they wait for each other, and the program's threads for them.
+        // The disk first: it takes longest. Then peers: they wait for each other, and the program's threads for them.
+        if let Some(disk) = &mut self.disk {
+            disk.send();
+        }
         self.net.flush();
         self.tell();
         if end.is_none() && self.stop_by.is_some_and(|at| at <= now) {
@@ -209,6 +256,10 @@ impl Driver {
                     }
                 }
             }
+            Event::Resync { revision } => info!(%node, revision, "the state has moved on at once"),
+            Event::Damaged(damage) => {
+                error!(%node, %damage, "this node keeps out of everything, and keeps its files")
+            }
             Event::NotAdmitted { why } => warn!(%node, why, "this node does not serve"),
             Event::Admitted => info!(%node, "this node is in its seat, and serves"),
             other => info!(%node, event = ?other, "something happened"),
@@ -230,7 +281,13 @@ impl Driver {
             reply.lose(&end, &mut self.jobs);
         }
         self.shared.hub.publish(&self.events, &mut self.jobs);
+        if let Some(disk) = &mut self.disk {
+            disk.close();
+        }
         self.net.shut_down(&self.clock);
+        if self.disk.take().is_some_and(|disk| !disk.finish(LAST_OPERATIONS)) {
+            warn!(node = %self.node, "the disk does not answer: its directory stays in use until it does");
+        }
         info!(node = %self.node, ?end, "the node has ended");
         self.shared.board.end(end);
         self.shared.hub.close();

@@ -2,8 +2,9 @@
 
 use std::fmt;
 use std::io;
+use std::path::PathBuf;
 
-use diskeyval_core::{Address, ConfigError};
+use diskeyval_core::{Address, ConfigError, StorageFault};
 
 /// Why a node does not start.
 #[derive(Debug)]
@@ -18,6 +19,22 @@ pub enum StartError {
         /// What the operating system says.
         source: io::Error,
     },
+    /// The node's directory cannot be made or opened.
+    Directory {
+        /// Where that is.
+        path: PathBuf,
+        /// What the operating system says.
+        source: io::Error,
+    },
+    /// The node's directory is in use by a node that lives.
+    DirectoryInUse {
+        /// Where that is.
+        path: PathBuf,
+        /// The number of its process, if that could be found out.
+        holder: Option<u32>,
+    },
+    /// What lies in the node's directory is not for this node, or cannot be read.
+    Storage(StorageFault),
     /// The operating system refuses something else that a node needs.
     Io {
         /// What was wanted.
@@ -46,6 +63,30 @@ impl fmt::Display for StartError {
                 };
                 write!(f, "cannot listen on {address}: {source}; {remedy}")
             }
+            StartError::Directory { path, source } => {
+                let remedy = match source.kind() {
+                    io::ErrorKind::NotADirectory | io::ErrorKind::AlreadyExists => {
+                        "there is something else in its place: choose another directory"
+                    }
+                    io::ErrorKind::PermissionDenied => {
+                        "let this user write there, or choose another directory"
+                    }
+                    io::ErrorKind::ReadOnlyFilesystem => {
+                        "it must be possible to write there: choose another directory"
+                    }
+                    io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => "make room there",
+                    _ => "check the path",
+                };
+                write!(f, "the directory {} cannot be used: {source}; {remedy}", path.display())
+            }
+            StartError::DirectoryInUse { path, holder } => {
+                write!(f, "the directory {} is in use", path.display())?;
+                if let Some(holder) = holder {
+                    write!(f, " by process {holder}")?;
+                }
+                f.write_str(": end that node, or give each its own directory")
+            }
+            StartError::Storage(fault) => fault.fmt(f),
             StartError::Io { what, source } => write!(f, "cannot {what}: {source}"),
         }
     }
@@ -55,7 +96,10 @@ impl std::error::Error for StartError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             StartError::Config(error) => Some(error),
-            StartError::Bind { source, .. } | StartError::Io { source, .. } => Some(source),
+            StartError::Bind { source, .. }
+            | StartError::Directory { source, .. }
+            | StartError::Io { source, .. } => Some(source),
+            StartError::DirectoryInUse { .. } | StartError::Storage(_) => None,
         }
     }
 }
@@ -63,6 +107,12 @@ impl std::error::Error for StartError {
 impl From<ConfigError> for StartError {
     fn from(error: ConfigError) -> StartError {
         StartError::Config(error)
+    }
+}
+
+impl From<StorageFault> for StartError {
+    fn from(fault: StorageFault) -> StartError {
+        StartError::Storage(fault)
     }
 }
 

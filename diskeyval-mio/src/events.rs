@@ -5,7 +5,7 @@ use std::fmt;
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use diskeyval_core::{Change, Event};
+use diskeyval_core::{Change, Damage, Event};
 
 use crate::lock;
 
@@ -27,6 +27,25 @@ pub enum Notice {
         /// How many.
         missed: u64,
     },
+    /// The state of this node has moved up to this revision at once, and the updates in between are not told one by
+    /// one: it was started anew, or was too far behind. Whoever keeps a copy of the store reads it anew
+    /// ([`Node::view`](crate::Node::view)).
+    Resync {
+        /// The revision that the state reflects.
+        revision: u64,
+    },
+    /// A file of this node is not what was written to it: the node keeps out of everything, and keeps its files.
+    Damaged(Damage),
+}
+
+impl From<Event> for Notice {
+    fn from(event: Event) -> Notice {
+        match event {
+            Event::Resync { revision } => Notice::Resync { revision },
+            Event::Damaged(damage) => Notice::Damaged(damage),
+            other => Notice::Event(other),
+        }
+    }
 }
 
 impl Notice {
@@ -34,7 +53,7 @@ impl Notice {
     pub fn event(&self) -> Option<&Event> {
         match self {
             Notice::Event(event) => Some(event),
-            Notice::Lagged { .. } => None,
+            Notice::Lagged { .. } | Notice::Resync { .. } | Notice::Damaged(_) => None,
         }
     }
 
@@ -164,7 +183,7 @@ impl Backlog {
         let size = size_of_event(event);
         if self.waiting.len() < MAX_WAITING && self.bytes.saturating_add(size) <= MAX_WAITING_BYTES {
             self.bytes += size;
-            self.waiting.push_back(Notice::Event(event.clone()));
+            self.waiting.push_back(event.clone().into());
         } else if let Some(Notice::Lagged { missed }) = self.waiting.back_mut() {
             *missed += 1;
         } else {
@@ -194,7 +213,7 @@ fn size_of_event(event: &Event) -> usize {
 mod tests {
     use std::thread;
 
-    use diskeyval_core::Term;
+    use diskeyval_core::{FileName, Term};
 
     use super::*;
 
@@ -225,6 +244,15 @@ mod tests {
         assert_eq!(events.try_next(), Some(Notice::Lagged { missed: 10 }));
         assert_eq!(events.try_next(), Some(Notice::Event(reign(total))));
         assert_eq!(events.try_next(), None);
+    }
+
+    #[test]
+    fn what_is_no_single_event_is_told_as_what_it_is() {
+        let (mailbox, mut events) = subscription();
+        let damage = Damage { file: FileName::Segment(1), at: 8192, what: "zeros".into() };
+        mailbox.put(&[Event::Resync { revision: 7 }, Event::Damaged(damage.clone())]);
+        assert_eq!(events.try_next(), Some(Notice::Resync { revision: 7 }));
+        assert_eq!(events.try_next(), Some(Notice::Damaged(damage)));
     }
 
     #[test]

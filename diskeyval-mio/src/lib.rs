@@ -7,6 +7,7 @@ pub mod certs;
 mod clock;
 #[cfg(feature = "dev-certs")]
 mod cluster;
+mod disk;
 mod driver;
 mod error;
 mod events;
@@ -24,9 +25,9 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 #[cfg(feature = "dev-certs")]
 pub use cluster::{Cluster, ClusterError};
 pub use diskeyval_core::{
-    Address, Change, CloseReason, Command, Config, ConfigError, DialError, Doubt, Error, Event, Expect,
-    Fault, Limits, MemberStatus, Metrics, NodeId, Outcome, Peer, Read, Refusal, RoleName, Standing, Status,
-    Term, Tls, Versioned, View,
+    Address, Change, CloseReason, Command, Config, ConfigError, Damage, DialError, Doubt, Error, Event,
+    Expect, Fault, FileName, Limits, MemberStatus, Metrics, NodeId, Outcome, Peer, Persistence, Read,
+    Refusal, RoleName, Standing, Status, StorageFault, Term, Tls, Versioned, View,
 };
 pub use error::StartError;
 pub use events::{Events, Notice};

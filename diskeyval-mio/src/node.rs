@@ -30,9 +30,11 @@ use crate::typed::Typed;
 /// most ([`with_timeout`](Node::with_timeout) makes a handle with another one).
 ///
 /// Two threads live for each node: `dkv-<id>-io` drives it, and `dkv-<id>-events` runs the functions that
-/// were given to [`on`](Node::on) and [`Pending::on_complete`].
+/// were given to [`on`](Node::on) and [`Pending::on_complete`]. With `persistence` there is a third,
+/// `dkv-<id>-disk`, which alone waits for the disk.
 ///
-/// The node ends with [`end`](Node::end), or when the last handle is dropped.
+/// The node ends with [`end`](Node::end), or when the last handle is dropped. Its directory is free for another
+/// node once `end` has returned.
 #[derive(Clone)]
 pub struct Node {
     inner: Arc<Inner>,
@@ -97,10 +99,11 @@ impl Node {
     /// Starts a node: it listens, dials its peers, and takes part, until it is told to end.
     ///
     /// It does not wait for the others ([`wait_ready`](Node::wait_ready) does): a call that needs them
-    /// waits for them itself.
+    /// waits for them itself. With `persistence` it waits until the node has read what it had kept. A node that finds
+    /// a file of its own damaged starts, and keeps out of everything ([`Notice::Damaged`], [`Standing::Damaged`]).
     ///
     /// # Errors
-    /// What is wrong with the configuration, or why the address cannot be used.
+    /// What is wrong with the configuration, or why the address or the directory cannot be used.
     #[doc(alias = "diskeyval")]
     pub fn start(config: Config) -> Result<Node, StartError> {
         Node::start_on(start::bind(&config)?, config)
@@ -351,8 +354,8 @@ impl Node {
 
     /// Ends the node: leadership is handed over, pending calls end as [`Refusal::Stopped`] or
     /// [`Doubt::Stopped`](crate::Doubt::Stopped), connections are closed in order. Returns when all is
-    /// done, which takes two election timeouts and two seconds at the most, and as long as functions of
-    /// the program still run on the thread `dkv-<id>-events`. Calling it again, or from several threads
+    /// done, which takes two election timeouts and two seconds at the most, five more if the disk does not answer, and
+    /// as long as functions of the program still run on the thread `dkv-<id>-events`. Calling it again, or from several threads
     /// or from such a function, does no harm.
     #[doc(alias = "shutdown")]
     #[doc(alias = "close")]
@@ -395,7 +398,10 @@ impl Node {
             Err(error) => return error.to_string(),
         };
         let mut parts: Vec<_> = match status.standing {
-            Standing::Founding(why) | Standing::Waiting(why) | Standing::Halted(why) => vec![why],
+            Standing::Damaged(why)
+            | Standing::Founding(why)
+            | Standing::Waiting(why)
+            | Standing::Halted(why) => vec![why],
             _ => Vec::new(),
         };
         for member in status.members.into_iter().filter(|member| !member.linked) {

@@ -6,14 +6,15 @@ use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use diskeyval_core::{Address, Config, ConfigError, Engine, Settings};
+use diskeyval_core::{Address, Config, ConfigError, Engine, Fault, Settings, StorageFault};
 
 use crate::board::Board;
+use crate::disk::{Directory, Disk, Files};
 use crate::driver::{Driver, Shared};
 use crate::error::StartError;
 use crate::net::{Net, resolve};
 use crate::notifier::Hub;
-use crate::queue::Queue;
+use crate::queue::{End, Queue};
 use crate::tls::Context;
 
 /// What the handle of a node is made of.
@@ -47,6 +48,8 @@ pub(crate) fn start_on(listener: TcpListener, config: &mut Config) -> Result<Sta
     };
     let seed =
         tls.seed().ok_or_else(|| cannot("draw random numbers", io::Error::other("the generator failed")))?;
+    // The last thing that can be refused without a trace, since it leaves one.
+    let directory = config.persistence.as_ref().map(|kept| Directory::open(&kept.dir)).transpose()?;
     let net = Net::new(
         listener,
         settings.node_id().clone(),
@@ -60,9 +63,28 @@ pub(crate) fn start_on(listener: TcpListener, config: &mut Config) -> Result<Sta
         board: Board::default(),
         hub: Arc::new(Hub::default()),
     });
-    let threads = spawn(settings, config.election_timeout, seed, net, &shared)
+    let is_kept = directory.is_some();
+    let threads = spawn(settings, config.election_timeout, seed, net, directory, &shared)
         .map_err(|source| cannot("start a thread", source))?;
+    if is_kept && let Err(fault) = wait_until_open(&shared) {
+        for thread in threads {
+            // Both catch what panics in them.
+            let _ = thread.join();
+        }
+        return Err(fault.into());
+    }
     Ok(Started { shared, local_addr, threads })
+}
+
+/// Waits until the node has read what it had kept. That it cannot is told by whoever starts it; how it fares
+/// afterwards, and whatever else may go wrong, by the node.
+fn wait_until_open(shared: &Shared) -> Result<(), StorageFault> {
+    let opened = shared.board.wait(None, |news| match &news.end {
+        Some(End::Halted(Fault::Storage(fault))) => Some(Err(fault.clone())),
+        Some(_) => Some(Ok(())),
+        None => news.is_open.then_some(Ok(())),
+    });
+    opened.unwrap_or(Ok(()))
 }
 
 fn spawn(
@@ -70,16 +92,20 @@ fn spawn(
     election_timeout: Duration,
     seed: diskeyval_core::Seed,
     net: Net,
+    directory: Option<Directory>,
     shared: &Arc<Shared>,
 ) -> io::Result<[JoinHandle<()>; 2]> {
     let node = settings.node_id().clone();
+    let start_disk = |directory| Disk::start(&node, Files::new(directory), net.waker());
+    // If nothing comes of the rest, it ends with this.
+    let disk = directory.map(start_disk).transpose()?;
     let hub = shared.hub.clone();
     let notifier = thread::Builder::new().name(format!("dkv-{node}-events")).spawn(move || hub.serve())?;
     // The engine stops within an election timeout, which is at most twice the configured one.
     let patience = election_timeout * 2 + Duration::from_secs(1);
     let io_thread = thread::Builder::new().name(format!("dkv-{node}-io"));
     let engine = Engine::open(settings, seed);
-    let driver = Driver::new(node, engine, net, shared.clone(), patience);
+    let driver = Driver::new(node, engine, net, disk, shared.clone(), patience);
     match io_thread.spawn(move || driver.live()) {
         Ok(driver) => Ok([driver, notifier]),
         Err(error) => {

@@ -2,255 +2,20 @@
 
 #![cfg(unix)]
 
+mod common;
+
 use std::fs;
-use std::io::{self, BufRead, BufReader, Write};
+use std::io::Write;
 use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStdin, Command, ExitStatus, Output, Stdio};
-use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::mpsc::{self, Receiver};
+use std::path::Path;
+use std::sync::mpsc;
 use std::thread;
-use std::time::{Duration, Instant};
 
+use common::*;
 use diskeyval_mio::certs::Authority;
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair, SanType, date_time_ymd};
 use rustix::process::{Pid, Signal, kill_process};
-use serde_json::Value;
-
-/// Nothing here takes nearly as long; a machine may be busy.
-const PATIENCE: Duration = Duration::from_secs(60);
-
-/// A directory that is gone at the end.
-struct Scratch(PathBuf);
-
-impl Scratch {
-    fn new() -> Scratch {
-        static COUNT: AtomicU32 = AtomicU32::new(0);
-        let name =
-            format!("diskeyval-command-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
-        let path = std::env::temp_dir().join(name);
-        fs::create_dir_all(&path).expect("a directory");
-        Scratch(path)
-    }
-
-    /// With certificates of these nodes.
-    fn with_certs(nodes: &[&str]) -> Scratch {
-        let dir = Scratch::new();
-        let done = run(["certs", "--dir", dir.path()].iter().chain(nodes));
-        assert!(done.status.success(), "{}", text(&done.stderr));
-        dir
-    }
-
-    fn path(&self) -> &str {
-        self.0.to_str().expect("a name that is text")
-    }
-
-    fn copy(&self, from: &str, to: &str) {
-        fs::copy(self.0.join(from), self.0.join(to)).expect(from);
-    }
-}
-
-impl Drop for Scratch {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.0);
-    }
-}
-
-fn diskeyval() -> Command {
-    Command::new(env!("CARGO_BIN_EXE_diskeyval"))
-}
-
-/// Runs a command that ends by itself.
-fn run<'a>(args: impl IntoIterator<Item = &'a &'a str>) -> Output {
-    diskeyval().args(args).stdin(Stdio::null()).output().expect("it runs")
-}
-
-fn text(bytes: &[u8]) -> String {
-    String::from_utf8_lossy(bytes).into_owned()
-}
-
-fn until(what: &str, mut holds: impl FnMut() -> bool) {
-    let end = Instant::now() + PATIENCE;
-    while !holds() {
-        assert!(Instant::now() < end, "in vain: {what}");
-        thread::sleep(Duration::from_millis(10));
-    }
-}
-
-/// Ports that are free, each given once. They are none of those that systems give to whoever dials (from
-/// 32768 on, or 49152): such a one, once let go, could be taken by a connection before its node starts.
-fn ports<const N: usize>() -> [u16; N] {
-    static NEXT: AtomicU32 = AtomicU32::new(0);
-    [(); N].map(|()| {
-        loop {
-            // Another run of these tests begins elsewhere.
-            let place =
-                std::process::id().wrapping_mul(61).wrapping_add(NEXT.fetch_add(1, Ordering::Relaxed));
-            let port = 10_000 + u16::try_from(place % 20_000).expect("small");
-            if TcpListener::bind(("127.0.0.1", port)).is_ok() {
-                return port;
-            }
-        }
-    })
-}
-
-/// A node in a process of its own.
-struct Node {
-    child: Child,
-    input: Option<ChildStdin>,
-    answers: Receiver<String>,
-    errors: Receiver<String>,
-}
-
-impl Node {
-    fn start(dir: &Scratch, id: &str, listen: u16, peers: &[(&str, u16)], more: &[&str]) -> Node {
-        let mut command = diskeyval();
-        command.args(["node", "--id", id, "--certs", dir.path()]);
-        command.args(["--listen", &format!("127.0.0.1:{listen}")]);
-        for (peer, port) in peers {
-            command.args(["--peer", &format!("{peer}=127.0.0.1:{port}")]);
-        }
-        let piped = command.args(more).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        let mut child = piped.spawn().expect("it runs");
-        let input = child.stdin.take();
-        let answers = lines(child.stdout.take().expect("piped"));
-        let errors = lines(child.stderr.take().expect("piped"));
-        let node = Node { child, input, answers, errors };
-        node.error("ready 127.0.0.1:");
-        node
-    }
-
-    /// Waits for a line on stderr that begins so.
-    fn error(&self, start: &str) -> String {
-        let end = Instant::now() + PATIENCE;
-        let mut seen = Vec::new();
-        loop {
-            match self.errors.recv_timeout(end.saturating_duration_since(Instant::now())) {
-                Ok(line) if line.starts_with(start) => return line,
-                Ok(line) => seen.push(line),
-                Err(error) => panic!("no line {start:?} on stderr ({error}): {seen:#?}"),
-            }
-        }
-    }
-
-    fn ask(&mut self, line: impl AsRef<[u8]>) -> String {
-        let input = self.input.as_mut().expect("not closed");
-        input.write_all(line.as_ref()).and_then(|()| input.write_all(b"\n")).expect("it reads");
-        self.answer()
-    }
-
-    fn answer(&self) -> String {
-        self.answers.recv_timeout(PATIENCE).expect("an answer")
-    }
-
-    fn json(&mut self, line: &str) -> Value {
-        let answer = self.ask(line);
-        serde_json::from_str(&answer).unwrap_or_else(|error| panic!("{line}: {error}: {answer}"))
-    }
-
-    /// Writes until it is committed; what came before the quorum was there is refused without effect.
-    fn set(&mut self, key: &str, value: &str) {
-        until("a write is committed", || {
-            let answer = self.ask(format!("set {key} {value}"));
-            assert!(answer.starts_with("ok ") || answer.starts_with("refused: "), "{answer}");
-            answer.starts_with("ok ")
-        });
-    }
-
-    fn is_member(&mut self) -> bool {
-        self.json("status")["standing"]["is"] == "member"
-    }
-
-    fn leader(&mut self) -> Option<String> {
-        self.json("leader")["leader"].as_str().map(str::to_owned)
-    }
-
-    fn signal(&self, signal: Signal) {
-        kill_process(self.pid(), signal).expect("a process that runs");
-    }
-
-    fn pid(&self) -> Pid {
-        Pid::from_child(&self.child)
-    }
-
-    fn ended(&mut self) -> ExitStatus {
-        let mut status = None;
-        until("the process ends", || {
-            status = self.child.try_wait().expect("a child");
-            status.is_some()
-        });
-        status.expect("just looked")
-    }
-}
-
-impl Drop for Node {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-fn lines(from: impl io::Read + Send + 'static) -> Receiver<String> {
-    let (sender, receiver) = mpsc::channel();
-    thread::spawn(move || {
-        for line in BufReader::new(from).lines() {
-            if line.is_ok_and(|line| sender.send(line).is_ok()) {
-                continue;
-            }
-            break;
-        }
-    });
-    receiver
-}
-
-const NAMES: [&str; 3] = ["n1", "n2", "n3"];
-
-/// One of three nodes that know each other.
-fn start(dir: &Scratch, ports: [u16; 3], which: usize, more: &[&str]) -> Node {
-    let members = NAMES.iter().copied().zip(ports);
-    let peers: Vec<_> = members.filter(|(name, _)| *name != NAMES[which]).collect();
-    Node::start(dir, NAMES[which], ports[which], &peers, more)
-}
-
-fn three(dir: &Scratch, more: &[&str]) -> [Node; 3] {
-    let ports = ports();
-    let mut nodes = [0, 1, 2].map(|which| start(dir, ports, which, more));
-    for node in &mut nodes {
-        until("every seat is filled", || node.is_member());
-    }
-    nodes
-}
-
-fn leader_of(nodes: &mut [Node]) -> String {
-    let mut leader = None;
-    until("all know the same leader", || {
-        let known: Vec<_> = nodes.iter_mut().map(Node::leader).collect();
-        leader = known[0].clone().filter(|_| known.iter().all(|other| *other == known[0]));
-        leader.is_some()
-    });
-    leader.expect("just found")
-}
-
-fn split_leader(nodes: [Node; 3]) -> (Node, Vec<Node>) {
-    let mut nodes = Vec::from(nodes);
-    let leader = leader_of(&mut nodes);
-    let place = NAMES.iter().position(|name| *name == leader).expect("a member");
-    (nodes.remove(place), nodes)
-}
-
-/// One line on stderr, which says all of this, and an exit code.
-fn fails<'a>(args: &[&str], code: i32, said: impl IntoIterator<Item = &'a str>) {
-    let done = run(args);
-    let errors = text(&done.stderr);
-    assert_eq!(done.status.code(), Some(code), "{args:?}: {errors}");
-    let [line] = errors.lines().collect::<Vec<_>>()[..] else { panic!("{args:?}: {errors}") };
-    assert!(line.starts_with("error: "), "{args:?}: {line}");
-    for part in said {
-        assert!(line.contains(part), "{args:?}: no {part:?} in: {line}");
-    }
-    assert!(done.stdout.is_empty(), "{args:?}: {}", text(&done.stdout));
-}
 
 // ---- Certificates -------------------------------------------------------------------------------------
 
@@ -367,6 +132,55 @@ fn an_option_file_is_read_and_options_go_before_it() {
     fails(&["node", "--config", config], 2, ["no certificates", "--certs"]);
     fs::remove_file(&file).expect("a file");
     fails(&["node", "--config", config], 2, ["cannot read --config", "node.json"]);
+}
+
+#[test]
+fn a_node_is_given_a_directory_which_is_its_own() {
+    let dir = Scratch::with_certs(&["a", "b"]);
+    let data = dir.0.join("data/a");
+    let data = data.to_str().expect("text");
+    let file = dir.0.join("node.json");
+    let text = format!(r#"{{"nodeId": "a", "persistence": {{"dir": "{data}", "compactEvery": 65536}}}}"#);
+    fs::write(&file, text).expect("a file");
+    let config = file.to_str().expect("text");
+    let mut node = Node::start(&dir, "a", 0, &[], &["--config", config]);
+    assert_eq!(node.json("status")["nodeId"], "a");
+    let second = ["node", "--id", "a", "--listen", "127.0.0.1:0", "--certs", dir.path(), "--data", data];
+    let holder = format!("process {}", node.child.id());
+    fails(&second, 1, [data, "in use", holder.as_str()]);
+    node.signal(Signal::KILL);
+    node.ended();
+    // Nothing that a killed process leaves keeps the next one away; and options go before the file.
+    let elsewhere = dir.0.join("elsewhere");
+    let other = elsewhere.to_str().expect("text");
+    let more = ["--config", config, "--data", other, "--compact-every", "131072"];
+    drop(Node::start(&dir, "a", 0, &[], &more));
+    assert!(elsewhere.is_dir());
+    drop(Node::start(&dir, "a", 0, &[], &["--data", data]));
+
+    let node = |more: &[&'static str], code, said: &[&'static str]| {
+        let mut args = vec!["node", "--id", "a", "--listen", "127.0.0.1:0", "--certs", dir.path()];
+        args.extend(more);
+        fails(&args, code, said.iter().copied());
+    };
+    node(&["--compact-every", "65536"], 2, &["--compact-every", "--data"]);
+    node(&["--data", "/dev/null"], 1, &["/dev/null", "something else", "another directory"]);
+    node(&["--data", "x", "--compact-every", "1"], 2, &["compactEvery", "64 KiB"]);
+    node(&["--data", "x", "--compact-every", "1G"], 2, &["'1G'", "--compact-every"]);
+    fs::write(&file, r#"{"nodeId": "a", "persistence": {"path": "x"}}"#).expect("a file");
+    fails(&["node", "--config", config], 2, ["node.json", "`path`", "`dir`"]);
+}
+
+#[test]
+fn what_is_no_directory_of_a_node_cannot_be_looked_into() {
+    let dir = Scratch::new();
+    let nowhere = dir.0.join("nowhere");
+    for command in ["dump", "verify"] {
+        fails(&["wal", command, nowhere.to_str().expect("text")], 2, ["nowhere", "--data"]);
+        fails(&["wal", command, dir.path()], 2, [dir.path(), "no files of a node"]);
+        fails(&["wal", command], 2, ["<DIR>"]);
+    }
+    fails(&["wal", "mend", dir.path()], 2, ["'mend'"]);
 }
 
 #[test]
@@ -618,7 +432,12 @@ fn help_and_version_are_no_errors() {
     for (args, said) in [
         (&["--help"][..], &["Examples:", "Exit codes:", "certs", "node"][..]),
         (&["certs", "--help"], &["Examples:", "--client"]),
-        (&["node", "--help"], &["Examples:", "cas K OLD NEW", "ready HOST:PORT"]),
+        (
+            &["node", "--help"],
+            &["Examples:", "cas K OLD NEW", "ready HOST:PORT", "--data <DIR>", "--compact-every"],
+        ),
+        (&["wal", "--help"], &["dump", "verify", "Exit codes:", "changes nothing"]),
+        (&["wal", "dump", "--help"], &["<DIR>", "--data"]),
         (&["--version"], &[env!("CARGO_PKG_VERSION")]),
     ] {
         let done = run(args);

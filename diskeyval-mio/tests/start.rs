@@ -1,6 +1,9 @@
 //! What can go wrong before a node runs: each error names the guilty and the remedy.
 
+use std::fs;
 use std::net::{Ipv6Addr, SocketAddr, TcpListener};
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use diskeyval_mio::certs::Authority;
 use diskeyval_mio::{Config, ConfigError, Node, NodeId, StartError};
@@ -69,4 +72,70 @@ fn port_0_becomes_a_real_one_on_ipv6_too() {
         assert!(matches!(node.local_addr(), SocketAddr::V6(_)));
         node.end();
     }
+}
+
+// ---- Directories --------------------------------------------------------------------------------------
+
+/// A place for directories that is gone at the end.
+struct Scratch(PathBuf);
+
+impl Scratch {
+    fn new() -> Scratch {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let name =
+            format!("diskeyval-start-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
+        let path = std::env::temp_dir().join(name);
+        fs::create_dir_all(&path).expect("a directory");
+        Scratch(path)
+    }
+
+    fn path(&self, name: &str) -> String {
+        self.0.join(name).to_str().expect("text").to_owned()
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+#[test]
+fn a_directory_is_made_and_held_until_its_node_has_ended() {
+    let scratch = Scratch::new();
+    let authority = Authority::new("test").expect("a CA");
+    let dir = scratch.path("below/n1");
+    let node = Node::start(config(&authority, "n1", "n1").persist(&dir)).expect("it starts");
+    let error = refusal(config(&authority, "n1", "n1").persist(&dir));
+    assert!(
+        matches!(&error, StartError::DirectoryInUse { path, holder }
+            if path.ends_with("below/n1") && holder.is_none_or(|holder| holder == std::process::id())),
+        "{error:?}"
+    );
+    assert!(error.to_string().contains(&dir) && error.to_string().contains("its own"), "{error}");
+    node.end();
+    Node::start(config(&authority, "n1", "n1").persist(&dir)).expect("it is free").end();
+}
+
+#[test]
+fn a_file_in_the_place_of_a_directory_is_named_with_a_remedy() {
+    let scratch = Scratch::new();
+    let authority = Authority::new("test").expect("a CA");
+    let path = scratch.path("file");
+    fs::write(&path, "no directory").expect("a file");
+    let error = refusal(config(&authority, "n1", "n1").persist(&path));
+    assert!(matches!(error, StartError::Directory { .. }), "{error:?}");
+    assert!(error.to_string().contains(&path) && error.to_string().contains("another directory"), "{error}");
+}
+
+#[test]
+fn what_is_wrong_with_the_options_is_told_before_a_directory_is_made() {
+    let scratch = Scratch::new();
+    let authority = Authority::new("test").expect("a CA");
+    let dir = scratch.path("n1");
+    let mut config = config(&authority, "n1", "n2").persist(&dir);
+    assert!(matches!(refusal(config.clone()), StartError::Config(ConfigError::BadTls { .. })));
+    config.persistence.as_mut().expect("just set").compact_every = 1;
+    assert!(matches!(refusal(config), StartError::Config(ConfigError::BadLimit { .. })));
+    assert!(!fs::exists(&dir).expect("it can be looked at"));
 }

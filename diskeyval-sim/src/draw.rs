@@ -60,7 +60,7 @@ fn draw_setting(choices: &mut Choices<'_>, wishes: &Wishes) -> Setting {
     let ruins = wishes.faults.as_ref().is_none_or(|faults| faults.iter().any(|fault| DAMAGE.contains(fault)));
     let ruin = ruins && !doomed && choices.chance(1, 20);
     // Flushes have 4 KiB at least, so that the smallest is soon reached.
-    let compact_every = *choices.pick(&[512 << 10, 512 << 10, 512 << 10, 1 << 20, 1 << 20, 1 << 20]);
+    let compact_every = *choices.pick(&[64 << 10, 64 << 10, 64 << 10, 128 << 10, 256 << 10, 1 << 20]);
     // A cluster is founded by a majority, and the others are given their seats later.
     let mut late = Vec::new();
     if nodes > 2 && !doomed && choices.chance(1, 4) {

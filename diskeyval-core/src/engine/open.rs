@@ -4,6 +4,9 @@ use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use alloc::string::ToString;
 
+use super::compaction::Compaction;
+use super::disk::Opener;
+use super::transfers::Transfers;
 use super::{Engine, Phase};
 use crate::config::Settings;
 use crate::desk::Desk;
@@ -32,13 +35,13 @@ impl Engine {
         let mut engine = Engine::with(&settings, incarnation, &mut prng);
         if settings.storage == StorageKind::Disk {
             engine.mesh.be_mute(CloseReason::Starting);
-            engine.opening = Some(Box::new(Opening::new(Origin {
+            engine.opening = Some(Box::new(Opener::new(Opening::new(Origin {
                 node: settings.node_id,
                 cluster_name: settings.cluster,
                 incarnation,
                 salt: prng.next_u64(),
                 segment_bytes: segment_bytes(settings.compact_every),
-            })));
+            }))));
         }
         engine
     }
@@ -64,6 +67,9 @@ impl Engine {
             kv: Machine::default(),
             desk: Desk::new(settings),
             founding: Founding::new(settings.founding_grace),
+            compaction: Compaction::new(settings.compact_every),
+            transfers: Transfers::new(settings),
+            owes_resync: false,
             admitted: false,
             told_not_admitted: false,
             listening: false,

@@ -4,6 +4,8 @@ use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 use core::time::Duration;
 
+use bytes::Bytes;
+
 use crate::config::Settings;
 use crate::entry::{Entry, Payload};
 use crate::error::Fault;
@@ -16,6 +18,7 @@ use crate::raft::agree::Checkpoints;
 use crate::raft::log::Log;
 use crate::raft::message::{Directive, Outgoing, Pledge};
 use crate::raft::read::Asker;
+use crate::raft::snapshot::{Base, SnapshotWord};
 use crate::status::Metrics;
 pub(super) use crate::store::Record;
 use crate::store::gate::{Gate, Promised, Receipt};
@@ -43,7 +46,9 @@ pub(super) struct Common {
     pub(super) log: Log,
     /// The receipt for the last change of the log.
     log_receipt: Receipt,
-    /// Every configuration in the log. The last is in force, committed or not.
+    /// Up to here the log is what an earlier run of this node has kept.
+    pub(super) recalled: Index,
+    /// Every configuration in the log, and the last before it. The last of them is in force, committed or not.
     memberships: Vec<(EntryId, Membership)>,
     /// The initial members, this node included, for as long as the log is empty.
     initial: Vec<NodeId>,
@@ -66,6 +71,8 @@ pub(super) struct Common {
     store: Store,
     gate: Gate<Claim>,
     pub(super) outgoing: Vec<(NodeId, Outgoing)>,
+    /// Words about snapshots, for whoever holds the state.
+    pub(super) snapshots: Vec<SnapshotWord>,
     pub(super) metrics: Metrics,
     pub(super) fault: Option<Fault>,
     /// A node that may not stand for election has waited for a leader as long as if it might.
@@ -101,6 +108,7 @@ impl Common {
             ballot_receipt: store.opened(),
             log: Log::default(),
             log_receipt: store.opened(),
+            recalled: Index(0),
             memberships: Vec::new(),
             initial,
             may_found: false,
@@ -116,6 +124,7 @@ impl Common {
             store,
             gate: Gate::default(),
             outgoing: Vec::new(),
+            snapshots: Vec::new(),
             metrics: Metrics::default(),
             fault: None,
             waited_in_vain: false,
@@ -232,8 +241,38 @@ impl Common {
     }
 
     fn forget_behind(&mut self, index: Index) {
+        self.recalled = self.recalled.min(index);
         self.log.truncate_behind(index);
         self.memberships.retain(|(entry, _)| entry.index <= index);
+    }
+
+    /// Releases what stands in the log up to an index, as far as it was applied and there is a durable snapshot of it.
+    pub(super) fn release_log(&mut self, up_to: Index) {
+        let hasty = up_to > self.store.durable_snapshot().index && is(Mutant::ReleasedBeforeDurable);
+        self.log.release(if hasty { up_to } else { up_to.min(self.store.durable_snapshot().index) });
+        let base = self.log.base().index;
+        // Of those before it the last is still in force.
+        let before = self.memberships.iter().take_while(|(entry, _)| entry.index <= base).count();
+        self.memberships.drain(..before.saturating_sub(1));
+    }
+
+    /// The entry that brought in the members who are in force at an index.
+    pub(super) fn configuration_at(&self, index: Index) -> Option<EntryId> {
+        let before = self.memberships.iter().rev().map(|(entry, _)| *entry);
+        before.into_iter().find(|entry| entry.index <= index)
+    }
+
+    /// Takes a snapshot in place of the log. It is durable, and reflects more than is committed here.
+    pub(super) fn install(&mut self, base: Base) {
+        let Base { last, genesis, configuration, members } = base;
+        assert!(last.index > self.commit || is(Mutant::OlderSnapshotTaken), "the state never goes back");
+        let members = if is(Mutant::MembersNotInSnapshot) { genesis.members.clone() } else { members };
+        self.log.reset(last, genesis);
+        self.memberships = alloc::vec![(configuration, members)];
+        self.commit = last.index;
+        self.recalled = Index(0);
+        self.log_receipt = self.store.record(|| Record::Base { last });
+        self.acknowledge = Some(last.index);
     }
 
     /// Raises the commit index, never beyond the log and never back.
@@ -276,10 +315,32 @@ impl Common {
         !self.memberships.is_empty() || self.may_found || is(Mutant::VotesByNameUnasked)
     }
 
+    // Snapshots on the disk.
+
+    pub(super) fn begin_snapshot(&mut self, last: EntryId) {
+        self.store.begin_snapshot(last);
+    }
+
+    pub(super) fn snapshot_room(&self) -> usize {
+        self.store.snapshot_room()
+    }
+
+    pub(super) fn push_snapshot(&mut self, piece: Bytes) {
+        self.store.push_snapshot(piece);
+    }
+
+    pub(super) fn end_snapshot(&mut self) {
+        self.store.end_snapshot();
+    }
+
+    pub(super) fn durable_snapshot(&self) -> EntryId {
+        self.store.durable_snapshot()
+    }
+
     // The two doors.
 
     /// A leader's word leaves at once.
-    pub(super) fn direct(&mut self, to: &NodeId, directive: Directive, entries: Vec<bytes::Bytes>) {
+    pub(super) fn direct(&mut self, to: &NodeId, directive: Directive, entries: Vec<Bytes>) {
         self.send(to.clone(), Outgoing::Directive(directive, entries));
     }
 
@@ -359,7 +420,7 @@ impl Common {
         self.store.deadline()
     }
 
-    fn open(&mut self, opening: &mut Opening) -> Option<Result<Recalled, &'static str>> {
+    fn open(&mut self, opening: &mut Opening, base: Option<Base>) -> Option<Result<Recalled, &'static str>> {
         let mut recalled = self.store.open(opening)?;
         self.own = recalled.incarnation;
         (self.term, self.vote) = (recalled.term, recalled.vote.clone());
@@ -367,6 +428,14 @@ impl Common {
             return Some(Err("a term that no node has counted to"));
         }
         self.vote.take_if(|_| is(Mutant::BallotNotRecalled));
+        if base.as_ref().map_or(EntryId::default(), |base| base.last) != recalled.base {
+            return Some(Err("an end that is not that of the snapshot"));
+        }
+        if let Some(Base { last, genesis, configuration, members }) = base {
+            self.log.reset(last, genesis);
+            self.memberships = alloc::vec![(configuration, members)];
+            self.commit = last.index;
+        }
         for bytes in core::mem::take(&mut recalled.entries) {
             if let Err(what) = self.recall(bytes) {
                 return Some(Err(what));
@@ -386,7 +455,7 @@ impl Common {
         if !genesis_fits || !(self.log.last().term..=self.term).contains(&entry.term) {
             return Err("an entry that does not fit behind the one before it");
         }
-        self.place(entry);
+        self.recalled = self.place(entry);
         Ok(())
     }
 
@@ -397,8 +466,15 @@ impl Common {
             Record::Incarnation(self.own),
             Record::Ballot { term: self.term, vote: self.vote.clone() },
         ];
-        let entries = self.log.batch(Index(1), usize::MAX);
-        kept.extend((1..).zip(entries).map(|(index, bytes)| Record::Entry { index: Index(index), bytes }));
+        let base = self.log.base();
+        if base != EntryId::default() {
+            kept.push(Record::Base { last: base });
+        }
+        let first = base.index.0 + 1;
+        let entries = self.log.batch(Index(first), usize::MAX);
+        kept.extend(
+            (first..).zip(entries).map(|(index, bytes)| Record::Entry { index: Index(index), bytes }),
+        );
         kept
     }
 
@@ -412,8 +488,12 @@ impl Raft {
     /// Goes on with the storage that was opened, before time begins, and with what it has kept: all of that is
     /// durable. `None`: it is not open yet. An error says what it holds that no run can have written: everything
     /// else relies on it.
-    pub(crate) fn open(&mut self, opening: &mut Opening) -> Option<Result<Recalled, &'static str>> {
-        self.common.open(opening)
+    pub(crate) fn open(
+        &mut self,
+        opening: &mut Opening,
+        base: Option<Base>,
+    ) -> Option<Result<Recalled, &'static str>> {
+        self.common.open(opening, base)
     }
 
     pub(crate) fn store(&self) -> &Store {

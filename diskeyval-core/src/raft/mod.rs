@@ -16,6 +16,7 @@ mod progress;
 mod quorum;
 mod read;
 mod segments;
+mod snapshot;
 #[cfg(test)]
 mod tests;
 
@@ -36,9 +37,10 @@ use leader::Leader;
 
 #[cfg(any(test, feature = "inspect"))]
 pub(crate) use message::{Append, Heartbeat, VoteRequest};
-pub(crate) use message::{Directive, Outgoing, Pledge, Received};
-pub(crate) use progress::Progress;
+pub(crate) use message::{Directive, Outgoing, Piece, Pledge, Received};
+pub(crate) use progress::{Progress, Replication};
 pub(crate) use read::Asker;
+pub(crate) use snapshot::{Base, SnapshotWord};
 
 /// One node's part in consensus.
 #[derive(Clone, Debug)]

@@ -30,6 +30,8 @@ pub(super) fn answer(answer: &Answer) -> String {
         Answer::Read(Ok(None)) => "absent".into(),
         Answer::Written(Err(error)) | Answer::Read(Err(error)) => error.to_string(),
         Answer::View(_) | Answer::Status(_) => "shown elsewhere".into(),
+        Answer::Snapshot(Ok(revision)) => format!("snapshot of {revision}"),
+        Answer::Snapshot(Err(error)) => error.to_string(),
         Answer::Stopped => "stopped".into(),
     }
 }

@@ -185,7 +185,7 @@ impl Soak {
                     *highest = (*highest).max(found.revision);
                 }
             }
-            Answer::View(_) | Answer::Status(_) | Answer::Stopped => {}
+            Answer::View(_) | Answer::Status(_) | Answer::Snapshot(_) | Answer::Stopped => {}
         }
     }
 

@@ -199,7 +199,7 @@ impl Store {
 
     // Snapshots of the state, as bytes that somebody else makes.
 
-    /// Begins a snapshot of the state after an entry, unless one is being written.
+    /// Begins a snapshot of the state after an entry, in place of one that is being written.
     pub(crate) fn begin_snapshot(&mut self, last: EntryId) {
         match &mut self.wal {
             Some(wal) => wal.begin_snapshot(last),

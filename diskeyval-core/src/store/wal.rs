@@ -14,12 +14,9 @@ use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::time::Duration;
 
-use bytes::Bytes;
-
 use super::FileName;
 use super::format::{FlushNumber, HEADER, Head, Salt, Written, blocks, encode};
 use super::ops::{Ops, naming};
-use super::snapshot;
 use super::superblock::{MAX_SEGMENTS, Named, NamedSnapshot, Names};
 use crate::error::StorageFault;
 use crate::id::{ClusterId, EntryId, Index, NodeId, OpId, Term};
@@ -89,8 +86,9 @@ enum Purpose {
     Spare,
     Slot,
     LastSlot,
-    SnapshotPiece,
-    SnapshotEnd,
+    /// With the number of the snapshot.
+    SnapshotPiece(u64),
+    SnapshotEnd(u64),
     Removal,
 }
 
@@ -450,8 +448,12 @@ impl Wal {
 
     pub(super) fn done(&mut self, op: OpId, result: Result<DiskDone, DiskError>) {
         let Some(purpose) = self.ops.done(op) else { return };
-        let is_snapshot = matches!(purpose, Purpose::SnapshotPiece | Purpose::SnapshotEnd);
-        self.snapshot_busy -= u32::from(is_snapshot);
+        let of_snapshot = match purpose {
+            Purpose::SnapshotPiece(number) | Purpose::SnapshotEnd(number) => Some(number),
+            _ => None,
+        };
+        self.snapshot_busy -= u32::from(of_snapshot.is_some());
+        let writing = self.writing.as_ref().map(|writing| writing.number);
         if self.fault.is_some() {
             // A sync that is done says nothing of what failed to be written before it.
             return;
@@ -461,9 +463,9 @@ impl Wal {
             (Err(DiskError::Full), Purpose::Spare) => {
                 self.spare = Spare::Refused { again_at: self.now + FULL_PAUSE };
             }
-            (Err(DiskError::Full), _) if is_snapshot => self.abort_snapshot(),
             // It was given up before.
-            (Err(_), _) if is_snapshot && self.writing.is_none() => {}
+            (Err(_), _) if of_snapshot.is_some() && of_snapshot != writing => {}
+            (Err(DiskError::Full), _) if of_snapshot.is_some() => self.abort_snapshot(),
             (Err(_), Purpose::FlushSync) if is(Mutant::FailedSyncRetried) => {
                 // A second sync succeeds, and what the first has dropped is taken for durable.
                 if let Some(segment) = self.segments.back() {
@@ -489,12 +491,13 @@ impl Wal {
                 }
             }
             Purpose::LastSlot => self.named(),
-            Purpose::SnapshotEnd => {
-                if let Some(Snapshot { number, last, at, .. }) = self.writing {
+            Purpose::SnapshotEnd(ended) => match self.writing {
+                Some(Snapshot { number, last, at, .. }) if number == ended => {
                     self.target.snapshot = Some(NamedSnapshot { number, last, size: at });
                 }
-            }
-            Purpose::SnapshotPiece | Purpose::Removal => {}
+                Some(_) | None => {}
+            },
+            Purpose::SnapshotPiece(_) | Purpose::Removal => {}
         }
     }
 
@@ -524,7 +527,8 @@ impl Wal {
             self.ops.ask(DiskOp::Remove { file: FileName::Segment(gone.number) }, Purpose::Removal);
         }
         if self.names.snapshot != former.snapshot {
-            self.writing = None;
+            let named = self.names.snapshot.map(|snapshot| snapshot.number);
+            self.writing.take_if(|writing| Some(writing.number) == named);
             if let Some(snapshot) = former.snapshot {
                 let file = FileName::Snapshot(snapshot.number);
                 self.ops.ask(DiskOp::Remove { file }, Purpose::Removal);
@@ -539,7 +543,7 @@ fn describe(purpose: &Purpose) -> &'static str {
         Purpose::FlushSync => "a sync of the log",
         Purpose::Spare => "the making of a segment",
         Purpose::Slot | Purpose::LastSlot => "a write to the superblock",
-        Purpose::SnapshotPiece | Purpose::SnapshotEnd => "a write to a snapshot",
+        Purpose::SnapshotPiece(_) | Purpose::SnapshotEnd(_) => "a write to a snapshot",
         Purpose::Removal => "the removal of a file",
     }
 }

@@ -375,11 +375,16 @@ impl Facts {
         node.pending.push_back((number, node.now));
     }
 
+    /// The place of an entry, if it is committed.
+    fn committed_at(&self, last: EntryId) -> Option<Place> {
+        let place = usize::try_from(last.index.0).ok()?.checked_sub(1)?;
+        let (place, _) = self.committed.get(place)?;
+        (self.tree.entry(*place).term == last.term.0).then_some(*place)
+    }
+
     /// A node has a snapshot in place of all entries up to this one, which must be committed.
     fn based(&self, at: usize, last: EntryId, findings: &mut Findings) -> Place {
-        let place = usize::try_from(last.index.0).ok().and_then(|index| index.checked_sub(1));
-        let place = place.and_then(|place| self.committed.get(place)).map(|(place, _)| *place);
-        match place.filter(|place| self.tree.entry(*place).term == last.term.0) {
+        match self.committed_at(last) {
             Some(place) => place,
             None => {
                 findings.broken("S13", || {

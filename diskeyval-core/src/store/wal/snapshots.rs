@@ -9,14 +9,13 @@ use crate::mutants::{Mutant, is};
 use crate::store::{FileName, snapshot};
 
 impl Wal {
+    /// Begins a snapshot, in place of one that is being written.
     pub(in crate::store) fn begin_snapshot(&mut self, last: EntryId) {
-        if self.writing.is_some() || self.snapshot_busy > 0 || self.fault.is_some() {
-            return;
-        }
+        self.abort_snapshot();
         let number = self.next_number();
         let file = FileName::Snapshot(number);
         self.writing = Some(Snapshot { number, last, at: 0, unsynced: 0, ended: false });
-        self.ask_for_snapshot(DiskOp::Create { file, size: 0 }, Purpose::SnapshotPiece);
+        self.ask_for_snapshot(DiskOp::Create { file, size: 0 }, Purpose::SnapshotPiece(number));
         let head = snapshot::Head {
             node: self.names.node.clone(),
             incarnation: self.names.incarnation,
@@ -49,10 +48,11 @@ impl Wal {
 
     fn write_chunk(&mut self, body: Bytes, is_last: bool) {
         let Some(snapshot) = &mut self.writing else { return };
-        let file = FileName::Snapshot(snapshot.number);
+        let number = snapshot.number;
+        let file = FileName::Snapshot(number);
         let len = snapshot::chunk_len(body.len());
         let at = snapshot.at;
-        let parts = snapshot::chunk(self.salt, snapshot.number, at, body, is_last);
+        let parts = snapshot::chunk(self.salt, number, at, body, is_last);
         snapshot.at += len;
         snapshot.unsynced += len;
         snapshot.ended = is_last;
@@ -61,13 +61,13 @@ impl Wal {
             snapshot.unsynced = 0;
         }
         self.bytes_written += len;
-        self.ask_for_snapshot(DiskOp::Write { file, at, parts }, Purpose::SnapshotPiece);
+        self.ask_for_snapshot(DiskOp::Write { file, at, parts }, Purpose::SnapshotPiece(number));
         if is_last && is(Mutant::SnapshotNotSynced) {
-            self.ask_for_snapshot(DiskOp::Read { file, at: 0, len: 0 }, Purpose::SnapshotEnd);
+            self.ask_for_snapshot(DiskOp::Read { file, at: 0, len: 0 }, Purpose::SnapshotEnd(number));
         } else if is_last {
-            self.ask_for_snapshot(DiskOp::Sync { file }, Purpose::SnapshotEnd);
+            self.ask_for_snapshot(DiskOp::Sync { file }, Purpose::SnapshotEnd(number));
         } else if sync {
-            self.ask_for_snapshot(DiskOp::Sync { file }, Purpose::SnapshotPiece);
+            self.ask_for_snapshot(DiskOp::Sync { file }, Purpose::SnapshotPiece(number));
         }
     }
 
@@ -76,7 +76,7 @@ impl Wal {
         self.ops.ask(op, purpose);
     }
 
-    /// There is no room for it: the next one may find some.
+    /// There is no room for it, or there is a better one.
     pub(super) fn abort_snapshot(&mut self) {
         if let Some(snapshot) = self.writing.take() {
             let file = FileName::Snapshot(snapshot.number);

@@ -31,6 +31,8 @@ pub(crate) enum Command {
     Bench(BenchArgs),
     Certs(CertsArgs),
     Node(NodeArgs),
+    #[command(subcommand)]
+    Wal(WalCommand),
     #[cfg(unix)]
     Demo(crate::demo::DemoArgs),
     #[cfg(unix)]
@@ -48,7 +50,7 @@ Examples:
   Make a CA and the certificates of three nodes, and start the first of them:
     diskeyval certs --dir certs n1 n2 n3
     diskeyval node --id n1 --listen 127.0.0.1:8051 --peer n2=127.0.0.1:8052 n3=127.0.0.1:8053 \\
-      --certs certs
+      --certs certs --data data/n1
 
 Exit codes:
   0  done
@@ -133,17 +135,21 @@ pub(crate) struct CertsArgs {
 /// `quit`, SIGINT and SIGTERM end the node in order (leadership is handed over): exit code 0; at a terminal so do
 /// Ctrl-C and Ctrl-D. Elsewhere the end of stdin does not: the node goes on until a signal comes. A second signal ends the process at once, with 130 or 143.
 /// A node that halts by itself ends with 1.
+///
+/// With --data DIR a node that was ended or killed comes back as what it was. DIR is its own: another node, or a second
+/// process, is refused. `diskeyval wal` looks into it.
 #[derive(Debug, clap::Args)]
 #[command(
     verbatim_doc_comment,
     after_help = "\
 Examples:
   diskeyval node --id n1 --listen 127.0.0.1:8051 --peer n2=127.0.0.1:8052 n3=127.0.0.1:8053 --certs certs
+  diskeyval node --id n1 --listen 127.0.0.1:8051 --certs certs --data /var/lib/n1
   diskeyval node --config n1.json < /dev/null      as a service
   echo 'set greeting hello' | diskeyval node --id solo --listen [::1]:0 --certs certs
 
 FILE is a JSON object with the options of the library, as \
-{\"nodeId\":\"n1\",\"port\":8051,\"electionTimeoutMs\":500}."
+{\"nodeId\":\"n1\",\"port\":8051,\"electionTimeoutMs\":500,\"persistence\":{\"dir\":\"/var/lib/n1\"}}."
 )]
 pub(crate) struct NodeArgs {
     /// The name of this node, as its certificate has it
@@ -161,6 +167,16 @@ pub(crate) struct NodeArgs {
     /// The directory of the certificates
     #[arg(long, value_name = "DIR", required_unless_present = "config")]
     pub(crate) certs: Option<PathBuf>,
+
+    /// The directory in which the node keeps what it has promised; it is made if need be. Without it, everything is in
+    /// memory, and gone at the end
+    #[arg(long, value_name = "DIR")]
+    pub(crate) data: Option<PathBuf>,
+
+    /// So many bytes of log behind a snapshot, or as many as it has if those are more, make another one
+    /// [default: 67108864]
+    #[arg(long, value_name = "BYTES")]
+    pub(crate) compact_every: Option<u64>,
 
     /// A JSON file with options; those of the command line go before it
     #[arg(long, value_name = "FILE")]
@@ -189,6 +205,33 @@ pub(crate) struct NodeArgs {
     /// How long a node tries to reach all members before it founds the cluster with a majority [default: 1000]
     #[arg(long, value_name = "MS")]
     pub(crate) founding_grace_ms: Option<u64>,
+}
+
+/// Look into the directory of a node
+///
+/// It reads, changes nothing, and holds nothing. If a node is at work in DIR, it says so, and what it finds may be
+/// a moment old.
+#[derive(Debug, Subcommand)]
+#[command(
+    verbatim_doc_comment,
+    after_help = "\
+Exit codes:
+  0  what was found is sound
+  1  a file is damaged: each damage is named, with its file and place
+  2  it cannot be read, or what was given is wrong"
+)]
+pub(crate) enum WalCommand {
+    /// Print in words what the files hold, record by record
+    Dump(WalArgs),
+    /// Say whether the files are what was written to them
+    Verify(WalArgs),
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct WalArgs {
+    /// The directory of the node, as it was given to `--data`
+    #[arg(value_name = "DIR")]
+    pub(crate) dir: PathBuf,
 }
 
 fn node_id(given: &str) -> Result<NodeId, ConfigError> {

@@ -5,7 +5,7 @@ use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use diskeyval_mio::{Config, ConfigError, NodeId, Peer, StartError, Tls};
+use diskeyval_mio::{Config, ConfigError, NodeId, Peer, Persistence, StartError, StorageFault, Tls};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
@@ -31,6 +31,21 @@ pub(crate) fn assemble(args: &NodeArgs) -> Result<Config, Failure> {
     }
     if let Some(cluster) = &args.cluster {
         config.cluster.clone_from(cluster);
+    }
+    if let Some(data) = &args.data {
+        let dir = text_of(data)?;
+        match &mut config.persistence {
+            Some(kept) => kept.dir = dir,
+            None => config.persistence = Some(Persistence::in_dir(&dir)),
+        }
+    }
+    if let Some(compact_every) = args.compact_every {
+        let Some(kept) = &mut config.persistence else {
+            return Err(Failure::input(
+                "--compact-every is of use with --data alone: without it, nothing is kept",
+            ));
+        };
+        kept.compact_every = compact_every;
     }
     for (given, option) in [
         (args.election_timeout_ms, &mut config.election_timeout),
@@ -67,6 +82,11 @@ pub(crate) fn explain(error: StartError, args: &NodeArgs, id: &NodeId) -> Failur
             Failure::input(format!("{} (`{part}`): {why}", path.display()))
         }
         (error @ StartError::Config(_), _) => Failure::input(error),
+        // It was given the directory of somebody else.
+        (
+            error @ StartError::Storage(StorageFault::OtherNode { .. } | StorageFault::OtherCluster { .. }),
+            _,
+        ) => Failure::input(error),
         (error, _) => Failure::failed(error),
     }
 }
@@ -109,6 +129,13 @@ impl Certificates {
             Failure::input(format!("cannot read {}: {error}; {remedy}", path.display()))
         })
     }
+}
+
+/// A path in the form that options have.
+fn text_of(path: &Path) -> Result<String, Failure> {
+    let text =
+        path.to_str().ok_or_else(|| Failure::input(format!("{} is a name that is no text", path.display())));
+    text.map(str::to_owned)
 }
 
 fn from_file(path: &Path, id: Option<&NodeId>) -> Result<Config, Failure> {

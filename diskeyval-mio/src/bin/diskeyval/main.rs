@@ -19,6 +19,7 @@ mod request;
 mod session;
 mod terminal;
 mod text;
+mod wal;
 
 use std::process::ExitCode;
 
@@ -36,6 +37,7 @@ fn run(args: Args) -> Result<(), Failure> {
         Command::Bench(bench) => bench::run(&bench),
         Command::Certs(certs) => certs::run(&certs),
         Command::Node(node) => node::run(&node),
+        Command::Wal(command) => wal::run(&command),
         #[cfg(unix)]
         Command::Demo(demo) => demo::run(&demo),
         #[cfg(unix)]

@@ -9,8 +9,9 @@ use clap::value_parser;
 ///
 /// Starts nodes in processes of their own, on loopback and over mutual TLS. Clients on all of them write,
 /// read, delete and compare-and-set, while the leader is frozen, cut off or silenced in turn, and let back.
+/// Nodes that have a directory are killed by SIGKILL as well, the leader alone and all at once, and started again.
 /// What the clients were told and what the nodes reported is then judged: whether a write was lost or
-/// doubled, or a read was stale. Certificates live in memory alone; nothing is written to disk but FILE.
+/// doubled, or a read was stale. Certificates live in memory alone.
 #[derive(Debug, Args)]
 #[command(
     verbatim_doc_comment,
@@ -18,6 +19,7 @@ use clap::value_parser;
 Examples:
   diskeyval demo
   diskeyval demo --seconds 30 --history history.jsonl
+  diskeyval demo --seconds 60 --data data          and look into data/node-1 with `diskeyval wal dump`
   diskeyval demo --nodes 5 --clients 64 --disturb-every 2 --json
 
 Exit codes:
@@ -46,6 +48,14 @@ pub(crate) struct DemoArgs {
     /// For how long a leader is out of action. From 2000 on, calls on its node end as failed or unknown
     #[arg(long, value_name = "MS", default_value_t = 1200, value_parser = value_parser!(u32).range(1..=60_000))]
     pub(super) disturb_for: u32,
+
+    /// The nodes keep all in memory: none of them is killed, since it could not come back
+    #[arg(long, conflicts_with = "data")]
+    pub(super) memory: bool,
+
+    /// A directory, new or empty, with one for each node in it, which stays at the end, for `diskeyval wal`
+    #[arg(long, value_name = "DIR")]
+    pub(super) data: Option<PathBuf>,
 
     /// Where the history is written to, for `sim check`
     #[arg(long, value_name = "FILE")]
@@ -80,6 +90,10 @@ pub(crate) struct FailoverArgs {
     /// How often a leader is killed: a fresh cluster each time
     #[arg(long, value_name = "N", default_value_t = 20, value_parser = value_parser!(u32).range(1..=10_000))]
     pub(super) rounds: u32,
+
+    /// The nodes keep all in memory
+    #[arg(long)]
+    pub(super) memory: bool,
 
     /// The last line of stdout is one JSON object with the figures
     #[arg(long)]

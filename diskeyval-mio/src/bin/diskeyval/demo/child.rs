@@ -1,5 +1,6 @@
 //! A child process, as its parent holds it.
 
+use std::collections::BTreeMap;
 use std::env;
 use std::io::{self, BufRead, BufReader, Write};
 use std::os::unix::process::CommandExt;
@@ -8,7 +9,7 @@ use std::sync::mpsc::Sender;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 
-use diskeyval_sim::history::{Event, Record};
+use diskeyval_sim::history::{Event, Operation, Record};
 use diskeyval_sim::lines;
 use rustix::process::{Pid, Signal, kill_process};
 
@@ -42,10 +43,19 @@ pub(super) struct Notes {
     pub(super) answered: usize,
     /// When the latest write was answered.
     pub(super) last_write: Option<u64>,
+    /// What each client has begun, and not heard the end of.
+    begun: BTreeMap<u64, Operation>,
 }
 
 impl Notes {
     fn add(&mut self, record: Record) {
+        if let Record::Operation(operation) = &record {
+            if operation.returned.is_none() {
+                self.begun.insert(operation.client, operation.clone());
+                return;
+            }
+            self.begun.remove(&operation.client);
+        }
         if let Record::Operation(operation) = &record
             && let Some(kind) = answered(operation)
         {
@@ -56,11 +66,34 @@ impl Notes {
         }
         self.records.push(record);
     }
+
+    /// Nothing more is heard: what was begun is of unknown fate.
+    pub(super) fn settle(&mut self) {
+        let begun = std::mem::take(&mut self.begun);
+        self.records.extend(begun.into_values().map(Record::Operation));
+    }
 }
 
 impl Child {
     /// Starts one. What it says goes to `inbox`, under its number.
     pub(super) fn spawn(number: usize, inbox: Sender<(usize, News)>) -> io::Result<Child> {
+        Child::spawn_with(Arc::default(), number, inbox)
+    }
+
+    /// Starts another in the place of one that is gone. It goes on with its notes.
+    pub(super) fn replace(&mut self, number: usize, inbox: Sender<(usize, News)>) -> io::Result<()> {
+        // With its reader, all is noted that it has said.
+        self.wait()?;
+        self.notes(Notes::settle);
+        *self = Child::spawn_with(self.notes.clone(), number, inbox)?;
+        Ok(())
+    }
+
+    fn spawn_with(
+        notes: Arc<Mutex<Notes>>,
+        number: usize,
+        inbox: Sender<(usize, News)>,
+    ) -> io::Result<Child> {
         let mut process = Command::new(env::current_exe()?)
             // What a node has to warn of is known here: it is done to it.
             .args(["--log", "error", "demo-node"])
@@ -73,7 +106,6 @@ impl Child {
         let (Some(orders), Some(told)) = (process.stdin.take(), process.stdout.take()) else {
             unreachable!("both were asked for")
         };
-        let notes = Arc::new(Mutex::new(Notes::default()));
         let mut child = Child { process, orders, notes: notes.clone(), reader: None };
         let reader = thread::Builder::new().name(format!("reader-{number}"));
         child.reader = Some(reader.spawn(move || read(number, told, &notes, &inbox))?);

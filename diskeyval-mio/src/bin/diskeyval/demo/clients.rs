@@ -97,6 +97,7 @@ impl Client {
 
     /// Writes the value, which must be new; tells whether that succeeded.
     pub(super) fn set(&self, key: &str, value: String) -> io::Result<bool> {
+        self.begin(key, Action::Set { value: value.clone(), outcome: Outcome::Unknown })?;
         let call = clock::now();
         let answer = self.node.set(key.to_owned(), value.clone());
         let returned = clock::now();
@@ -121,6 +122,7 @@ impl Client {
     }
 
     fn delete(&self, key: &str) -> io::Result<()> {
+        self.begin(key, Action::Delete { outcome: Outcome::Unknown })?;
         let call = clock::now();
         let answer = self.node.delete(key.to_owned());
         let returned = clock::now();
@@ -131,6 +133,8 @@ impl Client {
 
     fn compare_and_set(&mut self, key: &str, expect: Option<String>) -> io::Result<()> {
         let value = self.new_value();
+        let (expected, new) = (expect.clone(), Some(value.clone()));
+        self.begin(key, Action::CompareAndSet { expect: expected, value: new, outcome: Outcome::Unknown })?;
         let expected = expect.clone().map_or(Expect::Absent, |value| Expect::Value(value.into()));
         let call = clock::now();
         let answer = self.node.compare_and_set(key.to_owned(), expected, value.clone());
@@ -141,6 +145,19 @@ impl Client {
         let outcome = outcome(answer, |swap| swap.swapped());
         let action = Action::CompareAndSet { expect, value: Some(value), outcome };
         self.record(key, action, (call, returned), revision)
+    }
+
+    /// Writes down what is about to be tried: should this process be killed, it may have had its effect. (A read
+    /// has none.)
+    fn begin(&self, key: &str, action: Action) -> io::Result<()> {
+        tell(&Record::Operation(Operation {
+            client: self.number,
+            key: key.to_owned(),
+            action,
+            call: clock::now(),
+            returned: None,
+            revision: None,
+        }))
     }
 
     fn record(

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::net::SocketAddr;
-use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::time::{Duration, Instant};
 
 use diskeyval_mio::certs::Authority;
@@ -12,10 +12,14 @@ use diskeyval_sim::history::Record;
 
 use super::child::{Child, News, Notes};
 use super::interrupt::Interrupt;
+use super::keep::Keep;
 use super::words::{Order, Setup, Tiding, Work};
 
 /// How long anything may take that normally takes a moment, on the slowest machine.
 const PATIENCE: Duration = Duration::from_secs(30);
+
+/// The clients of a node's next process have other numbers, this far apart: an end that was not heard stays unheard.
+const NEXT_LIFE: u64 = 1000;
 
 /// How often somebody who waits looks around.
 const TICK: Duration = Duration::from_millis(50);
@@ -52,7 +56,11 @@ pub(super) type Dial<'a> = &'a dyn Fn(usize, usize) -> Option<SocketAddr>;
 pub(super) struct Cluster {
     children: Vec<Child>,
     told: Vec<Told>,
+    /// What each was last started with.
+    setups: Vec<Setup>,
     inbox: Receiver<(usize, News)>,
+    /// For those that are started later.
+    to_inbox: Sender<(usize, News)>,
     /// Who was heard to lead in each term.
     reigns: BTreeMap<u64, usize>,
     marks: u64,
@@ -88,7 +96,16 @@ impl Cluster {
             .collect::<io::Result<_>>()
             .map_err(|error| format!("cannot start a process: {error}"))?;
         let told = (0..size).map(|_| Told::default()).collect();
-        let mut cluster = Cluster { children, told, inbox, reigns: BTreeMap::new(), marks: 0, interrupt };
+        let mut cluster = Cluster {
+            children,
+            told,
+            setups: Vec::new(),
+            inbox,
+            to_inbox: sender,
+            reigns: BTreeMap::new(),
+            marks: 0,
+            interrupt,
+        };
         cluster.wait("the processes to listen", |cluster| cluster.all(|told| told.listening.is_some()))?;
         Ok(cluster)
     }
@@ -100,11 +117,21 @@ impl Cluster {
 
     /// Starts the nodes, under certificates that are forgotten with them, and waits until all are in their
     /// seats.
-    pub(super) fn found(&mut self, dial: Dial<'_>, work: &dyn Fn(usize) -> Work) -> Result<(), Halt> {
+    pub(super) fn found(
+        &mut self,
+        dial: Dial<'_>,
+        work: &dyn Fn(usize) -> Work,
+        keep: Option<&Keep>,
+    ) -> Result<(), Halt> {
         let authority = Authority::new("diskeyval demo").map_err(|error| error.to_string())?;
         for number in 0..self.children.len() {
-            let config = self.config(number, &authority, dial)?;
-            self.tell(number, |child| child.set_up(&Setup { config, work: work(number) }))?;
+            let mut config = self.config(number, &authority, dial)?;
+            if let Some(keep) = keep {
+                config = config.persist(&keep.of(number)?);
+            }
+            let setup = Setup { config, life: 1, work: work(number) };
+            self.tell(number, |child| child.set_up(&setup))?;
+            self.setups.push(setup);
         }
         self.wait("the nodes to take their seats", |cluster| {
             cluster.all(|told| told.ready) && cluster.leader().is_some()
@@ -157,7 +184,10 @@ impl Cluster {
 
     /// The history so far, by time. That of one stream stays in its order: it has one clock.
     pub(super) fn take_history(&mut self) -> Vec<Record> {
-        let parts = self.notes(|notes| std::mem::take(&mut notes.records));
+        let parts = self.notes(|notes| {
+            notes.settle();
+            std::mem::take(&mut notes.records)
+        });
         let mut records: Vec<Record> = parts.into_iter().flatten().collect();
         records.sort_by_key(|record| match record {
             Record::Operation(operation) => operation.call,
@@ -180,6 +210,27 @@ impl Cluster {
     pub(super) fn kill(&mut self, number: usize) -> Result<(), Halt> {
         self.told[number].may_go = true;
         self.tell(number, Child::kill)
+    }
+
+    /// Starts one that was killed once more, with clients of other numbers, which begin at once. Tells where it
+    /// listens.
+    pub(super) fn revive(&mut self, number: usize, moved: impl FnOnce(SocketAddr)) -> Result<(), Halt> {
+        self.sit_out("a killed process to be gone", |cluster| cluster.told[number].gone)?;
+        let inbox = self.to_inbox.clone();
+        self.children[number]
+            .replace(number, inbox)
+            .map_err(|error| format!("{} cannot be started again: {error}", name(number)))?;
+        self.told[number] = Told::default();
+        self.sit_out("a process to listen", |cluster| cluster.told[number].listening.is_some())?;
+        if let Some(address) = self.told[number].listening {
+            moved(address);
+        }
+        let setup = &mut self.setups[number];
+        setup.life += 1;
+        setup.work.clients.iter_mut().for_each(|client| *client += NEXT_LIFE);
+        let setup = setup.clone();
+        self.tell(number, |child| child.set_up(&setup))?;
+        self.go(number)
     }
 
     /// Lets clients begin.
@@ -280,12 +331,20 @@ impl Cluster {
         what: &str,
         mut is_so: impl FnMut(&mut Cluster) -> bool,
     ) -> Result<(), Halt> {
+        let mut interrupted = false;
+        self.sit_out(what, |cluster| {
+            let done = is_so(cluster);
+            interrupted = !done && cluster.interrupt.take();
+            done || interrupted
+        })?;
+        if interrupted { Err(Halt::Interrupted) } else { Ok(()) }
+    }
+
+    /// The same, for what must not be left half done: if somebody wants this process to end, that can wait.
+    fn sit_out(&mut self, what: &str, mut is_so: impl FnMut(&mut Cluster) -> bool) -> Result<(), Halt> {
         let end = Instant::now() + PATIENCE;
         while !is_so(self) {
             self.hear(TICK)?;
-            if self.interrupt.take() {
-                return Err(Halt::Interrupted);
-            }
             if Instant::now() > end {
                 return Err(Halt::Trouble(format!("waited in vain for {what}, {} s", PATIENCE.as_secs())));
             }
@@ -308,10 +367,7 @@ impl Cluster {
             match next {
                 Ok((number, news)) => self.take(number, news)?,
                 Err(RecvTimeoutError::Timeout) => return Ok(()),
-                // Every reader has said that its child is gone.
-                Err(RecvTimeoutError::Disconnected) => {
-                    return Err(Halt::Trouble("no node is left".into()));
-                }
+                Err(RecvTimeoutError::Disconnected) => unreachable!("a sender is kept"),
             }
             next = self.inbox.try_recv().map_err(|_| RecvTimeoutError::Timeout);
         }
@@ -324,6 +380,9 @@ impl Cluster {
             News::Told(Tiding::Ready) => told.ready = true,
             News::Told(Tiding::Stopped) => told.stopped = true,
             News::Told(Tiding::Marked(is_written)) => told.marked = Some(is_written),
+            News::Told(Tiding::HasMark(value)) => {
+                told.marks.insert(value);
+            }
             News::Told(Tiding::Applied { index, hash }) => told.applied = Some((index, hash)),
             News::Told(Tiding::Leader { term, leader: Some(leader) }) => return self.reign(term, &leader),
             News::Told(Tiding::Leader { leader: None, .. }) => {}

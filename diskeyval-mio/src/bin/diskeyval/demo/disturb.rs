@@ -1,4 +1,4 @@
-//! Disturbances: the leader is frozen, or cut off, and let back.
+//! Disturbances: the leader is killed, frozen, or cut off, or all are killed; and they are let back.
 
 use std::fmt;
 use std::time::{Duration, Instant};
@@ -9,7 +9,7 @@ use super::proxy::{Passage, Proxies};
 /// The clients are to see a while of peace before a run ends.
 const PEACE: Duration = Duration::from_millis(500);
 
-/// What happens to a leader.
+/// What happens to a leader, or to all.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Disturbance {
     /// Its process is stopped by a signal.
@@ -18,6 +18,10 @@ pub(super) enum Disturbance {
     CutOff,
     /// Its connections stand, and nothing goes through.
     Silenced,
+    /// Its process is ended on the spot, and starts again from its directory.
+    Killed,
+    /// The same, with all processes at once: nobody is left who could remember.
+    AllKilled,
 }
 
 impl fmt::Display for Disturbance {
@@ -26,17 +30,31 @@ impl fmt::Display for Disturbance {
             Disturbance::Frozen => "frozen",
             Disturbance::CutOff => "cut off",
             Disturbance::Silenced => "silenced",
+            Disturbance::Killed | Disturbance::AllKilled => "killed",
         })
     }
 }
 
-/// In turn: every second time by signal, else by proxies, in one way and then in the other.
-const TURNS: [Disturbance; 4] =
-    [Disturbance::Frozen, Disturbance::CutOff, Disturbance::Frozen, Disturbance::Silenced];
+/// In turn, if a process that was killed could not come back: every second time by signal, else by proxies, in one way
+/// and then in the other.
+const WITHOUT_KILLS: &[Disturbance] =
+    &[Disturbance::Frozen, Disturbance::CutOff, Disturbance::Frozen, Disturbance::Silenced];
+
+/// In turn, if it can.
+const WITH_KILLS: &[Disturbance] = &[
+    Disturbance::Killed,
+    Disturbance::AllKilled,
+    Disturbance::Frozen,
+    Disturbance::Killed,
+    Disturbance::CutOff,
+    Disturbance::AllKilled,
+    Disturbance::Silenced,
+];
 
 /// When what happens.
 pub(super) struct Disturber {
     proxies: Proxies,
+    turns: &'static [Disturbance],
     every: Option<Duration>,
     span: Duration,
     next: Option<Instant>,
@@ -48,17 +66,24 @@ pub(super) struct Disturber {
 
 struct Active {
     what: Disturbance,
-    node: usize,
+    nodes: Vec<usize>,
     until: Instant,
 }
 
 impl Disturber {
-    /// Begins now. If `every` is nothing, so is what happens. The leader is out of action for `span`.
-    pub(super) fn new(proxies: Proxies, every: Duration, span: Duration, end: Instant) -> Disturber {
+    /// Begins now. If `every` is nothing, so is what happens. Whoever it happens to is out of action for `span`.
+    pub(super) fn new(
+        proxies: Proxies,
+        with_kills: bool,
+        every: Duration,
+        span: Duration,
+        end: Instant,
+    ) -> Disturber {
         let now = Instant::now();
         let every = Some(every).filter(|every| !every.is_zero());
         Disturber {
             proxies,
+            turns: if with_kills { WITH_KILLS } else { WITHOUT_KILLS },
             every,
             span,
             next: every.map(|every| now + every),
@@ -78,37 +103,60 @@ impl Disturber {
         if !is_due || now + self.span + PEACE > self.end {
             return Ok(None);
         }
-        let Some(node) = cluster.leader() else { return Ok(None) };
-        let what = TURNS[self.done.len() % TURNS.len()];
-        match what {
-            Disturbance::Frozen => cluster
-                .child(node)
-                .freeze()
-                .map_err(|error| format!("{} cannot be frozen: {error}", name(node)))?,
-            Disturbance::CutOff => self.proxies.set(node, Passage::Severed),
-            Disturbance::Silenced => self.proxies.set(node, Passage::Held),
-        }
-        self.active = Some(Active { what, node, until: now + self.span });
+        let Some(leader) = cluster.leader() else { return Ok(None) };
+        let what = self.turns[self.done.len() % self.turns.len()];
+        let nodes = match what {
+            Disturbance::AllKilled => (0..cluster.size()).collect(),
+            _ => vec![leader],
+        };
+        // From here on it has to be undone, even if this does not come to its end.
+        self.active = Some(Active { what, nodes: nodes.clone(), until: now + self.span });
         self.next = self.every.map(|every| now + every.max(self.span + PEACE));
         self.done.push(what);
-        Ok(Some(format!("{}, the leader, is {what}", name(node))))
+        for node in nodes {
+            match what {
+                Disturbance::Frozen => cluster
+                    .child(node)
+                    .freeze()
+                    .map_err(|error| format!("{} cannot be frozen: {error}", name(node)))?,
+                Disturbance::CutOff => self.proxies.set(node, Passage::Severed),
+                Disturbance::Silenced => self.proxies.set(node, Passage::Held),
+                Disturbance::Killed | Disturbance::AllKilled => cluster.kill(node)?,
+            }
+        }
+        Ok(Some(match what {
+            Disturbance::AllKilled => format!("all nodes are {what}"),
+            _ => format!("{}, the leader, is {what}", name(leader)),
+        }))
     }
 
     /// Lets back who is out of action; says who that was.
     pub(super) fn heal(&mut self, cluster: &mut Cluster) -> Result<Option<String>, Halt> {
-        let Some(Active { what, node, .. }) = self.active.take() else { return Ok(None) };
-        match what {
-            Disturbance::Frozen => cluster
-                .child(node)
-                .thaw()
-                .map_err(|error| format!("{} cannot be let go on: {error}", name(node)))?,
-            Disturbance::CutOff | Disturbance::Silenced => self.proxies.set(node, Passage::Open),
+        let Some(Active { what, nodes, .. }) = self.active.take() else { return Ok(None) };
+        for &node in &nodes {
+            match what {
+                Disturbance::Frozen => cluster
+                    .child(node)
+                    .thaw()
+                    .map_err(|error| format!("{} cannot be let go on: {error}", name(node)))?,
+                Disturbance::CutOff | Disturbance::Silenced => self.proxies.set(node, Passage::Open),
+                Disturbance::Killed | Disturbance::AllKilled => {
+                    cluster.revive(node, |address| self.proxies.moved(node, address))?;
+                }
+            }
         }
-        Ok(Some(format!("{} is back", name(node))))
+        Ok(Some(match nodes[..] {
+            [node] => format!("{} is back", name(node)),
+            _ => "all nodes are back".to_owned(),
+        }))
     }
 
     /// What is happening, if anything is.
     pub(super) fn current(&self) -> Option<String> {
-        self.active.as_ref().map(|active| format!("{} is {}", name(active.node), active.what))
+        let Active { what, nodes, .. } = self.active.as_ref()?;
+        Some(match nodes[..] {
+            [node] => format!("{} is {what}", name(node)),
+            _ => format!("all nodes are {what}"),
+        })
     }
 }

@@ -14,6 +14,7 @@ use super::clock;
 use super::cluster::{Cluster, Halt, name};
 use super::dice::Dice;
 use super::interrupt::Interrupt;
+use super::keep::Keep;
 use super::kind::{Kind, answered};
 use super::progress::Progress;
 use super::report::{longest_pause, rounded};
@@ -60,7 +61,7 @@ pub(crate) fn run(args: &FailoverArgs) -> Result<(), Failure> {
     let mut rounds = Vec::new();
     for number in 1..=args.rounds {
         progress.refresh(&format!("round {number} of {}", args.rounds));
-        match round(&interrupt) {
+        match round(&interrupt, args.memory) {
             Ok(round) => {
                 progress.event(&format!(
                     "round {number} of {}: {:.0} ms without a write",
@@ -86,8 +87,9 @@ pub(crate) fn run(args: &FailoverArgs) -> Result<(), Failure> {
     verdict(&figures).map_err(Failure::failed)
 }
 
-/// A fresh cluster: one without a disk cannot take a killed node back.
-fn round(interrupt: &Interrupt) -> Result<Round, Halt> {
+/// A fresh cluster each time, so that no round has a part in another.
+fn round(interrupt: &Interrupt, memory: bool) -> Result<Round, Halt> {
+    let keep = Keep::chosen(memory, None)?;
     let mut dice = Dice::new(clock::now());
     let work = Work {
         clients: vec![1],
@@ -99,7 +101,7 @@ fn round(interrupt: &Interrupt) -> Result<Round, Halt> {
     };
     let mut cluster = Cluster::spawn(NODES, interrupt.clone())?;
     let addresses = cluster.addresses();
-    cluster.found(&|_, to| addresses.get(to).copied(), &|_| work.clone())?;
+    cluster.found(&|_, to| addresses.get(to).copied(), &|_| work.clone(), keep.as_ref())?;
     cluster.mark()?;
 
     let Some((&term, &leader)) = cluster.reigns().last_key_value() else {

@@ -13,6 +13,7 @@ mod dice;
 mod disturb;
 mod failover;
 mod interrupt;
+mod keep;
 mod kind;
 mod progress;
 mod proxy;
@@ -34,6 +35,7 @@ use crate::exit::Failure;
 use cluster::{Cluster, Halt, name};
 use disturb::Disturber;
 use interrupt::Interrupt;
+use keep::Keep;
 use progress::Progress;
 use proxy::Proxies;
 use report::{Report, Run};
@@ -57,9 +59,13 @@ pub(crate) fn run(args: &DemoArgs) -> Result<(), Failure> {
     });
     let file = file.transpose()?;
 
+    // Removed when the nodes are gone.
+    let keep = Keep::chosen(args.memory, args.data.as_deref()).map_err(Failure::failed)?;
+
     let mut progress = Progress::new();
-    progress.event(&format!("{} nodes start, over mutual TLS", args.nodes));
-    let started = start(args, interrupt);
+    let on = if keep.is_some() { "with a directory each" } else { "all in memory" };
+    progress.event(&format!("{} nodes start, over mutual TLS, {on}", args.nodes));
+    let started = start(args, keep.as_ref(), interrupt);
     progress.clear();
     let (mut cluster, proxies) = started.map_err(|halt| Failure::failed(halt.why()))?;
 
@@ -67,7 +73,7 @@ pub(crate) fn run(args: &DemoArgs) -> Result<(), Failure> {
     let every = Duration::from_secs(args.disturb_every.into());
     let out_of_action = Duration::from_millis(args.disturb_for.into());
     let end = Instant::now() + span;
-    let mut disturber = Disturber::new(proxies, every, out_of_action, end);
+    let mut disturber = Disturber::new(proxies, keep.is_some(), every, out_of_action, end);
     progress.restart();
     let begin = clock::now();
     let played = play(&mut cluster, &mut disturber, &progress, end);
@@ -102,7 +108,7 @@ pub(crate) fn run(args: &DemoArgs) -> Result<(), Failure> {
 }
 
 /// Starts nodes and proxies, and writes what comes before all else.
-fn start(args: &DemoArgs, interrupt: Interrupt) -> Result<(Cluster, Proxies), Halt> {
+fn start(args: &DemoArgs, keep: Option<&Keep>, interrupt: Interrupt) -> Result<(Cluster, Proxies), Halt> {
     let nodes = usize::from(args.nodes);
     let mut cluster = Cluster::spawn(nodes, interrupt)?;
     let proxies = Proxies::new(&cluster.addresses())
@@ -118,7 +124,7 @@ fn start(args: &DemoArgs, interrupt: Interrupt) -> Result<(Cluster, Proxies), Ha
         only_writes: false,
         pause: PAUSE,
     };
-    cluster.found(&|from, to| proxies.address(from, to), &work)?;
+    cluster.found(&|from, to| proxies.address(from, to), &work, keep)?;
     cluster.mark()?;
     Ok((cluster, proxies))
 }

@@ -16,6 +16,7 @@ struct Line {
     from: usize,
     to: usize,
     address: SocketAddr,
+    target: Arc<Mutex<SocketAddr>>,
     gate: Arc<Gate>,
 }
 
@@ -39,10 +40,11 @@ impl Proxies {
                 let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
                 let address = listener.local_addr()?;
                 let gate = Arc::new(Gate::default());
+                let target = Arc::new(Mutex::new(target));
                 let thread = thread::Builder::new().name(format!("proxy-{from}-{to}"));
-                let passing = gate.clone();
-                thread.spawn(move || accept(&listener, target, &passing))?;
-                lines.push(Line { from, to, address, gate });
+                let (passing, current) = (gate.clone(), target.clone());
+                thread.spawn(move || accept(&listener, &current, &passing))?;
+                lines.push(Line { from, to, address, target, gate });
             }
         }
         Ok(Proxies { lines })
@@ -51,6 +53,13 @@ impl Proxies {
     /// Where `from` dials `to`.
     pub(super) fn address(&self, from: usize, to: usize) -> Option<SocketAddr> {
         self.lines.iter().find(|line| (line.from, line.to) == (from, to)).map(|line| line.address)
+    }
+
+    /// From now on, a node is found at another address.
+    pub(super) fn moved(&self, node: usize, address: SocketAddr) {
+        for line in self.lines.iter().filter(|line| line.to == node) {
+            *line.target.lock().unwrap_or_else(PoisonError::into_inner) = address;
+        }
     }
 
     /// Sets what passes between a node and all others, both ways.
@@ -141,12 +150,13 @@ fn hang_up(stream: &TcpStream) {
     let _ = stream.shutdown(Shutdown::Both);
 }
 
-fn accept(listener: &TcpListener, target: SocketAddr, gate: &Arc<Gate>) {
+fn accept(listener: &TcpListener, target: &Mutex<SocketAddr>, gate: &Arc<Gate>) {
     for near in listener.incoming().flatten() {
         if gate.lock().passage == Passage::Severed {
             continue;
         }
         let gate = gate.clone();
+        let target = *target.lock().unwrap_or_else(PoisonError::into_inner);
         // Without a thread there is no connection, and whoever dialled will dial again.
         let _ = thread::Builder::new().name("proxied".into()).spawn(move || carry(near, target, &gate));
     }
@@ -249,5 +259,16 @@ mod tests {
 
         proxies.set(0, Passage::Open);
         says(&mut dial(&proxies), b"back");
+    }
+
+    #[test]
+    fn a_node_that_has_moved_is_found() {
+        let gone = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a listener");
+        let address = gone.local_addr().expect("its address");
+        drop(gone);
+        let proxies = Proxies::new(&[address, address]).expect("proxies");
+        assert!(matches!(dial(&proxies).read(&mut [0; 4]), Ok(0) | Err(_)), "nobody is there");
+        proxies.moved(1, echo());
+        says(&mut dial(&proxies), b"here");
     }
 }

@@ -153,12 +153,14 @@ impl Report {
         let of = |what| disturbances.iter().filter(|done| **done == what).count();
         writeln!(
             out,
-            "\n{:18}{:>9}   of the leader: frozen {}, cut off {}, silenced {}",
+            "\n{:18}{:>9}   of the leader: killed {}, frozen {}, cut off {}, silenced {}; all killed {}",
             "disturbances",
             disturbances.len(),
+            of(Disturbance::Killed),
             of(Disturbance::Frozen),
             of(Disturbance::CutOff),
             of(Disturbance::Silenced),
+            of(Disturbance::AllKilled),
         )?;
         let changes = self.leader_changes();
         writeln!(

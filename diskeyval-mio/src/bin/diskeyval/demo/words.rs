@@ -8,10 +8,12 @@ use serde::{Deserialize, Serialize};
 
 /// The first line that a child is told, as JSON. Keys and certificates travel with it, and so never touch a
 /// disk.
-#[derive(Serialize, Deserialize)]
+#[derive(Clone, Serialize, Deserialize)]
 pub(super) struct Setup {
     /// What the node is started with.
     pub(super) config: Config,
+    /// The how-manieth process of this node it is: from 1.
+    pub(super) life: u64,
     /// What its clients do.
     pub(super) work: Work,
 }
@@ -86,6 +88,8 @@ pub(super) enum Tiding {
     Lagged(u64),
     /// Whether the mark was written.
     Marked(bool),
+    /// The mark with this value stands in a state that came at once, without a change of its own.
+    HasMark(String),
     /// The clients have ended.
     Stopped,
     /// Up to which entry the log is applied, and the hash of the state there.
@@ -103,6 +107,7 @@ impl Tiding {
             Tiding::Leader { term, leader: None } => format!("leader {term}"),
             Tiding::Lagged(missed) => format!("lagged {missed}"),
             Tiding::Marked(is_written) => format!("marked {is_written}"),
+            Tiding::HasMark(value) => format!("has-mark {value}"),
             Tiding::Stopped => "stopped".into(),
             Tiding::Applied { index, hash } => format!("applied {index} {hash}"),
             Tiding::Trouble(why) => format!("trouble {}", why.replace(['\n', '\r'], " ")),
@@ -122,6 +127,7 @@ impl Tiding {
             },
             "lagged" => Tiding::Lagged(rest.parse().ok()?),
             "marked" => Tiding::Marked(rest.parse().ok()?),
+            "has-mark" => Tiding::HasMark(rest.to_owned()),
             "stopped" => Tiding::Stopped,
             "applied" => {
                 let (index, hash) = rest.split_once(' ')?;
@@ -150,6 +156,7 @@ mod tests {
             Tiding::Leader { term: 4, leader: None },
             Tiding::Lagged(7),
             Tiding::Marked(true),
+            Tiding::HasMark("m-1".into()),
             Tiding::Stopped,
             Tiding::Applied { index: 9, hash: "00ff".into() },
             Tiding::Trouble("it broke".into()),

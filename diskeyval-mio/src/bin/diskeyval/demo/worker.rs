@@ -7,7 +7,7 @@ use std::sync::mpsc::{self, Receiver};
 use std::thread;
 use std::time::Duration;
 
-use diskeyval_mio::{Event, Events, Node, Notice};
+use diskeyval_mio::{Event, Events, Node, Notice, Read};
 use diskeyval_sim::history::{self, Record};
 
 use super::clients::{Client, Crew, say, tell, text};
@@ -41,8 +41,8 @@ fn live() -> Result<(), String> {
     let node = Node::start_on(listener, setup.config).map_err(|error| error.to_string())?;
     // Before anything can have been written.
     let events = node.events();
-    let name = node.id().to_string();
-    let telling = thread::spawn(move || tell_events(events, &name));
+    let (teller, life) = (node.clone(), setup.life);
+    let telling = thread::spawn(move || tell_events(events, &teller, life));
     let waiting = node.clone();
     thread::spawn(move || match waiting.wait_ready(PATIENCE) {
         Ok(()) => report(&Tiding::Ready),
@@ -101,9 +101,14 @@ fn applied(node: &Node) -> Tiding {
 }
 
 /// Every change becomes a line of the history. Where some were left out, a stream of another name begins.
-fn tell_events(events: Events, name: &str) -> io::Result<()> {
-    let mut stream = name.to_owned();
+fn tell_events(events: Events, node: &Node, life: u64) -> io::Result<()> {
+    let name = node.id();
+    let mut stream = if life == 1 { name.to_string() } else { format!("{name}#{life}") };
     let mut streams = 1;
+    let mut another = || {
+        streams += 1;
+        format!("{name}#{life}.{streams}")
+    };
     for notice in events {
         match notice {
             Notice::Event(Event::Change(change)) => tell(&Record::Event(history::Event {
@@ -118,10 +123,16 @@ fn tell_events(events: Events, name: &str) -> io::Result<()> {
                 say(Tiding::Leader { term: term.0, leader }.to_line())?;
             }
             Notice::Lagged { missed } => {
-                streams += 1;
-                stream = format!("{name}#{streams}");
+                stream = another();
                 say(Tiding::Lagged(missed).to_line())?;
             }
+            Notice::Resync { .. } => {
+                stream = another();
+                if let Ok(Some(mark)) = node.get_with(MARK, Read::Local) {
+                    say(Tiding::HasMark(text(&mark.value)).to_line())?;
+                }
+            }
+            Notice::Damaged(damage) => say(Tiding::Trouble(damage.to_string()).to_line())?,
             _ => {}
         }
     }
