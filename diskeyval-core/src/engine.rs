@@ -100,6 +100,9 @@ pub struct Engine {
     phase: Phase,
     /// What is read before anything else is done; `None` once that is over.
     opening: Option<Box<Opener>>,
+    /// What that has come to.
+    #[cfg(any(test, feature = "inspect"))]
+    kept: Option<alloc::vec::Vec<crate::store::Record>>,
     effects: VecDeque<Effect>,
 }
 

@@ -103,9 +103,9 @@ impl Engine {
         self.raft().store().journal_numbers().1
     }
 
-    /// What a node knows that was just opened, as records: all of it is durable. `None` while it is still being read.
-    pub fn kept(&self) -> Option<Vec<Record>> {
-        (!self.is_opening()).then(|| self.raft().kept())
+    /// What it has found when it was opened, as records: all of it is durable. `None` while that is still being read.
+    pub fn found(&self) -> Option<&[Record]> {
+        self.kept()
     }
 
     /// What it believes of its followers, if it leads.

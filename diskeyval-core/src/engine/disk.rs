@@ -71,6 +71,10 @@ impl Engine {
         match self.raft.open(&mut opener.opening, base) {
             None => {}
             Some(Ok(recalled)) => {
+                #[cfg(any(test, feature = "inspect"))]
+                {
+                    self.kept = Some(self.raft.kept());
+                }
                 if let Some(snapshot) = self.opening.take().and_then(|opener| opener.snapshot) {
                     self.kv = snapshot.machine;
                     self.owes_resync = true;

@@ -76,6 +76,8 @@ impl Engine {
             told_leader: (None, Term(0)),
             phase: Phase::Running,
             opening: None,
+            #[cfg(any(test, feature = "inspect"))]
+            kept: None,
             effects: VecDeque::new(),
         }
     }

@@ -26,4 +26,8 @@ impl Engine {
     pub(crate) fn is_opening(&self) -> bool {
         self.opening.is_some() || !self.begun
     }
+
+    pub(crate) fn kept(&self) -> Option<&[crate::store::Record]> {
+        self.kept.as_deref()
+    }
 }

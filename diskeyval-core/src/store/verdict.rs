@@ -70,7 +70,7 @@ pub(super) fn scan(named: Named, bytes: &[u8], salt: Salt, incarnation: Incarnat
                 );
             }
             Err(NoFlush { what, begun }) => {
-                if bytes[from..].iter().all(|byte| *byte == 0) {
+                if is_blank(&bytes[from..]) {
                     break Stop::Blank { at };
                 }
                 let last = flushes.last().map(|flush| flush.header.number);
@@ -80,6 +80,12 @@ pub(super) fn scan(named: Named, bytes: &[u8], salt: Salt, incarnation: Incarnat
         }
     };
     Scanned { named, flushes, stop }
+}
+
+/// A whole segment may be: block by block, which is fast.
+fn is_blank(bytes: &[u8]) -> bool {
+    const ZEROS: [u8; BLOCK as usize] = [0; BLOCK as usize];
+    bytes.chunks(ZEROS.len()).all(|block| *block == ZEROS[..block.len()])
 }
 
 fn follows(flushes: &[Flush], header: &Header) -> bool {

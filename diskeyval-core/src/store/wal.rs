@@ -494,6 +494,10 @@ impl Wal {
         self.snapshot_busy -= u32::from(of_snapshot.is_some());
         let writing = self.writing.as_ref().map(|writing| writing.number);
         self.metrics.persistence_save_failures += u64::from(result.is_err());
+        if self.fault.is_some() {
+            // A sync that is done says nothing of what failed to be written before it.
+            return;
+        }
         match (result, &purpose) {
             (Ok(done), Purpose::Scrub) => self.look_at(done),
             // It may have been removed meanwhile.

@@ -63,7 +63,6 @@ struct Fate {
 
 #[derive(Clone, Copy, Debug, Default)]
 struct Life {
-    up: bool,
     /// Up to where it had applied the log before its present turn, and has now.
     before: u64,
     applied: u64,
@@ -85,13 +84,9 @@ impl Clients {
         }
     }
 
-    pub(crate) fn started(&mut self, node: usize) {
-        self.lives[node] = Life { up: true, ..Life::default() };
-    }
-
     /// What was asked of the node is of unknown fate.
     pub(crate) fn crashed(&mut self, node: usize) {
-        self.lives[node].up = false;
+        self.lives[node] = Life::default();
         self.pending.retain(|_, pending| pending.node != node);
     }
 
@@ -106,10 +101,8 @@ impl Clients {
             Request::Get { key, read } => Asked::Get(key.clone(), *read),
             _ => Asked::Other,
         };
-        if self.lives[node].up {
-            let then = Then { seen: self.seen, committed: self.store.applied() };
-            self.pending.insert(ticket, Pending { node, asked, then });
-        }
+        let then = Then { seen: self.seen, committed: self.store.applied() };
+        self.pending.insert(ticket, Pending { node, asked, then });
     }
 
     /// The next entry is committed, somewhere.
