@@ -149,7 +149,7 @@ impl Engine {
                 self.compaction.writing = Some(Writing { encoder: Encoder::new(snapshot), size: 0 });
             }
         }
-        if is_armed(Mutant::ReleasedBeforeDurable) {
+        if self.raft.storage() == StorageKind::Disk && is_armed(Mutant::ReleasedBeforeDurable) {
             self.raft.release_log(last.index);
         }
         self.note_durable_snapshot();
