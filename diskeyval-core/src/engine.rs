@@ -397,7 +397,6 @@ impl Engine {
     /// When everything is applied that an earlier run has kept, that is told as one.
     fn pay_resync(&mut self) {
         if self.owes_resync && self.kv.applied() >= self.raft.recalled() {
-            self.owes_resync = false;
             self.resync();
         }
     }
