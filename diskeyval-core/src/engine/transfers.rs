@@ -376,6 +376,7 @@ impl Engine {
             let own = Owner { node: self.id.clone(), incarnation: self.incarnation, boot: self.boot };
             self.desk.absorbed(self.kv.sessions(), &own);
         }
+        self.owes_resync = false;
         self.resync();
     }
 

@@ -151,6 +151,9 @@ impl Opening {
 
     pub(crate) fn wake(&mut self, now: Instant) {
         self.now = now;
+        if let Some(wal) = &mut self.wal {
+            wal.wake(now);
+        }
     }
 
     pub(crate) fn take_ops(&mut self) -> Vec<(OpId, DiskOp)> {
@@ -177,7 +180,6 @@ impl Opening {
     /// An operation was carried out.
     pub(crate) fn done(&mut self, op: OpId, result: Result<DiskDone, DiskError>) -> Result<(), StorageFault> {
         if let Some(wal) = &mut self.wal {
-            wal.wake(self.now);
             wal.done(op, result);
             if let Some(fault) = wal.fault() {
                 return Err(fault.clone());
