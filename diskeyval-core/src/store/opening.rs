@@ -117,6 +117,9 @@ impl Opening {
 
     pub(crate) fn wake(&mut self, now: Instant) {
         self.now = now;
+        if let Some(wal) = &mut self.wal {
+            wal.wake(now);
+        }
     }
 
     pub(crate) fn take_ops(&mut self) -> Vec<(OpId, DiskOp)> {
