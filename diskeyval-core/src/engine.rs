@@ -186,7 +186,8 @@ impl Engine {
 
     /// The counters.
     pub fn metrics(&self) -> Metrics {
-        self.raft.metrics().plus(self.mesh.metrics).plus(self.desk.metrics)
+        let disk = self.raft.store().metrics();
+        self.raft.metrics().plus(self.mesh.metrics).plus(self.desk.metrics).plus(disk)
     }
 
     // One turn.

@@ -321,6 +321,8 @@ pub enum Event {
         /// The revision that the state reflects.
         revision: u64,
     },
+    /// A file of this node has rotted, and is written anew from what is in memory; the old one is set aside.
+    Rotten(Damage),
     /// A file of this node is damaged: it keeps out of everything, and keeps its files. Told once.
     Damaged(Damage),
     /// This node serves from now on: its incarnation is in its seat, by a committed entry.

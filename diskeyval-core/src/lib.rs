@@ -29,6 +29,7 @@ mod raft;
 #[cfg(test)]
 mod script;
 mod status;
+pub mod storage;
 mod store;
 mod time;
 #[cfg(feature = "tls")]

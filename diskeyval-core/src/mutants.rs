@@ -157,6 +157,7 @@ mutants! {
     PlaceUnchecked, "place-unchecked", "67", "A flush is taken for one of ours wherever it stands.";
     BodyUnchecked, "body-unchecked", "63", "The checksum of a flush is not looked at.";
     FloorIgnored, "floor-ignored", "62", "What the superblock says of the end of the log is not looked at.";
+    NeverScrubs, "never-scrubs", "63", "Files are not read again while a node runs.";
     StallUnnoticed, "stall-unnoticed", "70", "A leader whose disk has stalled goes on leading.";
     FullUnnoticed, "full-unnoticed", "70", "Writes are taken in though the disk is full.";
 

@@ -40,7 +40,9 @@ pub struct Status {
     pub last_applied: Index,
     /// How many keys there are.
     pub keys: usize,
-    /// Bytes of its log.
+    /// Up to here the log is released: a snapshot holds what its entries came to.
+    pub released_index: Index,
+    /// Bytes of the log behind that.
     pub log_bytes: usize,
     /// A 128-bit hash of the whole replicated state, at `last_applied`.
     #[serde(serialize_with = "as_hex")]
@@ -189,14 +191,16 @@ metrics! {
     read_barriers_failed,
     /// Entries applied.
     commits_applied,
-    /// Writes to disk (none in memory-only mode).
+    /// Flushes of the log that were synced (none in memory-only mode).
     persistence_saves,
-    /// Writes to disk that failed.
+    /// Operations on the disk that failed; a full disk is among them.
     persistence_save_failures,
     /// Reads from disk at start.
     persistence_loads,
-    /// Reads from disk that failed.
+    /// Files that were found damaged.
     persistence_load_failures,
+    /// Bytes written to disk: the log, and snapshots.
+    persistence_bytes_written,
     /// Pre-vote rounds that this node began.
     pre_votes_started,
     /// Times that this node gave leadership up because no majority answered.

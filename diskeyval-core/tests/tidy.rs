@@ -17,7 +17,7 @@ const MAY_NAME: &[(&str, &[&str], &str)] = &[
     ("prng.rs", &[], "a generator, nothing else"),
     (
         "store/",
-        &["entry", "error", "id", "io", "members", "time"],
+        &["entry", "error", "id", "io", "kv", "members", "status", "time"],
         "it keeps what it is given, and decides nothing by what that says",
     ),
     ("id.rs", &["error"], "names and numbers"),
@@ -51,6 +51,7 @@ const MAY_NAME: &[(&str, &[&str], &str)] = &[
         "what the program asked for; not how consensus works",
     ),
     ("io.rs", &["config", "error", "id", "identity", "kv", "status", "store"], "the contract, on one page"),
+    ("storage.rs", &["error", "io", "kv", "store"], "looks into a directory from outside"),
     ("lib.rs", &[], "a list of what is public"),
 ];
 

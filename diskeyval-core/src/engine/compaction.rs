@@ -128,7 +128,10 @@ impl Engine {
         let is_idle = writing.is_none() && ended.is_none() && !self.transfers.is_installing();
         let is_wanted = asked.iter().any(|asked| asked.wanted > durable.index);
         let grown = self.raft.log().taken_ever() - grown_then;
-        is_idle && (is_wanted || grown > *every.max(size))
+        let store = self.raft.store();
+        let is_crowded =
+            store.needs_snapshot() || (store.wants_snapshot() && self.kv.applied() > durable.index);
+        is_idle && (is_wanted || is_crowded || grown > *every.max(size))
     }
 
     /// Begins to write a snapshot, in place of one that is being written.
@@ -196,6 +199,9 @@ impl Engine {
     fn note_durable_snapshot(&mut self) {
         let durable = self.raft.durable_snapshot();
         if durable.index <= self.compaction.durable.index {
+            // Perhaps of the same state as the last, in place of a file that has rotted.
+            let is_written = !self.raft.store().is_writing_snapshot();
+            self.compaction.ended.take_if(|ended| is_written && ended.index <= durable.index);
             return;
         }
         self.compaction.durable = durable;

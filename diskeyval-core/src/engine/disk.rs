@@ -104,8 +104,21 @@ impl Engine {
         self.phase = Phase::Damaged(damage);
     }
 
+    /// What has rotted on the disk is written anew.
+    fn heal(&mut self) {
+        if let Some(rot) = self.raft.store_mut().take_rot() {
+            self.effects.push_back(Effect::Event(Event::Rotten(rot)));
+        }
+        if self.raft.store().needs_rewriting() {
+            self.raft.rewrite_log();
+        }
+    }
+
     /// Passes on what is to be done to the directory.
     pub(super) fn take_disk_ops(&mut self) {
+        if self.opening.is_none() {
+            self.heal();
+        }
         let ops = match &mut self.opening {
             Some(opener) => opener.opening.take_ops(),
             None => self.raft.store_mut().take_ops(),
@@ -113,3 +126,6 @@ impl Engine {
         self.effects.extend(ops.into_iter().map(|(op, what)| Effect::Disk { op, what }));
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -35,6 +35,7 @@ impl Engine {
             commit_index: self.raft.commit(),
             last_applied: self.kv.applied(),
             keys: self.kv.keys(),
+            released_index: self.raft.log().base().index,
             log_bytes: self.raft.log().bytes(),
             state_hash: self.kv.hash(),
             members,

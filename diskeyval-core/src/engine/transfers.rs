@@ -1,8 +1,8 @@
 //! The state on its way to another node: from a leader that has released the entries which a follower needs.
 //!
 //! The state is frozen and sent in pieces, a few at a time. Pieces of one row stand one behind the other on one link;
-//! each is answered with what the follower has by then, and only an answer to the present row counts. After a new link
-//! the same leader asks first, with a piece of no bytes, and goes on from there.
+//! each is answered with what the follower has by then. That it has less than was thought counts only as an answer to
+//! the present row. After a new link the same leader asks first, with a piece of no bytes, and goes on from there.
 //!
 //! 1. A follower puts together pieces of one leader, of one reign, of one snapshot, and each where it belongs.
 //! 2. What was put together takes the place of state and log at once, when it is verified as a whole and durable, and
@@ -31,6 +31,8 @@ const PIECES: usize = 4;
 pub(super) struct Transfers {
     /// Bytes of a piece.
     piece: usize,
+    /// How long a follower may leave a piece unanswered while it answers other words.
+    retry: Duration,
     /// How long a frozen state is kept for a follower that is away.
     patience: Duration,
     outgoing: BTreeMap<NodeId, Outgoing>,
@@ -56,6 +58,7 @@ struct Outgoing {
     unacked: VecDeque<Bytes>,
     /// How many of them were sent in this row.
     sent: usize,
+    /// When it last said what it has, or the first was sent that waits for that.
     heard: Instant,
 }
 
@@ -74,6 +77,7 @@ impl Transfers {
     pub(super) fn new(settings: &Settings) -> Transfers {
         Transfers {
             piece: MAX_BATCH.min(settings.limits.append_window / PIECES).max(1),
+            retry: settings.election_timeout,
             patience: settings.rpc_timeout * 4,
             outgoing: BTreeMap::new(),
             last_row: 0,
@@ -137,15 +141,26 @@ impl Outgoing {
         }
     }
 
-    /// The follower has so many bytes. Tells whether the next piece can be put behind them.
+    /// The follower has so many bytes. Tells whether one of the pieces can be put behind them.
     fn goes_on_at(&mut self, offset: u64) -> bool {
-        self.is_asking = false;
-        while self.acked < offset {
-            let Some(first) = self.unacked.pop_front() else { return false };
-            self.acked += first.len() as u64;
-            self.sent = self.sent.saturating_sub(1);
+        let mut end = self.acked;
+        let arrived = self.unacked.iter().take_while(|piece| {
+            let fits = end < offset;
+            end += if fits { piece.len() as u64 } else { 0 };
+            fits
+        });
+        let arrived = arrived.count();
+        if end != offset {
+            return false;
         }
-        self.acked == offset
+        self.unacked.drain(..arrived);
+        (self.acked, self.is_asking, self.sent) = (end, false, self.sent.saturating_sub(arrived));
+        true
+    }
+
+    /// Whether something is to be answered.
+    fn is_awaited(&self) -> bool {
+        self.is_asking || self.sent > 0
     }
 }
 
@@ -164,13 +179,19 @@ impl Engine {
         let lagging: Vec<_> =
             self.raft.lagging().map(|(id, incarnation, last)| (id.clone(), incarnation, last)).collect();
         for (peer, incarnation, last) in lagging {
-            if last == EntryId::default() {
+            if last == EntryId::default() || self.is_transfer_overdue(&peer) {
                 self.begin_transfer(&peer, incarnation);
             }
             let Some(outgoing) = self.transfers.outgoing.get_mut(&peer) else { continue };
             loop {
+                let waits_already = outgoing.is_awaited();
                 match outgoing.next(self.transfers.piece) {
-                    Ok(Some(piece)) => self.raft.send_piece(&peer, piece),
+                    Ok(Some(piece)) => {
+                        if !waits_already {
+                            outgoing.heard = self.now;
+                        }
+                        self.raft.send_piece(&peer, piece);
+                    }
                     Ok(None) => break,
                     Err(Corrupted) => {
                         let at = outgoing.encoder.last().index;
@@ -181,15 +202,27 @@ impl Engine {
         }
     }
 
+    /// Whether a piece was left unanswered though the follower has spoken since: it may have come before the follower
+    /// listened to us. A question costs nothing.
+    fn is_transfer_overdue(&self, peer: &NodeId) -> bool {
+        let Some(outgoing) = self.transfers.outgoing.get(peer) else { return false };
+        let heard = self.raft.progress(peer).and_then(|progress| progress.heard);
+        // It may also have all of it, and be unable to keep that.
+        let patience = if outgoing.is_awaited() { self.transfers.retry } else { self.transfers.patience };
+        self.now.since(outgoing.heard) >= patience && heard.is_some_and(|heard| heard > outgoing.heard)
+    }
+
     /// Keeps a frozen state as long as it may still be gone on with.
     fn forget_transfers(&mut self) {
         let (raft, now, patience) = (&self.raft, self.now, self.transfers.patience);
         let term = raft.term();
         self.transfers.outgoing.retain(|peer, outgoing| {
-            let replication = raft.progress(peer).map(|progress| &progress.replication);
-            let needed = match replication {
-                Some(Replication::Snapshot { .. }) => true,
-                Some(Replication::Probe { .. }) | None => now.since(outgoing.heard) < patience,
+            let needed = match raft.progress(peer).map(|progress| &progress.replication) {
+                Some(Replication::Snapshot { .. }) if raft.is_lagging(peer) => true,
+                // It is away, or back and does not know yet that it lags.
+                Some(Replication::Snapshot { .. } | Replication::Probe { .. }) | None => {
+                    now.since(outgoing.heard) < patience
+                }
                 Some(Replication::Stream { .. }) => false,
             };
             needed && raft.is_leader() && outgoing.term == term
@@ -206,6 +239,7 @@ impl Engine {
             });
         if let Some(outgoing) = kept {
             (outgoing.row, outgoing.is_asking, outgoing.sent) = (row, true, 0);
+            outgoing.heard = self.now;
             let question = outgoing.piece(outgoing.acked, false, Bytes::new());
             let last = outgoing.encoder.last();
             self.raft.snapshot_begins(peer, last);
@@ -243,13 +277,11 @@ impl Engine {
     }
 
     fn piece_received(&mut self, from: &NodeId, row: u64, last: EntryId, offset: u64) {
-        let Some(outgoing) = self.transfers.outgoing.get_mut(from).filter(|outgoing| outgoing.row == row)
-        else {
-            return;
-        };
-        outgoing.heard = self.now;
-        if last != outgoing.encoder.last() || !outgoing.goes_on_at(offset) {
-            // It has something else, or has lost it: with a new row everything begins anew.
+        let Some(outgoing) = self.transfers.outgoing.get_mut(from) else { return };
+        if last == outgoing.encoder.last() && outgoing.goes_on_at(offset) {
+            outgoing.heard = self.now;
+        } else if outgoing.row == row {
+            // It has something else, or has lost what it had: everything begins anew.
             self.transfers.outgoing.remove(from);
             self.raft.snapshot_begins(from, EntryId::default());
         }

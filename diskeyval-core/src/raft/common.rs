@@ -264,15 +264,21 @@ impl Common {
 
     /// Takes a snapshot in place of the log. It is durable, and reflects more than is committed here.
     pub(super) fn install(&mut self, base: Base) {
-        let Base { last, genesis, configuration, members } = base;
+        let last = base.last;
         assert!(last.index > self.commit || is(Mutant::OlderSnapshotTaken), "the state never goes back");
+        self.begin_behind(base);
+        self.log_receipt = self.store.record(|| Record::Base { last });
+        self.acknowledge = Some(last.index);
+    }
+
+    /// Everything that is known goes up to the end of a snapshot.
+    fn begin_behind(&mut self, base: Base) {
+        let Base { last, genesis, configuration, members } = base;
         let members = if is(Mutant::MembersNotInSnapshot) { genesis.members.clone() } else { members };
         self.log.reset(last, genesis);
         self.memberships = alloc::vec![(configuration, members)];
         self.commit = last.index;
-        self.recalled = Index(0);
-        self.log_receipt = self.store.record(|| Record::Base { last });
-        self.acknowledge = Some(last.index);
+        self.recalled = last.index;
     }
 
     /// Raises the commit index, never beyond the log and never back.
@@ -433,10 +439,8 @@ impl Common {
         if base.as_ref().map_or(EntryId::default(), |base| base.last) != recalled.base {
             return Some(Err("an end that is not that of the snapshot"));
         }
-        if let Some(Base { last, genesis, configuration, members }) = base {
-            self.log.reset(last, genesis);
-            self.memberships = alloc::vec![(configuration, members)];
-            self.commit = last.index;
+        if let Some(base) = base {
+            self.begin_behind(base);
         }
         for bytes in core::mem::take(&mut recalled.entries) {
             if let Err(what) = self.recall(bytes) {
@@ -504,6 +508,12 @@ impl Raft {
 
     pub(crate) fn store_mut(&mut self) -> &mut Store {
         &mut self.common.store
+    }
+
+    /// Has everything behind the durable snapshot written again.
+    pub(crate) fn rewrite_log(&mut self) {
+        let Common { store, log, .. } = &mut self.common;
+        store.rewrite(log.batch(store.durable_snapshot().index.next(), usize::MAX).into_iter());
     }
 
     /// What it remembers, as records.

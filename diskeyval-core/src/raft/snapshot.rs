@@ -102,6 +102,11 @@ impl Raft {
         leader.into_iter().flat_map(|leader| leader.lagging())
     }
 
+    /// Whether a follower is among them.
+    pub(crate) fn is_lagging(&self, peer: &NodeId) -> bool {
+        self.lagging().any(|(lagging, ..)| lagging == peer)
+    }
+
     /// A follower is sent the state after this entry from now on; zero: what was sent leads nowhere.
     pub(crate) fn snapshot_begins(&mut self, peer: &NodeId, last: EntryId) {
         if let Role::Leader(leader) = &mut self.role {

@@ -146,8 +146,12 @@ impl World {
                 config = config.peer(&member, &member, 1).expect("a good name");
             }
         }
+        let mut compact_every = None;
         for (option, value) in &self.options {
             match option.as_str() {
+                // As small as a script needs it.
+                "compact_every" => compact_every = Some(*value as u64),
+                "append_window" => config.limits.append_window = *value,
                 "max_uncommitted" => config.limits.max_uncommitted = *value,
                 "log_bytes" => config.limits.log_bytes = *value,
                 "max_writes" => config.limits.max_writes = *value,
@@ -160,7 +164,8 @@ impl World {
         if self.node(name).on_disk {
             config = config.persist("its disk");
         }
-        let settings = config.validate().expect("a good configuration");
+        let mut settings = config.validate().expect("a good configuration");
+        settings.compact_every = compact_every.unwrap_or(settings.compact_every);
         let seed = Seed::from_u64(self.starts);
         let node = self.node(name);
         node.engine = Some(Engine::open(settings, seed));
@@ -321,6 +326,10 @@ impl World {
     pub(super) fn get(&mut self, name: &str, key: &str, local: bool) {
         let read = if local { Read::Local } else { Read::Linearizable };
         self.ask(name, Request::Get { key: key.to_string().into(), read });
+    }
+
+    pub(super) fn snapshot(&mut self, name: &str) {
+        self.ask(name, Request::Snapshot);
     }
 
     pub(super) fn stop(&mut self, name: &str) {

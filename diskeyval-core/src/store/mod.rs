@@ -4,6 +4,7 @@
 //! draws a new incarnation at every start, so nobody relies on what an earlier one promised. On a disk a
 //! write is durable when its flush is synced ([`wal`]); [`opening`] finds again what was kept.
 
+mod describe;
 mod files;
 mod fold;
 #[cfg(test)]
@@ -22,11 +23,12 @@ use core::time::Duration;
 
 use bytes::Bytes;
 
-use crate::error::StorageFault;
+use crate::error::{Damage, StorageFault};
 use crate::id::{ClusterId, EntryId, Incarnation, Index, NodeId, OpId, Term};
 use crate::io::{DiskDone, DiskError, DiskOp};
 use crate::members::StorageKind;
 use crate::mutants::{Mutant, is};
+use crate::status::Metrics;
 use crate::time::Instant;
 pub use files::FileName;
 use format::Written;
@@ -192,9 +194,37 @@ impl Store {
         self.wal.as_ref().is_none_or(|wal| wal.is_sealed())
     }
 
-    /// How many flushes are durable, and how many bytes were written.
-    pub(crate) fn written(&self) -> (u64, u64) {
-        self.wal.as_ref().map_or((0, 0), |wal| (wal.flushes, wal.bytes_written))
+    pub(crate) fn metrics(&self) -> Metrics {
+        self.wal.as_ref().map_or_else(Metrics::default, |wal| wal.metrics)
+    }
+
+    /// Whether a snapshot should be written, whatever the length of the log.
+    pub(crate) fn wants_snapshot(&self) -> bool {
+        self.wal.as_ref().is_some_and(|wal| wal.wants_snapshot())
+    }
+
+    // Healing.
+
+    /// What has rotted on the disk, if that was not told yet.
+    pub(crate) fn take_rot(&mut self) -> Option<Damage> {
+        self.wal.as_mut()?.take_rot()
+    }
+
+    /// Whether a snapshot has to be written again, even of the same state.
+    pub(crate) fn needs_snapshot(&self) -> bool {
+        self.wal.as_ref().is_some_and(|wal| wal.needs_snapshot())
+    }
+
+    /// Whether everything behind the durable snapshot is to be written again, now.
+    pub(crate) fn needs_rewriting(&self) -> bool {
+        self.wal.as_ref().is_some_and(|wal| wal.needs_rewriting())
+    }
+
+    /// The entries behind the durable snapshot, all of them.
+    pub(crate) fn rewrite(&mut self, entries: impl Iterator<Item = Bytes>) {
+        if let Some(wal) = &mut self.wal {
+            wal.rewrite(entries);
+        }
     }
 
     // Snapshots of the state, as bytes that somebody else makes.

@@ -15,18 +15,22 @@ use alloc::vec::Vec;
 use bytes::Bytes;
 
 use super::FileName;
+use super::describe;
 use super::fold::Fold;
 use super::format::{BLOCK, FlushNumber, Header, Salt, Written, decode_body};
 use super::ops::{Ops, naming};
 use super::snapshot::Reader;
-use super::superblock::{self, Names, NoSlot};
-use super::verdict::{Chain, Scanned, judge, scan};
-use super::wal::{Found, Wal, tell};
+use super::superblock::{self, Named, Names, NoSlot};
+use super::verdict::{Chain, Flush, Scanned, judge, scan};
+use super::wal::{Found, Segment, Wal, Worth, tell};
 use crate::error::{Damage, StorageFault};
 use crate::id::{EntryId, Incarnation, Index, NodeId, OpId, Term};
 use crate::io::{DiskDone, DiskError, DiskOp};
 use crate::mutants::{Mutant, is};
 use crate::time::Instant;
+
+/// How many bytes of a last segment are repeated in the next.
+const REPEATED: u64 = 64 << 10;
 
 /// What a node is, before it knows what it was.
 #[derive(Clone, Debug)]
@@ -57,7 +61,9 @@ pub(crate) struct Opening {
     wal: Option<Wal>,
     recalled: Option<Recalled>,
     now: Instant,
-    pub(crate) reads: u64,
+    reads: u64,
+    /// What is found, in words: then nothing is written.
+    told: Option<Vec<(FileName, String)>>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -112,6 +118,36 @@ impl Opening {
             recalled: None,
             now: Instant::ZERO,
             reads: 0,
+            told: None,
+        }
+    }
+
+    /// Only looks, whosever storage it is, and tells what it finds.
+    pub(crate) fn examining() -> Opening {
+        let nobody = Origin {
+            node: NodeId::nobody(),
+            cluster_name: String::new(),
+            incarnation: Incarnation(0),
+            salt: 0,
+            segment_bytes: 0,
+        };
+        Opening { told: Some(Vec::new()), ..Opening::new(nobody) }
+    }
+
+    /// What was found, of which file.
+    pub(crate) fn take_told(&mut self) -> Vec<(FileName, String)> {
+        self.told.take().unwrap_or_default()
+    }
+
+    /// What the snapshot has come to.
+    pub(crate) fn tell_snapshot(&mut self, what: String) {
+        let number = self.names.as_ref().and_then(|names| names.snapshot).map_or(0, |named| named.number);
+        self.tell(FileName::Snapshot(number), || alloc::vec![what]);
+    }
+
+    fn tell(&mut self, file: FileName, what: impl FnOnce() -> Vec<String>) {
+        if let Some(told) = &mut self.told {
+            told.extend(what().into_iter().map(|line| (file, line)));
         }
     }
 
@@ -215,6 +251,10 @@ impl Opening {
         if others && !is(Mutant::DamageStartsAnew) {
             return Err(damage(FileName::Superblock, 0, what));
         }
+        if self.told.is_some() {
+            self.tell(FileName::Superblock, || alloc::vec!["a first start that was not finished".into()]);
+            return Ok(());
+        }
         let names = Names {
             generation: 1,
             node: self.origin.node.clone(),
@@ -249,9 +289,14 @@ impl Opening {
         }) {
             return Err(StorageFault::Newer { file: FileName::Superblock, format });
         }
+        self.tell(FileName::Superblock, || describe::slots(&slots));
         let Some(names) = slots.into_iter().flatten().max_by_key(|names| names.generation) else {
             return self.nothing("neither slot can be read, and there are other files");
         };
+        if self.told.is_some() {
+            self.origin.node = names.node.clone();
+            self.origin.cluster_name.clone_from(&names.cluster_name);
+        }
         if names.node != self.origin.node {
             return Err(StorageFault::OtherNode { ours: self.origin.node.clone(), theirs: names.node });
         }
@@ -352,12 +397,18 @@ impl Opening {
                 why: format!("{} of {} bytes came", bytes.len(), named.size),
             });
         }
-        self.scanned.push(scan(named, bytes, Salt(names.salt), names.incarnation));
+        let scanned = scan(named, bytes, Salt(names.salt), names.incarnation);
+        self.tell(FileName::Segment(named.number), || describe::segment(&scanned));
+        self.scanned.push(scanned);
         self.read_next_segment(place + 1)
     }
 
     fn judge(&mut self) -> Result<(), StorageFault> {
         let chain = judge(core::mem::take(&mut self.scanned)).map_err(StorageFault::Damaged)?;
+        if let Some((segment, at, what)) = &chain.cut {
+            let line = format!("from byte {at} on: {what}; it was never promised, and is left out");
+            self.tell(FileName::Segment(*segment), || alloc::vec![line]);
+        }
         self.chain = Some(chain);
         let Some(names) = &self.names else { return Ok(()) };
         match names.snapshot {
@@ -419,6 +470,13 @@ impl Opening {
     }
 
     fn tidy(&mut self) -> Result<(), StorageFault> {
+        if self.told.is_some() {
+            self.step = Step::Tidy;
+            for file in self.strays.clone() {
+                self.tell(file, || alloc::vec!["nobody names it: it promised nothing".into()]);
+            }
+            return Ok(());
+        }
         if self.strays.is_empty() {
             return self.write();
         }
@@ -441,21 +499,25 @@ impl Opening {
         let mut fold = Fold::new(base, names.segments.first().copied());
         let mut repeat = Vec::new();
         let mut behind = names.segments.last().map_or(FlushNumber::default(), |last| last.behind);
+        let mut floor = names.segments.iter().map(|named| named.behind).max().unwrap_or_default();
         let mut log_end = Index(0);
-        if let Some((last, before)) = chain.flushes.split_last() {
-            for flush in before {
+        let (before, repeated) = chain.flushes.split_at(first_to_repeat(&chain.flushes));
+        for flush in before {
+            fold.take(flush).map_err(StorageFault::Damaged)?;
+        }
+        if let (Some(first), Some(last)) = (repeated.first(), repeated.last()) {
+            // The flush before the last was durable when that was begun.
+            floor = floor.max(last.header.previous);
+            behind = first.header.previous;
+            log_end = fold.end_before(first);
+            for flush in repeated {
                 fold.take(flush).map_err(StorageFault::Damaged)?;
             }
-            // The flush before it was durable when it was begun.
-            behind = if is(Mutant::LastFlushNotRepeated) { last.header.number } else { last.header.previous };
-            log_end = fold.end_before(last);
-            fold.take(last).map_err(StorageFault::Damaged)?;
             if is(Mutant::LastFlushNotRepeated) {
-                log_end = fold.log_end;
+                (behind, log_end) = (last.header.number, fold.log_end);
             } else {
-                repeat.extend(
-                    last.records.iter().filter(|record| !matches!(record, Written::Head(_))).cloned(),
-                );
+                let records = repeated.iter().flat_map(|flush| &flush.records);
+                repeat.extend(records.filter(|record| !matches!(record, Written::Head(_))).cloned());
             }
         }
         let entries = fold.behind_base();
@@ -463,26 +525,8 @@ impl Opening {
             // The snapshot was installed, and the log does not know it yet.
             repeat.push(Written::Base { last: base });
         }
-        let highest = |number: u64| {
-            let flushes = chain.flushes.iter().filter(|flush| flush.header.number.segment() == number);
-            let indexes = flushes.flat_map(|flush| &flush.records).filter_map(|record| match record {
-                Written::Entry { index, .. } => Some(*index),
-                _ => None,
-            });
-            indexes.max().unwrap_or(Index(0))
-        };
-        // What stands before the last whole flush counts. A segment that holds nothing of that is not read again.
-        let counts = |number: u64| {
-            chain
-                .flushes
-                .iter()
-                .any(|flush| flush.header.number.segment() == number && flush.header.number <= behind)
-        };
-        let segments = names
-            .segments
-            .iter()
-            .map(|named| (*named, highest(named.number), counts(named.number)))
-            .collect();
+        // What stands before the first flush that is repeated counts.
+        let segments = names.segments.iter().map(|named| worth_of(*named, &chain.flushes, behind)).collect();
         let numbers = self.files.keys().map(|file| match file {
             FileName::Superblock => 0,
             FileName::Segment(number) | FileName::Snapshot(number) => *number,
@@ -497,11 +541,44 @@ impl Opening {
             is_new: names.segments.is_empty(),
         });
         let ballot = (fold.term, fold.vote);
-        let found = Found { names, segments, behind, log_end, repeat, ballot, next_number };
+        let found =
+            Found { names, segments, behind, log_end, repeat, ballot, next_number, floor, reads: self.reads };
         self.step = Step::Writing;
         self.wal = Some(Wal::new(found, self.origin.segment_bytes, &self.ops, self.now));
         Ok(())
     }
+}
+
+/// What a segment is still good for, when everything behind a flush is repeated.
+fn worth_of(named: Named, chain: &[Flush], behind: FlushNumber) -> Segment {
+    let mut segment = Segment { named, highest: Index(0), end: 0, worth: Worth::Nothing };
+    for flush in chain.iter().filter(|flush| flush.header.number.segment() == named.number) {
+        if flush.header.number > behind {
+            if segment.worth == Worth::Nothing {
+                segment.worth = Worth::Repeated;
+            }
+            break;
+        }
+        segment.worth = Worth::Counts;
+        segment.end = flush.header.end();
+        for record in &flush.records {
+            if let Written::Entry { index, .. } = record {
+                segment.highest = segment.highest.max(*index);
+            }
+        }
+    }
+    segment
+}
+
+/// From which flush on everything is repeated: from the last, or from the first of its segment if that holds little, so
+/// that segments do not add up with each start.
+fn first_to_repeat(flushes: &[Flush]) -> usize {
+    let Some(last) = flushes.last() else { return 0 };
+    let segment = last.header.number.segment();
+    let first =
+        flushes.iter().rposition(|flush| flush.header.number.segment() != segment).map_or(0, |at| at + 1);
+    let size: u64 = flushes[first..].iter().map(|flush| flush.header.body_len).sum();
+    if size <= REPEATED { first } else { flushes.len() - 1 }
 }
 
 fn damage(file: FileName, at: u64, what: impl Into<String>) -> StorageFault {

@@ -52,7 +52,8 @@ pub(super) fn scan(named: Named, bytes: &[u8], salt: Salt, incarnation: Incarnat
     let mut flushes: Vec<Flush> = Vec::new();
     let mut at = 0;
     let stop = loop {
-        match read_flush(named.number, bytes, at, salt, incarnation) {
+        let from = usize::try_from(at).unwrap_or(usize::MAX).min(bytes.len());
+        match read_flush(named.number, &bytes[from..], at, salt, incarnation) {
             Ok(flush) if follows(&flushes, &flush.header) => {
                 at = flush.header.end();
                 flushes.push(flush);
@@ -69,7 +70,6 @@ pub(super) fn scan(named: Named, bytes: &[u8], salt: Salt, incarnation: Incarnat
                 );
             }
             Err(NoFlush { what, begun }) => {
-                let from = usize::try_from(at).unwrap_or(usize::MAX).min(bytes.len());
                 if is_blank(&bytes[from..]) {
                     break Stop::Blank { at };
                 }
@@ -100,16 +100,14 @@ pub(super) struct NoFlush {
     pub(super) begun: Option<FlushNumber>,
 }
 
-/// The whole flush at a place of a segment, or what stands there instead.
+/// The whole flush at a place of a segment, or what stands there instead. `rest` is what was read from there on.
 pub(super) fn read_flush(
     segment: u64,
-    bytes: &[u8],
+    rest: &[u8],
     at: u64,
     salt: Salt,
     incarnation: Incarnation,
 ) -> Result<Flush, NoFlush> {
-    let from = usize::try_from(at).unwrap_or(usize::MAX).min(bytes.len());
-    let rest = &bytes[from..];
     let nothing = |what: String| NoFlush { what, begun: None };
     let header = Header::decode(rest, salt, incarnation, segment, at).map_err(|why| {
         nothing(match why {

@@ -7,6 +7,7 @@
 //! 4. A failed operation ends everything: what has reached the disk is not known. A full disk is no failure: the
 //!    next segment is made before it is needed, so that there is room for what the protocol itself has to write.
 
+mod scrub;
 mod snapshots;
 
 use alloc::collections::VecDeque;
@@ -22,13 +23,18 @@ use crate::error::StorageFault;
 use crate::id::{ClusterId, EntryId, Index, NodeId, OpId, Term};
 use crate::io::{DiskDone, DiskError, DiskOp};
 use crate::mutants::{Mutant, is};
+use crate::status::Metrics;
 use crate::time::Instant;
+use scrub::Scrub;
 
 /// No flush takes more than this, unless a single record does.
 const MAX_FLUSH: u64 = 4 << 20;
 
 /// After so many bytes of a snapshot the disk is told to keep them, so that the last sync is no long one.
 const SYNC_SNAPSHOT_EVERY: u64 = 1 << 20;
+
+/// Each start makes a segment: with more than these there should be a snapshot, however little log there is.
+const MANY_SEGMENTS: usize = 12;
 
 /// How long a full disk is left alone before the next attempt.
 const FULL_PAUSE: Duration = Duration::from_secs(1);
@@ -49,6 +55,8 @@ pub(super) struct Wal {
     head: u64,
     /// The last flush that is durable, or the one that the next is to follow.
     last: FlushNumber,
+    /// The last flush that is known to be durable.
+    floor: FlushNumber,
     segment_bytes: u64,
     spare: Spare,
     /// No file was given this number or a higher one.
@@ -72,10 +80,14 @@ pub(super) struct Wal {
     snapshot_busy: u32,
     /// Since when something is to be written and cannot be.
     stuck_since: Option<Instant>,
+    scrub: Scrub,
+    /// Both slots are to be written again, whatever they are to say.
+    rename: bool,
+    /// The next flush has to hold all that is fresh.
+    is_whole: bool,
     now: Instant,
     fault: Option<StorageFault>,
-    pub(super) flushes: u64,
-    pub(super) bytes_written: u64,
+    pub(super) metrics: Metrics,
 }
 
 /// What an operation is for.
@@ -90,15 +102,29 @@ enum Purpose {
     SnapshotPiece(u64),
     SnapshotEnd(u64),
     Removal,
+    Scrub,
 }
 
+/// A segment that is named.
 #[derive(Clone, Debug)]
-struct Segment {
-    named: Named,
+pub(super) struct Segment {
+    pub(super) named: Named,
     /// The highest index of any entry in it.
-    highest: Index,
-    /// It is not read any more, whatever it holds.
-    given_up: bool,
+    pub(super) highest: Index,
+    /// Where the last flush that counts ends.
+    pub(super) end: u64,
+    pub(super) worth: Worth,
+}
+
+/// What a segment is still good for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Worth {
+    /// Its records count, until a snapshot covers them.
+    Counts,
+    /// What it holds is repeated in the segment that is being made, and not read again once that is durable.
+    Repeated,
+    /// It never held a whole flush.
+    Nothing,
 }
 
 #[derive(Clone, Debug)]
@@ -142,8 +168,8 @@ struct Snapshot {
 /// A log that was read, to be written on.
 pub(super) struct Found {
     pub(super) names: Names,
-    /// All named segments, with the highest entry of each and whether it still counts.
-    pub(super) segments: Vec<(Named, Index, bool)>,
+    /// All named segments.
+    pub(super) segments: Vec<Segment>,
     /// The flush that the next is to follow: the one before the last whole one.
     pub(super) behind: FlushNumber,
     /// The end of the log there.
@@ -152,26 +178,26 @@ pub(super) struct Found {
     pub(super) repeat: Vec<Written>,
     pub(super) ballot: (Term, Option<NodeId>),
     pub(super) next_number: u64,
+    /// The last flush that was durable for sure.
+    pub(super) floor: FlushNumber,
+    /// How many reads it took.
+    pub(super) reads: u64,
 }
 
 impl Wal {
     /// Goes on behind what was found, in a new segment whose first flush is on its way at once: it is what opening
     /// waits for.
     pub(super) fn new<U>(found: Found, segment_bytes: u64, former: &Ops<U>, now: Instant) -> Wal {
-        let segments = found.segments.into_iter().map(|(named, highest, counts)| Segment {
-            named,
-            highest,
-            given_up: !counts,
-        });
         let mut wal = Wal {
             ops: Ops::behind(former),
             salt: Salt(found.names.salt),
             target: found.names.clone(),
             names: found.names,
             naming: None,
-            segments: segments.collect(),
+            segments: found.segments.into(),
             head: u64::MAX,
             last: found.behind,
+            floor: found.floor.max(found.behind),
             segment_bytes,
             spare: Spare::None,
             next_number: found.next_number,
@@ -187,10 +213,12 @@ impl Wal {
             writing: None,
             snapshot_busy: 0,
             stuck_since: None,
+            scrub: Scrub::new(now),
+            rename: false,
+            is_whole: true,
             now,
             fault: None,
-            flushes: 0,
-            bytes_written: 0,
+            metrics: Metrics { persistence_loads: found.reads, ..Metrics::default() },
         };
         wal.pump();
         wal
@@ -222,6 +250,11 @@ impl Wal {
     /// Since when a flush has been on its way, or could not be begun.
     pub(super) fn busy_since(&self) -> Option<Instant> {
         self.flight.as_ref().map(|flight| flight.since).or(self.stuck_since)
+    }
+
+    /// Whether there are so many segments that a snapshot should release some of them.
+    pub(super) fn wants_snapshot(&self) -> bool {
+        self.names.segments.len() > MANY_SEGMENTS
     }
 
     /// Whether no room can be made for what programs write.
@@ -256,7 +289,7 @@ impl Wal {
             Spare::Refused { again_at } => Some(again_at),
             Spare::None | Spare::Asked { .. } | Spare::Ready { .. } => None,
         };
-        [seal, again].into_iter().flatten().min()
+        [seal, again, self.scrub_deadline()].into_iter().flatten().min()
     }
 
     // Asking.
@@ -278,6 +311,7 @@ impl Wal {
         self.give_up_segments();
         self.begin_naming();
         self.begin_flush();
+        self.read_on();
         self.keep_spare();
         self.begin_naming();
         let stuck = self.flight.is_none() && !self.fresh.is_empty();
@@ -288,8 +322,7 @@ impl Wal {
         if self.flight.is_some() {
             return;
         }
-        let opening = self.durable == 0;
-        if self.fresh.is_empty() && !opening {
+        if self.fresh.is_empty() && !self.is_whole {
             if !self.wants_seal || self.sealed {
                 return;
             }
@@ -299,7 +332,7 @@ impl Wal {
         let mut size = HEADER as u64;
         for record in &self.fresh {
             let more = record.size();
-            if count > 0 && size + more > MAX_FLUSH && !opening {
+            if count > 0 && size + more > MAX_FLUSH && !self.is_whole {
                 break;
             }
             size += more;
@@ -310,6 +343,7 @@ impl Wal {
             // What stands at the beginning of a segment takes room, too.
             return self.rotate(blocks(size + 1024));
         }
+        self.is_whole = false;
         self.write_flush(count);
     }
 
@@ -347,7 +381,7 @@ impl Wal {
         let (header, parts) =
             encode(self.salt, self.names.incarnation, (number, self.last), self.head, &records);
         let end = header.end();
-        self.bytes_written += header.end() - self.head;
+        self.metrics.persistence_bytes_written += header.end() - self.head;
         self.ops.ask(DiskOp::Write { file, at: self.head, parts }, Purpose::FlushWrite);
         self.ops.ask(DiskOp::Sync { file }, Purpose::FlushSync);
         let up_to = self.recorded - self.fresh.len() as u64;
@@ -361,7 +395,7 @@ impl Wal {
             // It is named already, or as many are as may be.
             _ if self.is_rotating() || self.target.segments.len() >= MAX_SEGMENTS => {}
             Spare::Ready { number, size } if size >= wanted => {
-                let named = Named { number, size, behind: self.last };
+                let named = Named { number, size, behind: self.floor };
                 self.spare = Spare::None;
                 self.head = u64::MAX;
                 self.target.segments.push(named);
@@ -409,15 +443,19 @@ impl Wal {
     /// Segments whose entries a durable snapshot covers are not named any more, but for the last.
     fn give_up_segments(&mut self) {
         let covered = self.names.snapshot.map_or(Index(0), |snapshot| snapshot.last.index);
-        let written = self.head > 0 && self.head != u64::MAX;
-        let early = is(Mutant::SegmentGivenUpEarly);
-        let useless = |segment: &Segment| segment.given_up || segment.highest <= covered || early;
-        let last = self.segments.len().saturating_sub(1);
-        let mut oldest = true;
-        for (place, segment) in self.segments.iter().enumerate() {
-            // A segment in the middle is given up only if it is not read any more.
-            oldest &= useless(segment);
-            let gone = place < last && written && (oldest || segment.given_up);
+        let is_open = self.head != u64::MAX;
+        let is_written = is_open && self.head > 0;
+        let early = is_written && is(Mutant::SegmentGivenUpEarly);
+        let others = self.segments.len().saturating_sub(usize::from(is_open));
+        // A segment in the middle is given up only if it is not read any more.
+        let mut is_oldest = true;
+        for segment in self.segments.iter().take(others) {
+            is_oldest &= segment.highest <= covered || segment.worth != Worth::Counts || early;
+            let gone = match segment.worth {
+                Worth::Nothing => true,
+                Worth::Repeated => is_written,
+                Worth::Counts => is_written && is_oldest,
+            };
             if gone {
                 self.target.segments.retain(|named| named.number != segment.named.number);
             }
@@ -426,9 +464,10 @@ impl Wal {
 
     fn begin_naming(&mut self) {
         self.target.generation = self.names.generation;
-        if self.naming.is_some() || self.target == self.names {
+        if self.naming.is_some() || (self.target == self.names && !self.rename) {
             return;
         }
+        self.rename = false;
         let mut names = self.target.clone();
         names.generation += 1;
         for (place, op) in naming(&names).enumerate() {
@@ -454,11 +493,15 @@ impl Wal {
         };
         self.snapshot_busy -= u32::from(of_snapshot.is_some());
         let writing = self.writing.as_ref().map(|writing| writing.number);
+        self.metrics.persistence_save_failures += u64::from(result.is_err());
         if self.fault.is_some() {
             // A sync that is done says nothing of what failed to be written before it.
             return;
         }
         match (result, &purpose) {
+            (Ok(done), Purpose::Scrub) => self.look_at(done),
+            // It may have been removed meanwhile.
+            (Err(DiskError::Missing), Purpose::Scrub) => self.look_at(DiskDone::Done),
             (Ok(_), _) => self.succeeded(purpose),
             (Err(DiskError::Full), Purpose::Spare) => {
                 self.spare = Spare::Refused { again_at: self.now + FULL_PAUSE };
@@ -497,15 +540,19 @@ impl Wal {
                 }
                 Some(_) | None => {}
             },
-            Purpose::SnapshotPiece(_) | Purpose::Removal => {}
+            Purpose::SnapshotPiece(_) | Purpose::Removal | Purpose::Scrub => {}
         }
     }
 
     fn flush_is_durable(&mut self) {
         let Some(flight) = self.flight.take() else { return };
-        self.flushes += 1;
+        self.metrics.persistence_saves += 1;
         self.last = flight.number;
+        self.floor = flight.number;
         self.head = flight.end;
+        if let Some(segment) = self.segments.back_mut() {
+            segment.end = flight.end;
+        }
         self.durable = self.durable.max(flight.up_to);
         self.idle_since = self.now;
         self.sealed = flight.is_seal;
@@ -518,20 +565,27 @@ impl Wal {
         let former = core::mem::replace(&mut self.names, names);
         for named in &self.names.segments {
             if !former.segments.contains(named) {
-                self.segments.push_back(Segment { named: *named, highest: Index(0), given_up: false });
+                self.segments.push_back(Segment {
+                    named: *named,
+                    highest: Index(0),
+                    end: 0,
+                    worth: Worth::Counts,
+                });
                 self.head = 0;
             }
         }
-        for gone in former.segments.iter().filter(|named| !self.names.segments.contains(named)) {
+        for gone in &former.segments {
+            if self.names.segments.contains(gone) {
+                continue;
+            }
             self.segments.retain(|segment| segment.named.number != gone.number);
-            self.ops.ask(DiskOp::Remove { file: FileName::Segment(gone.number) }, Purpose::Removal);
+            self.take_away(FileName::Segment(gone.number));
         }
         if self.names.snapshot != former.snapshot {
             let named = self.names.snapshot.map(|snapshot| snapshot.number);
             self.writing.take_if(|writing| Some(writing.number) == named);
             if let Some(snapshot) = former.snapshot {
-                let file = FileName::Snapshot(snapshot.number);
-                self.ops.ask(DiskOp::Remove { file }, Purpose::Removal);
+                self.take_away(FileName::Snapshot(snapshot.number));
             }
         }
     }
@@ -545,6 +599,7 @@ fn describe(purpose: &Purpose) -> &'static str {
         Purpose::Slot | Purpose::LastSlot => "a write to the superblock",
         Purpose::SnapshotPiece(_) | Purpose::SnapshotEnd(_) => "a write to a snapshot",
         Purpose::Removal => "the removal of a file",
+        Purpose::Scrub => "the reading of a file",
     }
 }
 

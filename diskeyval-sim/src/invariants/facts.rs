@@ -75,6 +75,8 @@ pub struct Comparisons {
     pub reads: u64,
     /// Changes that were reported.
     pub events: u64,
+    /// Times that changes were reported not to be reported one by one.
+    pub resyncs: u64,
 }
 
 /// What a disk holds, or will once everything on its way is there.

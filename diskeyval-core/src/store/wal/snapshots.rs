@@ -60,7 +60,7 @@ impl Wal {
         if sync {
             snapshot.unsynced = 0;
         }
-        self.bytes_written += len;
+        self.metrics.persistence_bytes_written += len;
         self.ask_for_snapshot(DiskOp::Write { file, at, parts }, Purpose::SnapshotPiece(number));
         if is_last && is(Mutant::SnapshotNotSynced) {
             self.ask_for_snapshot(DiskOp::Read { file, at: 0, len: 0 }, Purpose::SnapshotEnd(number));
