@@ -382,6 +382,7 @@ impl Engine {
 
     /// Tells that changes up to here are not told one by one.
     pub(super) fn resync(&mut self) {
+        self.owes_resync = false;
         if self.listening && !is(Mutant::NoResync) {
             let revision = self.kv.applied().0;
             self.effects.push_back(Effect::Event(Event::Resync { revision }));

@@ -375,7 +375,9 @@ impl Common {
     pub(super) fn pledge_acknowledgement(&mut self) {
         if let (Some(matched), Some(leader)) = (self.acknowledge.take(), self.leader.clone()) {
             let pledge = Pledge::Appended { term: self.term, matched };
-            let receipt = self.awaited(&self.log_receipt, Mutant::AckBeforeDurable);
+            // Who acknowledges nothing new, since its disk is full say, has entered the term all the same.
+            let both = self.log_receipt.and(&self.ballot_receipt);
+            let receipt = self.awaited(&both, Mutant::AckBeforeDurable);
             self.hold(receipt.promise(Claim::ToPeer(leader, pledge)));
         }
     }

@@ -55,6 +55,11 @@ impl Receipt {
     pub fn promise<T>(&self, claim: T) -> Promised<T> {
         Promised { after: self.0, claim }
     }
+
+    /// The receipt for both writes: that of the later.
+    pub fn and(&self, other: &Receipt) -> Receipt {
+        Receipt(self.0.max(other.0))
+    }
 }
 
 /// A claim under seal. There is no way to look inside.
