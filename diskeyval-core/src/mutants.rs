@@ -108,12 +108,11 @@ mutants! {
     NoOpeningEntry, "no-opening-entry", "24", "A leader begins without an entry of its own term.";
     HandOverForever, "hand-over-forever", "41", "A leader that hands over waits for its successor for ever.";
 
-    // Snapshots. That of the wrong order is only missed on a disk.
+    // Snapshots.
     ReleasedIsTermZero, "released-is-term-zero", "16", "An entry that was released is taken for one of term zero.";
     InstallKeepsLog, "install-keeps-log", "42", "A snapshot leaves what stands behind it in the log, whatever that is.";
     OlderSnapshotTaken, "older-snapshot-taken", "43", "A snapshot is taken that is older than the state.";
     MembersNotInSnapshot, "members-not-in-snapshot", "46", "Who takes a snapshot takes the members of the genesis for the present ones.";
-    ReleasedBeforeDurable, "released-before-durable", "47", "The log is released when a snapshot is begun, not when it is durable.";
     SessionsNotInSnapshot, "sessions-not-in-snapshot", "48", "A snapshot has no sessions.";
     ChunksMixed, "chunks-mixed", "49", "A piece of a snapshot is taken for the next of another.";
     AbsorbedWritesForgotten, "absorbed-writes-forgotten", "51", "Writes whose entries a snapshot has absorbed are not answered.";

@@ -21,6 +21,7 @@ use self::world::World;
 fn scripts_say_what_they_said() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/scripts");
     let update = std::env::var_os("UPDATE").is_some();
+    arm();
     let mut files = Vec::new();
     collect(&root, &mut files);
     assert!(!files.is_empty(), "no scripts below {}", root.display());
@@ -38,6 +39,14 @@ fn scripts_say_what_they_said() {
         }
     }
     assert!(differing.is_empty(), "{}\nUPDATE=1 writes them anew", differing.join("\n"));
+}
+
+/// With the feature `mutants`, `ARMED=no-resync cargo test … scripts` shows which scripts find that out.
+fn arm() {
+    #[cfg(feature = "mutants")]
+    if let Ok(name) = std::env::var("ARMED") {
+        crate::mutants::arm(Some(crate::mutants::Mutant::from_name(&name).expect("a mutant of this name")));
+    }
 }
 
 fn collect(folder: &Path, files: &mut Vec<PathBuf>) {

@@ -13,7 +13,6 @@ use crate::id::{EntryId, Index, Ticket};
 use crate::io::Answer;
 use crate::kv::{Corrupted, Encoder, Snapshot};
 use crate::members::StorageKind;
-use crate::mutants::{Mutant, is_armed};
 use crate::time::{Deadline, Instant, Timer};
 
 /// How many bytes of a snapshot are written in one turn.
@@ -148,9 +147,6 @@ impl Engine {
             StorageKind::Disk => {
                 self.compaction.writing = Some(Writing { encoder: Encoder::new(snapshot), size: 0 });
             }
-        }
-        if is_armed(Mutant::ReleasedBeforeDurable) {
-            self.raft.release_log(last.index);
         }
         self.note_durable_snapshot();
     }

@@ -248,8 +248,7 @@ impl Common {
 
     /// Releases what stands in the log up to an index, as far as it was applied and there is a durable snapshot of it.
     pub(super) fn release_log(&mut self, up_to: Index) {
-        let hasty = up_to > self.store.durable_snapshot().index && is(Mutant::ReleasedBeforeDurable);
-        self.log.release(if hasty { up_to } else { up_to.min(self.store.durable_snapshot().index) });
+        self.log.release(up_to.min(self.store.durable_snapshot().index));
         let base = self.log.base().index;
         // Of those before it the last is still in force.
         let before = self.memberships.iter().take_while(|(entry, _)| entry.index <= base).count();

@@ -517,6 +517,10 @@ fn next_append(
     // No more than the window at once, so that what is sent to one peer has a bound.
     let most = MAX_BATCH.min(common.append_window);
     let entries = common.log.batch(from, if want_small_batches() { 0 } else { most });
+    if entries.is_empty() && from <= last {
+        // What was released cannot be sent, whatever its term is taken for.
+        return None;
+    }
     let sent_up_to = Index(prev.index.0 + entries.len() as u64);
     match &mut progress.replication {
         Replication::Probe { asked, .. } => *asked = Some(common.now),

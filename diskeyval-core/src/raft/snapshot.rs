@@ -169,3 +169,6 @@ impl Raft {
         self.common.recalled
     }
 }
+
+#[cfg(test)]
+mod tests;

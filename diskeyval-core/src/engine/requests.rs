@@ -1,0 +1,183 @@
+//! What is asked of a leader: by this node's own desk, and by its followers. Writes, sessions, and where to read.
+
+use bytes::Bytes;
+
+use super::Engine;
+use crate::desk::{Route, check_size};
+use crate::entry::{Entry, OVERHEAD, Payload, Write};
+use crate::error::CloseReason;
+use crate::id::{NodeId, Term};
+use crate::io::Answer;
+use crate::kv::Owner;
+use crate::mesh::{Service, Turned};
+use crate::mutants::{Mutant, is, is_armed};
+use crate::raft::Asker;
+
+impl Engine {
+    pub(super) fn serve(&mut self, from: &NodeId, service: Service, payload: Bytes) {
+        match service {
+            Service::OpenSession => {
+                let boot = self.mesh.boot_of(from).ok_or(Turned::NotLeader);
+                if let Err(why) = boot.and_then(|boot| self.open_session(from.clone(), boot)) {
+                    self.mesh.send_service(from, Service::Refused { seq: 0, attempt: 0, why }, &[]);
+                }
+            }
+            Service::Write { seq, attempt } => {
+                let turned = match Entry::parse(payload).map(|entry| entry.payload) {
+                    Ok(Payload::Write(write)) if write.seq == seq => self.append_write(from, write).err(),
+                    Ok(_) | Err(_) => return self.mesh.cut(from, CloseReason::Malformed),
+                };
+                if let Some(why) = turned {
+                    self.mesh.send_service(from, Service::Refused { seq, attempt, why }, &[]);
+                }
+            }
+            Service::ReadAt { question, index } if is_armed(Mutant::AnyAnswerToAnyQuestion) => {
+                self.desk.question_answered(question, Some(index));
+            }
+            // An answer is believed only from whom was asked.
+            Service::Refused { .. } | Service::ReadAt { .. } | Service::ReadRefused { .. } if !matches!(self.desk.route(), Some(Route::There(leader, _)) if leader == from) =>
+                {}
+            Service::Refused { seq: 0, why, .. } => self.desk.session_turned_away(why),
+            Service::Refused { seq, attempt, why } => self.desk.refused(seq, attempt, why),
+            Service::Read { question } => {
+                if self.raft.ask_read(Asker::Peer(from.clone(), question)).is_err() {
+                    self.mesh.send_service(from, Service::ReadRefused { question }, &[]);
+                }
+            }
+            Service::ReadAt { question, index } => self.desk.question_answered(question, Some(index)),
+            Service::ReadRefused { question } => self.desk.question_answered(question, None),
+        }
+    }
+
+    /// Asks the log for a session of a member that is linked, or of this node.
+    fn open_session(&mut self, node: NodeId, boot: u128) -> Result<(), Turned> {
+        let incarnation =
+            if node == self.id { Some(self.incarnation) } else { self.raft.linked_incarnation(&node) };
+        let incarnation = incarnation.ok_or(Turned::NotLeader)?;
+        self.check_room(node.as_str().len())?;
+        let opening = Payload::OpenSession(Owner { node, incarnation, boot });
+        self.raft.propose(opening).map(drop).map_err(|_| Turned::NotLeader)
+    }
+
+    /// The leader's door: what does not pass it is in no log, now or later.
+    fn append_write(&mut self, from: &NodeId, write: Write) -> Result<(), Turned> {
+        if !self.raft.takes_proposals() {
+            return Err(Turned::NotLeader);
+        }
+        let foreign = match self.kv.sessions().owner(write.session) {
+            Some(owner) => owner.node != *from,
+            // Its opening may be in the log already, and not be applied yet.
+            None if !self.raft.is_established() => return Err(Turned::NotLeader),
+            None => false,
+        };
+        if foreign || check_size(&write.command, &self.limits).is_err() {
+            return Err(Turned::Invalid);
+        }
+        self.check_room(write.command.payload())?;
+        self.raft.propose(Payload::Write(write)).map(drop).map_err(|_| Turned::NotLeader)
+    }
+
+    /// Whether the limits leave room for an entry in the log.
+    fn check_room(&self, payload: usize) -> Result<(), Turned> {
+        let size = payload + OVERHEAD;
+        if self.raft.log().bytes() + size > self.limits.log_bytes && !is(Mutant::LogUnbounded) {
+            return Err(Turned::LogFull);
+        }
+        if self.raft.store().is_full() && !is(Mutant::FullUnnoticed) {
+            return Err(Turned::DiskFull);
+        }
+        let full = self.raft.log().untaken_bytes() + size > self.limits.max_uncommitted;
+        if full && !is(Mutant::UncommittedUnbounded) {
+            return Err(Turned::Overloaded);
+        }
+        Ok(())
+    }
+
+    /// Hands what waits at the desk to the leader: into our own log, or over the link.
+    pub(super) fn send_requests(&mut self) {
+        let route = match self.raft.leader() {
+            Some(leader) if *leader == self.id => {
+                self.raft.takes_proposals().then(|| Route::Here(self.raft.term()))
+            }
+            Some(leader) if self.mesh.is_linked(leader) => {
+                Some(Route::There(leader.clone(), self.raft.term()))
+            }
+            Some(_) | None => None,
+        };
+        self.desk.set_route(route);
+        let Some(route) = self.desk.route().cloned() else { return };
+        if self.desk.take_session_wish() {
+            let asked = match &route {
+                Route::Here(_) => self.open_session(self.id.clone(), self.boot),
+                Route::There(leader, _) => match self.mesh.send_service(leader, Service::OpenSession, &[]) {
+                    true => Ok(()),
+                    false => Err(Turned::NotLeader),
+                },
+            };
+            if let Err(why) = asked {
+                self.desk.session_turned_away(why);
+            }
+        }
+        while let Some((write, attempt)) = self.desk.next_to_send() {
+            match &route {
+                Route::Here(_) => {
+                    let own = self.id.clone();
+                    match self.append_write(&own, write) {
+                        Ok(()) => self.desk.was_sent(),
+                        Err(why) => self.desk.was_turned_away(why),
+                    }
+                }
+                Route::There(leader, _) => {
+                    if !self.mesh.has_credit(leader) {
+                        break;
+                    }
+                    let service = Service::Write { seq: write.seq, attempt };
+                    let payload = Entry::new(Term(0), Payload::Write(write)).bytes;
+                    self.mesh.send_service(leader, service, &payload);
+                    self.desk.was_sent();
+                }
+            }
+        }
+        if let Some(question) = self.desk.take_question() {
+            let asked = match &route {
+                Route::Here(_) => self.raft.ask_read(Asker::Own(question)).is_ok(),
+                Route::There(leader, _) => self.mesh.send_service(leader, Service::Read { question }, &[]),
+            };
+            if !asked {
+                self.desk.question_answered(question, None);
+            }
+        }
+    }
+
+    /// Passes on what consensus has to say, and which reads it allows. Tells whether that answers a question
+    /// of this node's own, so that the next can be asked.
+    pub(super) fn pass_on(&mut self) -> bool {
+        for (to, message) in self.raft.take_outgoing() {
+            self.mesh.send_raft(&to, message);
+        }
+        let mut answered = false;
+        for (asker, index) in self.raft.take_reads() {
+            match asker {
+                Asker::Own(question) => {
+                    answered = true;
+                    self.desk.question_answered(question, index);
+                }
+                Asker::Peer(peer, question) => {
+                    let answer = match index {
+                        Some(index) => Service::ReadAt { question, index },
+                        None => Service::ReadRefused { question },
+                    };
+                    self.mesh.send_service(&peer, answer, &[]);
+                }
+            }
+        }
+        answered
+    }
+
+    pub(super) fn answer_reads(&mut self) {
+        for (ticket, key) in self.desk.take_granted(self.kv.applied()) {
+            let found = self.kv.get(&key).cloned();
+            self.desk.answer(ticket, Answer::Read(Ok(found)));
+        }
+    }
+}
