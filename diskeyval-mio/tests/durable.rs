@@ -245,7 +245,7 @@ fn w4_a_torn_tail_makes_no_node_forget() {
     }
     kill_all(nodes);
 
-    // One has garbage there, one a half of something that looks like a flush, one is cut off.
+    // One has garbage there, one a half of something that looks like a flush, one a single bit.
     let paths = [0, 1, 2].map(|which| last_segment(&three.data(which)));
     let files = paths.each_ref().map(|path| File::options().write(true).open(path).expect("a file"));
     let ends = paths.each_ref().map(|path| end_of_writing(path));
@@ -253,7 +253,7 @@ fn w4_a_torn_tail_makes_no_node_forget() {
     files[0].write_all_at(&garbage, ends[0] as u64).expect("written");
     let whole = fs::read(&paths[1]).expect("a file");
     files[1].write_all_at(&whole[ends[1] - BLOCK..ends[1] - BLOCK / 2], ends[1] as u64).expect("written");
-    files[2].set_len(ends[2] as u64).expect("cut");
+    files[2].write_all_at(&[1], (ends[2] + BLOCK / 2) as u64).expect("written");
 
     let mut nodes = three.start_all();
     for number in 0..20 {
