@@ -16,7 +16,7 @@ use crate::entry::Write;
 use crate::error::{Doubt, Error, Fault, Refusal};
 use crate::id::{Index, NodeId, Term, Ticket};
 use crate::io::Answer;
-use crate::kv::{Command, Decision, Outcome, SessionId, WINDOW};
+use crate::kv::{Command, Decision, Outcome, Owner, SessionId, Sessions, WINDOW};
 use crate::mesh::Turned;
 use crate::mutants::{Mutant, is};
 use crate::status::Metrics;
@@ -227,11 +227,11 @@ impl Desk {
         due
     }
 
-    /// The leader cannot ask the log for a session now. If that is because the log is full, nothing that waits
-    /// for the session will be taken either, and is told so.
+    /// The leader cannot ask the log for a session now. If that is because the log or the disk is full, nothing that
+    /// waits for the session will be taken either, and is told so.
     pub(crate) fn session_turned_away(&mut self, why: Turned) {
         self.pause();
-        if why == Turned::LogFull {
+        if matches!(why, Turned::LogFull | Turned::DiskFull) {
             let waiting: Vec<u64> = (self.floor..)
                 .zip(&self.writes)
                 .filter(|(_, write)| write.is_some())
@@ -306,6 +306,7 @@ impl Desk {
             // There will be another leader.
             Turned::NotLeader => None,
             Turned::Overloaded => Some(Refusal::Overloaded { limit: "maxUncommitted" }),
+            Turned::DiskFull => Some(Refusal::DiskFull),
             Turned::LogFull => Some(Refusal::LogFull { limit: limits.0 }),
             Turned::Invalid => {
                 let size = write.command.payload();
@@ -330,6 +331,37 @@ impl Desk {
             if let Session::Wanted { asked } = &mut self.session {
                 *asked = false;
             }
+        }
+    }
+
+    /// The state was replaced by a later one: what has become of our session and its writes stands in it. A write that
+    /// it does not know is still to come.
+    pub(crate) fn absorbed(&mut self, sessions: &Sessions, own: &Owner) {
+        match self.session {
+            Session::Open(id) => {
+                let is_open = sessions.owner(id) == Some(own);
+                for seq in self.floor..self.floor + self.writes.len() as u64 {
+                    let result = match sessions.answer(id, seq) {
+                        Some(outcome) if is_open => Ok(outcome),
+                        _ if is_open => continue,
+                        // It may have been applied before the session was ended.
+                        _ => match self.pending(seq) {
+                            Some(write) if write.sent || write.in_doubt => {
+                                Err(Error::Unknown(Doubt::SessionEnded))
+                            }
+                            Some(_) => Err(Error::Refused(Refusal::SessionEnded)),
+                            None => continue,
+                        },
+                    };
+                    self.end_write(seq, result);
+                }
+            }
+            Session::Wanted { .. } => {
+                if let Some(id) = sessions.of(own) {
+                    self.session = Session::Open(id);
+                }
+            }
+            Session::Closed => {}
         }
     }
 

@@ -1,10 +1,14 @@
 //! The one type that a driver, a simulator or a fuzzer drives. It wires the parts together and decides
 //! nothing itself.
 
+mod compaction;
+mod disk;
 mod open;
 #[cfg(any(test, feature = "inspect"))]
 mod parts;
 mod standing;
+mod transfers;
+mod turn;
 
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
@@ -17,7 +21,7 @@ use bytes::Bytes;
 use crate::config::Limits;
 use crate::desk::{Desk, Route, check_part, check_size};
 use crate::entry::{Entry, OVERHEAD, Payload, Write};
-use crate::error::{CloseReason, Fault, Refusal};
+use crate::error::{CloseReason, Damage, Fault, Refusal};
 use crate::founding::{Founding, Verdict};
 use crate::id::{Incarnation, NodeId, Term, Ticket};
 use crate::io::{Answer, Effect, Event, Input, Read, Request};
@@ -27,6 +31,10 @@ use crate::mutants::{Mutant, is, is_armed};
 use crate::raft::{Asker, Raft};
 use crate::status::{Metrics, Standing};
 use crate::time::{Deadline, Instant, Timer};
+use compaction::Compaction;
+use disk::Opener;
+use transfers::Transfers;
+pub use turn::{Effects, Turn};
 
 /// One node: consensus, state, links and pending requests, without any IO.
 ///
@@ -73,6 +81,7 @@ pub struct Engine {
     boot: u128,
     own_address: String,
     limits: Limits,
+    election_timeout: Duration,
     now: Instant,
     begun: bool,
     raft: Raft,
@@ -80,33 +89,35 @@ pub struct Engine {
     kv: Machine,
     desk: Desk,
     founding: Founding,
+    compaction: Compaction,
+    transfers: Transfers,
+    /// Entries were applied that an earlier run has told, and that this has not happened is still to be told.
+    owes_resync: bool,
     admitted: bool,
     told_not_admitted: bool,
     listening: bool,
     told_leader: (Option<NodeId>, Term),
     phase: Phase,
+    /// What is read before anything else is done; `None` once that is over.
+    opening: Option<Box<Opener>>,
+    /// What that has come to.
+    #[cfg(any(test, feature = "inspect"))]
+    kept: Option<alloc::vec::Vec<crate::store::Record>>,
     effects: VecDeque<Effect>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Phase {
     Running,
-    /// Leadership is being handed over; then the node stops, and these are told.
-    Stopping(Vec<Ticket>),
+    /// Leadership is being handed over, and the log is sealed; then the node stops, and these are told.
+    Stopping {
+        tickets: Vec<Ticket>,
+        give_up_at: Instant,
+    },
     Stopped,
     Halted(Fault),
-}
-
-/// A turn: open at a time, given everything that has arrived, then ended.
-#[must_use = "a turn does nothing before it is ended"]
-pub struct Turn<'e> {
-    engine: &'e mut Engine,
-}
-
-/// What a turn came to, to be performed in this order. What is not taken out comes out of the next turn.
-#[must_use = "effects must be performed"]
-pub struct Effects<'e> {
-    engine: &'e mut Engine,
+    /// It keeps out of everything.
+    Damaged(Damage),
 }
 
 impl Engine {
@@ -114,13 +125,16 @@ impl Engine {
     /// is given in it holds at that time.
     pub fn turn(&mut self, now: Instant) -> Turn<'_> {
         self.now = self.now.max(now);
-        if !self.begun {
-            self.begun = true;
-            self.raft.begin(self.now);
-            self.founding.begin(self.now);
-        }
         self.mesh.wake(self.now);
         self.desk.wake(self.now);
+        if let Some(opener) = &mut self.opening {
+            self.begun = true;
+            opener.opening.wake(self.now);
+            return Turn { engine: self };
+        }
+        if !self.begun {
+            self.begin();
+        }
         // Before anything that arrived while this node may have been frozen.
         self.raft.wake(self.now);
         Turn { engine: self }
@@ -128,14 +142,31 @@ impl Engine {
 
     /// When the next turn is wanted although nothing arrives, and why. `None`: never.
     pub fn deadline(&self) -> Option<Deadline> {
-        if matches!(self.phase, Phase::Stopped | Phase::Halted(_)) {
+        if self.is_over() {
             return None;
         }
         if !self.begun {
             return Some(Deadline { at: Instant::ZERO, why: Timer::Dial });
         }
         let request = self.desk.deadline().map(|at| Deadline { at, why: Timer::Request });
-        [Some(self.raft.deadline()), self.mesh.deadline(), request].into_iter().flatten().min()
+        if let Some(opener) = &self.opening {
+            let disk = opener.opening.deadline().map(|at| Deadline { at, why: Timer::Disk });
+            return [disk, request].into_iter().flatten().min();
+        }
+        let compaction = self.compaction_deadline();
+        let stop = match self.phase {
+            Phase::Stopping { give_up_at, .. } => Some(Deadline { at: give_up_at, why: Timer::Disk }),
+            _ => None,
+        };
+        [Some(self.raft.deadline()), self.mesh.deadline(), request, stop, compaction]
+            .into_iter()
+            .flatten()
+            .min()
+    }
+
+    /// Whether nothing comes out of it any more but answers.
+    fn is_over(&self) -> bool {
+        matches!(self.phase, Phase::Stopped | Phase::Halted(_) | Phase::Damaged(_))
     }
 
     /// The leader, if this node knows one.
@@ -155,13 +186,14 @@ impl Engine {
 
     /// The counters.
     pub fn metrics(&self) -> Metrics {
-        self.raft.metrics().plus(self.mesh.metrics).plus(self.desk.metrics)
+        let disk = self.raft.store().metrics();
+        self.raft.metrics().plus(self.mesh.metrics).plus(self.desk.metrics).plus(disk)
     }
 
     // One turn.
 
     fn take(&mut self, input: Input) {
-        if matches!(self.phase, Phase::Stopped | Phase::Halted(_)) {
+        if self.is_over() {
             return self.turn_away(input);
         }
         match input {
@@ -172,15 +204,7 @@ impl Engine {
             Input::Closed { conn, why } => self.mesh.closed(conn, why),
             Input::Ask { ticket, request, budget } => self.ask(ticket, request, budget),
             Input::Listen { changes } => self.listening = changes,
-            // No operation is asked for yet.
-            Input::Disk { .. } => {}
-            Input::Stored { up_to } => {
-                self.raft.stored(up_to);
-                // The first record is the incarnation. A node that was mute has not tried to reach anybody yet.
-                if up_to > 0 && self.mesh.speak() {
-                    self.founding.begin(self.now);
-                }
-            }
+            Input::Disk { op, result } => self.disk_done(op, result),
         }
         self.deliver_all();
     }
@@ -192,7 +216,7 @@ impl Engine {
     }
 
     fn ask(&mut self, ticket: Ticket, request: Request, budget: Duration) {
-        let stopping = matches!(self.phase, Phase::Stopping(_));
+        let stopping = matches!(self.phase, Phase::Stopping { .. });
         match request {
             Request::Write(_) if stopping => self.desk.refuse(ticket, Refusal::Stopped),
             Request::Write(command) => self.desk.write(ticket, command, self.now + budget),
@@ -209,11 +233,16 @@ impl Engine {
             }
             Request::View => self.desk.answer(ticket, Answer::View(self.kv.view())),
             Request::Status => self.desk.answer(ticket, Answer::Status(Box::new(self.status()))),
+            Request::Snapshot if stopping => {
+                self.desk.answer(ticket, Answer::Snapshot(Err(Refusal::Stopped.into())));
+            }
+            Request::Snapshot => self.ask_snapshot(ticket, budget),
             Request::Stop => match &mut self.phase {
-                Phase::Stopping(tickets) => tickets.push(ticket),
-                Phase::Running | Phase::Stopped | Phase::Halted(_) => {
+                Phase::Stopping { tickets, .. } => tickets.push(ticket),
+                Phase::Running | Phase::Stopped | Phase::Halted(_) | Phase::Damaged(_) => {
                     self.raft.hand_over();
-                    self.phase = Phase::Stopping(alloc::vec![ticket]);
+                    let give_up_at = self.now + self.election_timeout;
+                    self.phase = Phase::Stopping { tickets: alloc::vec![ticket], give_up_at };
                 }
             },
         }
@@ -221,23 +250,37 @@ impl Engine {
 
     /// A node that has stopped answers, and does nothing else.
     fn turn_away(&mut self, input: Input) {
-        let Input::Ask { ticket, request, .. } = input else { return };
+        let (ticket, request) = match input {
+            Input::Ask { ticket, request, .. } => (ticket, request),
+            // A damaged node still says why nobody meets it.
+            Input::Opened { conn, who, origin } if matches!(self.phase, Phase::Damaged(_)) => {
+                return self.mesh.opened(conn, who, origin);
+            }
+            _ => return,
+        };
         let refusal = match &self.phase {
             Phase::Halted(fault) => Refusal::Halted(fault.clone()),
-            Phase::Running | Phase::Stopping(_) | Phase::Stopped => Refusal::Stopped,
+            Phase::Damaged(damage) => Refusal::Damaged(damage.clone()),
+            Phase::Running | Phase::Stopping { .. } | Phase::Stopped => Refusal::Stopped,
         };
         let answer = match request {
             Request::Write(_) => Answer::Written(Err(refusal.into())),
             Request::Get { .. } => Answer::Read(Err(refusal.into())),
+            Request::Snapshot => Answer::Snapshot(Err(refusal.into())),
             Request::View => Answer::View(self.kv.view()),
             Request::Status => Answer::Status(Box::new(self.status())),
-            Request::Stop => Answer::Stopped,
+            Request::Stop => {
+                self.phase = Phase::Stopped;
+                Answer::Stopped
+            }
         };
         self.desk.answer(ticket, answer);
     }
 
     fn deliver(&mut self, delivery: Delivery) {
         match delivery {
+            // Nothing can be said to that yet.
+            Delivery::Raft(..) | Delivery::Service(..) if self.opening.is_some() => {}
             Delivery::Up(peer, incarnation) => {
                 self.check_founding();
                 self.raft.link_up(&peer, incarnation);
@@ -250,7 +293,7 @@ impl Engine {
                 }
             }
             Delivery::Raft(from, message) => {
-                if let Err(why) = self.raft.receive(&from, message) {
+                if let Err(why) = self.raft.receive(&from, message).and_then(|()| self.hear_of_snapshots()) {
                     self.mesh.cut(&from, why);
                 }
             }
@@ -327,6 +370,9 @@ impl Engine {
         if self.raft.log().bytes() + size > self.limits.log_bytes && !is(Mutant::LogUnbounded) {
             return Err(Turned::LogFull);
         }
+        if self.raft.store().is_full() && !is(Mutant::FullUnnoticed) {
+            return Err(Turned::DiskFull);
+        }
         let full = self.raft.log().untaken_bytes() + size > self.limits.max_uncommitted;
         if full && !is(Mutant::UncommittedUnbounded) {
             return Err(Turned::Overloaded);
@@ -335,7 +381,11 @@ impl Engine {
     }
 
     fn finish_turn(&mut self) {
-        if !matches!(self.phase, Phase::Stopped | Phase::Halted(_)) {
+        if self.opening.is_some() {
+            self.expire();
+            self.finish_stop();
+            self.take_disk_ops();
+        } else if !self.is_over() {
             self.check_founding();
             self.raft.tick();
             self.mesh.tick();
@@ -344,28 +394,32 @@ impl Engine {
                 self.send_requests();
                 let moved = self.raft.settle();
                 let applied = self.apply_committed();
+                self.send_snapshots();
                 let answered = self.pass_on();
                 if !(moved || applied || answered) {
                     break;
                 }
             }
+            self.compact();
             self.answer_reads();
-            if self.desk.is_anything_late() {
-                let refusal = self.refusal();
-                self.desk.expire(&refusal);
-            }
+            self.expire();
             self.tell_leader();
             self.tell_not_admitted();
             self.finish_stop();
             self.check_fault();
-        }
-        if let Some((number, records)) = self.raft.take_records() {
-            self.effects.push_back(Effect::Store { number, records });
+            self.take_disk_ops();
         }
         while let Some((ticket, answer)) = self.desk.next_answer() {
             self.effects.push_back(Effect::Answer { ticket, answer });
         }
         self.mesh.flush(&mut self.effects);
+    }
+
+    fn expire(&mut self) {
+        if self.desk.is_anything_late() {
+            let refusal = self.refusal();
+            self.desk.expire(&refusal);
+        }
     }
 
     fn check_founding(&mut self) {
@@ -440,7 +494,11 @@ impl Engine {
     /// Applies what is committed. Tells whether anything was.
     fn apply_committed(&mut self) -> bool {
         let before = self.kv.applied();
+        self.pay_resync();
         while let Some((index, mut payload)) = self.raft.take_committed() {
+            // An earlier run has told it.
+            let is_silent = index <= self.raft.recalled();
+            self.owes_resync |= is_silent;
             if let Payload::Write(write) = &mut payload
                 && !self.raft.is_leader()
                 && is(Mutant::FollowersKeepNoAnswers)
@@ -457,7 +515,7 @@ impl Engine {
                 }
                 Applied::Write { session, seq, decision, change } => {
                     let follows = matches!(self.effects.back(), Some(Effect::Event(Event::Change(_))));
-                    if let Some(change) = change.filter(|_| self.listening)
+                    if let Some(change) = change.filter(|_| self.listening && !is_silent)
                         && !(follows && is(Mutant::EventsMerged))
                     {
                         self.effects.push_back(Effect::Event(Event::Change(change)));
@@ -466,14 +524,25 @@ impl Engine {
                 }
             }
             self.raft.note_applied(self.kv.checkpoint());
+            self.pay_resync();
         }
         self.note_cluster();
         self.kv.applied() > before
     }
 
+    /// When everything is applied that an earlier run has kept, that is told as one.
+    fn pay_resync(&mut self) {
+        if self.owes_resync && self.kv.applied() >= self.raft.recalled() {
+            self.owes_resync = false;
+            self.resync();
+        }
+    }
+
     fn note_cluster(&mut self) {
-        if let Some(genesis) = self.raft.log().genesis().filter(|_| self.raft.is_founded()) {
-            self.mesh.set_cluster(genesis.cluster);
+        let genesis = self.raft.log().genesis().filter(|_| self.raft.is_founded());
+        if let Some(cluster) = genesis.map(|genesis| genesis.cluster) {
+            self.mesh.set_cluster(cluster);
+            self.raft.store_mut().set_cluster(cluster);
         }
     }
 
@@ -544,12 +613,18 @@ impl Engine {
     }
 
     fn finish_stop(&mut self) {
-        let Phase::Stopping(tickets) = &mut self.phase else { return };
-        if self.raft.is_handing_over() {
+        let Phase::Stopping { tickets, give_up_at } = &mut self.phase else { return };
+        let patient = self.opening.is_none() && self.now < *give_up_at;
+        if patient && self.raft.is_handing_over() {
+            return;
+        }
+        self.raft.store_mut().seal();
+        if patient && !self.raft.store().is_sealed() {
             return;
         }
         let tickets = core::mem::take(tickets);
         self.desk.close(None);
+        self.give_snapshots_up(&Refusal::Stopped);
         self.mesh.stop();
         for ticket in tickets {
             self.desk.answer(ticket, Answer::Stopped);
@@ -558,31 +633,16 @@ impl Engine {
     }
 
     fn check_fault(&mut self) {
-        let Some(fault) = self.raft.fault().cloned() else { return };
+        let storage = self.raft.store().fault().cloned().map(Fault::Storage);
+        let Some(fault) = storage.or_else(|| self.raft.fault().cloned()) else { return };
+        self.halt(fault);
+    }
+
+    fn halt(&mut self, fault: Fault) {
         self.desk.close(Some(&fault));
+        self.give_snapshots_up(&Refusal::Halted(fault.clone()));
         self.mesh.stop();
         self.effects.push_back(Effect::Halt { fault: fault.clone() });
         self.phase = Phase::Halted(fault);
-    }
-}
-
-impl<'e> Turn<'e> {
-    /// Gives the engine something that has arrived. Never fails: guilt becomes an effect.
-    pub fn input(&mut self, input: Input) {
-        self.engine.take(input);
-    }
-
-    /// Ends the turn.
-    pub fn end(self) -> Effects<'e> {
-        self.engine.finish_turn();
-        Effects { engine: self.engine }
-    }
-}
-
-impl Iterator for Effects<'_> {
-    type Item = Effect;
-
-    fn next(&mut self) -> Option<Effect> {
-        self.engine.effects.pop_front()
     }
 }

@@ -176,6 +176,12 @@ pub enum Fault {
     },
     /// The node's directory cannot be used.
     Storage(StorageFault),
+    /// The keys of this node do not add up to the hash that was kept of them from change to change: its memory has
+    /// failed, or we have a bug.
+    Corrupted {
+        /// The index of the last entry that the state reflects.
+        at: Index,
+    },
 }
 
 /// Why a node's directory cannot be used.
@@ -276,23 +282,14 @@ impl fmt::Display for Fault {
                 )
             }
             Fault::Unreadable { at } => write!(f, "the committed entry {at} cannot be understood"),
+            Fault::Corrupted { at } => write!(
+                f,
+                "the keys at index {at} do not add up to the hash that was kept of them: this machine's memory has failed, or this is a bug"
+            ),
             Fault::Storage(why) => why.fmt(f),
         }
     }
 }
-
-/// What was given as kept cannot be what a node was told to keep: it does not begin with an incarnation, or its
-/// entries do not stand one behind the other.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct NotKept;
-
-impl fmt::Display for NotKept {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("these records are not what a node was told to keep: give all of them, in their order")
-    }
-}
-
-impl core::error::Error for NotKept {}
 
 /// What is wrong with a configuration.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -470,6 +467,8 @@ pub enum CloseReason {
     NotReading,
     /// This node is not ready to meet anybody yet.
     Starting,
+    /// A file of this node is damaged: it keeps out of everything.
+    Damaged,
     /// This node stops.
     Stopping,
     /// The other end gave this reason and closed.
@@ -520,6 +519,7 @@ impl fmt::Display for CloseReason {
             CloseReason::Silent => f.write_str("nothing was heard for too long"),
             CloseReason::NotReading => f.write_str("it does not read what is sent to it"),
             CloseReason::Starting => f.write_str("the node is only just starting"),
+            CloseReason::Damaged => f.write_str("a file of it is damaged, and it keeps out of everything"),
             CloseReason::Stopping => f.write_str("the node stops"),
             CloseReason::Goodbye(why) => write!(f, "it closed: {why}"),
             CloseReason::Broken(why) => write!(f, "the connection broke: {why}"),

@@ -31,6 +31,11 @@ impl NodeId {
         Ok(NodeId(name.into()))
     }
 
+    /// A name that nobody has.
+    pub(crate) fn nobody() -> NodeId {
+        NodeId("".into())
+    }
+
     /// The name.
     pub fn as_str(&self) -> &str {
         &self.0

@@ -20,6 +20,7 @@ use crate::members::Membership;
 use crate::mesh::{Cutter, Frame, Service};
 use crate::raft::{Directive, Pledge, Received};
 use crate::status::RoleName;
+use crate::store::Record;
 
 /// Where a node stands in consensus, cheap enough to be asked for after every turn.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -88,6 +89,23 @@ impl Engine {
     /// The hash of all replicated state, at [`Vitals::applied`].
     pub fn state_hash(&self) -> u128 {
         self.kv().hash()
+    }
+
+    /// What it has wanted to be kept in its last turn, and the number of the last record. Records are counted from 1,
+    /// at each opening anew; the first is the incarnation, which is told at the very first opening only.
+    pub fn journal(&self) -> (&[Record], u64) {
+        let store = self.raft().store();
+        (store.journal(), store.journal_numbers().0)
+    }
+
+    /// The number of the last record that is durable; zero while what was kept is still being read.
+    pub fn journal_durable(&self) -> u64 {
+        self.raft().store().journal_numbers().1
+    }
+
+    /// What it has found when it was opened, as records: all of it is durable. `None` while that is still being read.
+    pub fn found(&self) -> Option<&[Record]> {
+        self.kept()
     }
 
     /// What it believes of its followers, if it leads.
@@ -180,6 +198,10 @@ pub enum Claim {
     Read { question: u64 },
     /// There.
     ReadAt { question: u64, index: Index },
+    /// Some bytes of the state after an entry.
+    Snapshot { term: Term, last: EntryId, offset: u64, done: bool },
+    /// So many bytes of that are here.
+    Received { term: Term, last: EntryId, offset: u64 },
     /// Anything else.
     Other,
 }
@@ -209,6 +231,8 @@ impl Word {
         "read-index",
         "read-at",
         "read-refused",
+        "snapshot",
+        "received",
     ];
 
     /// The name of its kind.
@@ -229,6 +253,7 @@ impl Word {
                 Directive::Commit { .. } => 6,
                 Directive::Heartbeat(_) => 7,
                 Directive::TimeoutNow { .. } => 8,
+                Directive::Snapshot(_) => 22,
             },
             Frame::Raft(Received::Pledge(pledge)) => match pledge {
                 Pledge::VoteRequest(request) if request.pre => 9,
@@ -238,6 +263,7 @@ impl Word {
                 Pledge::Appended { .. } => 13,
                 Pledge::Conflict { .. } => 14,
                 Pledge::Confirmed { .. } => 15,
+                Pledge::Received { .. } => 23,
             },
             Frame::Service(service, _) => match service {
                 Service::OpenSession => 16,
@@ -277,6 +303,12 @@ impl Word {
                     round: heartbeat.round,
                 },
                 Directive::TimeoutNow { term } => Claim::TimeoutNow { term: *term },
+                Directive::Snapshot(piece) => Claim::Snapshot {
+                    term: piece.term,
+                    last: piece.last,
+                    offset: piece.offset,
+                    done: piece.done,
+                },
             },
             Frame::Raft(Received::Pledge(pledge)) => match *pledge {
                 Pledge::VoteRequest(ref request) => Claim::VoteRequest {
@@ -289,6 +321,7 @@ impl Word {
                 Pledge::Appended { term, matched } => Claim::Appended { term, matched },
                 Pledge::Conflict { term, probed, .. } => Claim::Conflict { term, probed },
                 Pledge::Confirmed { term, round, .. } => Claim::Confirmed { term, round },
+                Pledge::Received { term, last, offset, .. } => Claim::Received { term, last, offset },
             },
             Frame::Service(service, _) => match *service {
                 Service::Write { seq, attempt } => Claim::Write { seq, attempt },

@@ -18,7 +18,7 @@ use crate::id::{ConnId, DialId, NodeId, OpId, Term, Ticket};
 use crate::identity::Identity;
 use crate::kv::{Command, Outcome, Versioned, View};
 use crate::status::Status;
-use crate::store::{FileName, Record};
+use crate::store::FileName;
 
 /// What a driver tells the engine.
 #[derive(Clone, Debug)]
@@ -70,11 +70,6 @@ pub enum Input {
         /// How long it may take, counted from this turn.
         budget: Duration,
     },
-    /// What [`Effect::Store`] wanted to be kept is durable: every record up to this number.
-    Stored {
-        /// The number of the last.
-        up_to: u64,
-    },
     /// What became of [`Effect::Disk`]. Operations are carried out, and reported, in their order.
     Disk {
         /// The operation.
@@ -115,6 +110,9 @@ pub enum Request {
     View,
     /// What this node knows of itself and its peers. Answered at once by [`Answer::Status`].
     Status,
+    /// Take a snapshot of the state as it is now, so that the log before it can be given up. Answered by
+    /// [`Answer::Snapshot`] when it is durable.
+    Snapshot,
     /// Stop: hand leadership over if this node leads, refuse what is new, end what is pending. Answered
     /// by [`Answer::Stopped`], within an election timeout; the driver then closes everything.
     Stop,
@@ -162,14 +160,6 @@ pub enum Effect {
         /// Why, for the log.
         why: CloseReason,
     },
-    /// Keep these records, behind all that were to be kept before, and report when they are durable
-    /// ([`Input::Stored`]). Only of a node that was opened with [`Engine::open_on_disk`](crate::Engine::open_on_disk).
-    Store {
-        /// The number of the last of them: records are counted from 1, at each opening anew.
-        number: u64,
-        /// The records, in their order.
-        records: Vec<Record>,
-    },
     /// Do this to the node's directory, behind all that was to be done before, and report it
     /// ([`Input::Disk`]). Only of a node whose configuration has `persistence`.
     Disk {
@@ -204,15 +194,15 @@ pub enum DiskOp {
     /// Say which files there are, and how long each is.
     List,
     /// Make a file of so many bytes, all of them zero, with the blocks that it needs. There is none of this name.
-    /// When it is done, the name and the size are durable.
+    /// When it is done, the name and the size are durable. (Should it fail, the file may be there or not.)
     Create {
         /// The file.
         file: FileName,
         /// Its size in bytes.
         size: u64,
     },
-    /// Write these parts, one behind the other, into a file that is there, within its size. Durable only once a
-    /// later [`DiskOp::Sync`] is done.
+    /// Write these parts, one behind the other, into a file that is there. What goes beyond its end makes it longer.
+    /// Durable, and so is the new size, only once a later [`DiskOp::Sync`] is done.
     Write {
         /// The file.
         file: FileName,
@@ -285,6 +275,9 @@ pub enum Answer {
     View(View),
     /// To [`Request::Status`].
     Status(Box<Status>),
+    /// To [`Request::Snapshot`]: the revision that the snapshot reflects. After an [`Error::Unknown`] there may be
+    /// one all the same.
+    Snapshot(Result<u64, Error>),
     /// To [`Request::Stop`].
     Stopped,
 }
@@ -328,6 +321,8 @@ pub enum Event {
         /// The revision that the state reflects.
         revision: u64,
     },
+    /// A file of this node has rotted, and is written anew from what is in memory; the old one is set aside.
+    Rotten(Damage),
     /// A file of this node is damaged: it keeps out of everything, and keeps its files. Told once.
     Damaged(Damage),
     /// This node serves from now on: its incarnation is in its seat, by a committed entry.

@@ -29,6 +29,7 @@ mod raft;
 #[cfg(test)]
 mod script;
 mod status;
+pub mod storage;
 mod store;
 mod time;
 #[cfg(feature = "tls")]
@@ -36,9 +37,7 @@ pub mod tls;
 
 pub use config::{Address, Config, Limits, MAX_CLUSTER_NAME, MAX_MEMBERS, Peer, Persistence, Settings, Tls};
 pub use engine::{Effects, Engine, Turn};
-pub use error::{
-    CloseReason, ConfigError, Damage, DialError, Doubt, Error, Fault, NotKept, Refusal, StorageFault,
-};
+pub use error::{CloseReason, ConfigError, Damage, DialError, Doubt, Error, Fault, Refusal, StorageFault};
 pub use id::{ClusterId, ConnId, DialId, EntryId, Incarnation, Index, NodeId, OpId, Term, Ticket};
 pub use io::{Answer, Change, DiskDone, DiskError, DiskOp, Effect, Event, Input, Origin, Read, Request};
 pub use kv::{Command, Expect, Outcome, Versioned, View};

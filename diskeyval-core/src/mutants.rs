@@ -108,6 +108,17 @@ mutants! {
     NoOpeningEntry, "no-opening-entry", "24", "A leader begins without an entry of its own term.";
     HandOverForever, "hand-over-forever", "41", "A leader that hands over waits for its successor for ever.";
 
+    // Snapshots. That of the wrong order is only missed on a disk.
+    ReleasedIsTermZero, "released-is-term-zero", "16", "An entry that was released is taken for one of term zero.";
+    InstallKeepsLog, "install-keeps-log", "42", "A snapshot leaves what stands behind it in the log, whatever that is.";
+    OlderSnapshotTaken, "older-snapshot-taken", "43", "A snapshot is taken that is older than the state.";
+    MembersNotInSnapshot, "members-not-in-snapshot", "46", "Who takes a snapshot takes the members of the genesis for the present ones.";
+    ReleasedBeforeDurable, "released-before-durable", "47", "The log is released when a snapshot is begun, not when it is durable.";
+    SessionsNotInSnapshot, "sessions-not-in-snapshot", "48", "A snapshot has no sessions.";
+    ChunksMixed, "chunks-mixed", "49", "A piece of a snapshot is taken for the next of another.";
+    AbsorbedWritesForgotten, "absorbed-writes-forgotten", "51", "Writes whose entries a snapshot has absorbed are not answered.";
+    NoResync, "no-resync", "73", "That the state was replaced by a later one is not told.";
+
     // Reads.
     NoReadRound, "no-read-round", "23", "A leader answers reads without asking whether it still leads.";
     ReadBeforeOwnCommit, "read-before-own-commit", "24", "A leader answers reads before an entry of its own term is committed.";
@@ -129,6 +140,26 @@ mutants! {
     PendingUnbounded, "pending-unbounded", "80d", "Writes are taken in without a limit.";
     UncommittedUnbounded, "uncommitted-unbounded", "80d", "Entries are taken into the log whatever is uncommitted.";
     LogUnbounded, "log-unbounded", "80d", "Entries are taken into the log whatever it holds.";
+
+    // The disk.
+    WriteIsDurable, "write-is-durable", "12", "What is written and not synced yet is promised.";
+    OneSlotNamed, "one-slot-named", "2c", "A file is named in one slot of the superblock alone.";
+    OneSlotTrusted, "one-slot-trusted", "62", "Only the first slot of the superblock is read.";
+    DamageStartsAnew, "damage-starts-anew", "71", "A node whose superblock cannot be read begins anew.";
+    HoleIsCut, "hole-is-cut", "61", "A hole in the middle of the log is taken for its end.";
+    NeverSeals, "never-seals", "62", "A log that is idle is not sealed.";
+    BallotLostWithSegment, "ballot-lost-with-segment", "68", "A new segment does not begin with the ballot in force.";
+    SharesSector, "shares-sector", "61", "A flush begins in the sector in which the last one ends.";
+    FailedSyncRetried, "failed-sync-retried", "64", "A sync that has failed is tried again, and what it has dropped is promised.";
+    LastFlushNotRepeated, "last-flush-not-repeated", "64", "What was read from a cache is promised before it is written again.";
+    SegmentGivenUpEarly, "segment-given-up-early", "47", "A segment is given up though no snapshot covers it.";
+    SnapshotNotSynced, "snapshot-not-synced", "50", "A snapshot is named before it is durable.";
+    PlaceUnchecked, "place-unchecked", "67", "A flush is taken for one of ours wherever it stands.";
+    BodyUnchecked, "body-unchecked", "63", "The checksum of a flush is not looked at.";
+    FloorIgnored, "floor-ignored", "62", "What the superblock says of the end of the log is not looked at.";
+    NeverScrubs, "never-scrubs", "63", "Files are not read again while a node runs.";
+    StallUnnoticed, "stall-unnoticed", "70", "A leader whose disk has stalled goes on leading.";
+    FullUnnoticed, "full-unnoticed", "70", "Writes are taken in though the disk is full.";
 
     // Events.
     AppliesBeforeCommit, "applies-before-commit", "75", "A leader applies and tells what is not committed.";

@@ -126,6 +126,8 @@ fn run_command(world: &mut World, line: &str) {
         ["cas", node, key, old, new] => world.write(node, world::compare_and_set(key, old, new)),
         ["get", node, key] => world.get(node, key, false),
         ["getlocal", node, key] => world.get(node, key, true),
+        // Asks for a snapshot of the state as it is now.
+        ["snapshot", node] => world.snapshot(node),
         ["stop", node] => world.stop(node),
         ["listen", nodes @ ..] => world.each(nodes, World::listen),
         ["status", nodes @ ..] => world.each(nodes, World::status),

@@ -40,7 +40,9 @@ pub struct Status {
     pub last_applied: Index,
     /// How many keys there are.
     pub keys: usize,
-    /// Bytes of its log.
+    /// Up to here the log is released: a snapshot holds what its entries came to.
+    pub released_index: Index,
+    /// Bytes of the log behind that.
     pub log_bytes: usize,
     /// A 128-bit hash of the whole replicated state, at `last_applied`.
     #[serde(serialize_with = "as_hex")]
@@ -189,14 +191,16 @@ metrics! {
     read_barriers_failed,
     /// Entries applied.
     commits_applied,
-    /// Writes to disk (none in memory-only mode).
+    /// Flushes of the log that were synced (none in memory-only mode).
     persistence_saves,
-    /// Writes to disk that failed.
+    /// Operations on the disk that failed; a full disk is among them.
     persistence_save_failures,
     /// Reads from disk at start.
     persistence_loads,
-    /// Reads from disk that failed.
+    /// Files that were found damaged.
     persistence_load_failures,
+    /// Bytes written to disk: the log, and snapshots.
+    persistence_bytes_written,
     /// Pre-vote rounds that this node began.
     pre_votes_started,
     /// Times that this node gave leadership up because no majority answered.
@@ -223,4 +227,10 @@ metrics! {
     dials_failed,
     /// States compared with the other members' by their hash.
     hashes_compared,
+    /// Snapshots of its own state that became durable.
+    snapshots_taken,
+    /// Snapshots of a leader that took the place of what this node had.
+    snapshots_installed,
+    /// Pieces of snapshots sent to followers that lag behind.
+    snapshot_pieces_sent,
 }

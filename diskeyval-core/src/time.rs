@@ -83,6 +83,10 @@ pub enum Timer {
     Link,
     /// A request of the embedding program has used up its time.
     Request,
+    /// The log has been idle and is to be sealed, a full disk is to be tried again, or a disk has stalled.
+    Disk,
+    /// The next piece of a snapshot can be written.
+    Snapshot,
 }
 
 #[cfg(test)]

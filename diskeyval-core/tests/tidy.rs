@@ -15,12 +15,16 @@ const MAY_NAME: &[(&str, &[&str], &str)] = &[
     ("mutants.rs", &[], "everybody goes wrong by it, so it knows nobody"),
     ("time.rs", &[], "a reading of a clock, nothing else"),
     ("prng.rs", &[], "a generator, nothing else"),
-    ("store/", &["id", "members"], "it keeps what it is given, and decides nothing by what that says"),
+    (
+        "store/",
+        &["entry", "error", "id", "io", "kv", "members", "status", "time"],
+        "it keeps what it is given, and decides nothing by what that says",
+    ),
     ("id.rs", &["error"], "names and numbers"),
     ("identity.rs", &["id"], "a pure function of a certificate"),
     ("status.rs", &["id"], "plain data"),
-    ("error.rs", &["id"], "plain data"),
-    ("config.rs", &["error", "id"], "what a program writes, and what was checked"),
+    ("error.rs", &["id", "store"], "plain data"),
+    ("config.rs", &["error", "id", "members"], "what a program writes, and what was checked"),
     ("tls.rs", &["config", "error", "id", "identity"], "policy; sessions and sockets are the adapter's"),
     ("tls/", &["identity"], "sentences for errors"),
     ("members.rs", &["config", "id"], "vocabulary: seats, and who counts"),
@@ -47,6 +51,7 @@ const MAY_NAME: &[(&str, &[&str], &str)] = &[
         "what the program asked for; not how consensus works",
     ),
     ("io.rs", &["config", "error", "id", "identity", "kv", "status", "store"], "the contract, on one page"),
+    ("storage.rs", &["error", "io", "kv", "store"], "looks into a directory from outside"),
     ("lib.rs", &[], "a list of what is public"),
 ];
 

@@ -201,10 +201,6 @@ impl Driver {
                     }
                     end = Some(End::Halted(fault));
                 }
-                // It would promise what nobody keeps.
-                Effect::Store { .. } => {
-                    unreachable!("only a node that was opened on a disk has anything to keep")
-                }
                 other => {
                     error!(node = %self.node, effect = ?other, "an effect that this driver does not know")
                 }

@@ -262,6 +262,8 @@ impl Sim {
     /// What a seed will do, as a plan; its text is a schedule file.
     pub fn plan(&self, seed: u64) -> Plan {
         let mut plan = draw(&mut Choices::from_seed(seed), &self.wishes);
+        // A program has to be done in the end, and so has a cluster that serves it.
+        plan.setting.ruin = false;
         if !self.planned_asks {
             plan.deeds.retain(|deed| !matches!(deed.what, What::Ask(_)));
         }

@@ -57,6 +57,10 @@ fn draw_setting(choices: &mut Choices<'_>, wishes: &Wishes) -> Setting {
     let log_bytes = *choices.pick(&[1 << 30, 1 << 30, 1 << 30, 1 << 30, 1 << 30, 1 << 30, 1 << 30, 200_000]);
     let wipes = wishes.faults.as_ref().is_none_or(|faults| faults.contains(&Fault::Wipe));
     let doomed = wipes && nodes > 2 && choices.chance(1, 20);
+    let ruins = wishes.faults.as_ref().is_none_or(|faults| faults.iter().any(|fault| DAMAGE.contains(fault)));
+    let ruin = ruins && !doomed && choices.chance(1, 20);
+    // Flushes have 4 KiB at least, so that the smallest is soon reached.
+    let compact_every = *choices.pick(&[64 << 10, 64 << 10, 64 << 10, 128 << 10, 256 << 10, 1 << 20]);
     // A cluster is founded by a majority, and the others are given their seats later.
     let mut late = Vec::new();
     if nodes > 2 && !doomed && choices.chance(1, 4) {
@@ -80,8 +84,10 @@ fn draw_setting(choices: &mut Choices<'_>, wishes: &Wishes) -> Setting {
         disk,
         buffer,
         log_bytes,
+        compact_every,
         late,
         doomed,
+        ruin,
         ..plain
     }
 }
@@ -136,8 +142,11 @@ fn draw_disturbances(choices: &mut Choices<'_>, wishes: &Wishes, setting: &Setti
         return draw_doom(choices, setting, deeds);
     }
     let armed: Vec<Fault> = match &wishes.faults {
-        Some(faults) => faults.clone(),
-        None => Fault::ALL.iter().copied().filter(|_| choices.chance(1, 3)).collect(),
+        Some(faults) => {
+            let may_be = |fault: &Fault| *fault != Fault::PutBack || setting.ruin;
+            faults.iter().copied().filter(may_be).collect()
+        }
+        None => draw_armed(choices, setting),
     };
     if armed.is_empty() {
         return;
@@ -165,6 +174,29 @@ fn draw_disturbances(choices: &mut Choices<'_>, wishes: &Wishes, setting: &Setti
             deeds.push(Deed { at, what: What::Disturb(disturbance.clone()) });
         }
     }
+}
+
+/// What a disk does not tell. A cluster that finds damage everywhere finds nothing else: so there is some in few runs.
+const DAMAGE: &[Fault] = &[
+    Fault::BitFlip,
+    Fault::ZeroedSector,
+    Fault::MisdirectedWrite,
+    Fault::LostFile,
+    Fault::SwappedFile,
+    Fault::PutBack,
+];
+
+/// What a disk tells.
+const FAILURES: &[Fault] = &[Fault::FullDisk, Fault::FailedSync, Fault::FailedWrite, Fault::FailedRead];
+
+fn draw_armed(choices: &mut Choices<'_>, setting: &Setting) -> Vec<Fault> {
+    let (fails, is_damaged) = (choices.chance(1, 3), setting.ruin || choices.chance(1, 3));
+    let may_be = |fault: &Fault| match fault {
+        Fault::PutBack => setting.ruin,
+        fault if DAMAGE.contains(fault) => is_damaged,
+        fault => fails || !FAILURES.contains(fault),
+    };
+    Fault::ALL.iter().copied().filter(may_be).filter(|_| choices.chance(1, 3)).collect()
 }
 
 fn draw_disturbance(

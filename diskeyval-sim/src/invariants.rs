@@ -13,10 +13,10 @@ mod store;
 mod tests;
 mod tree;
 
-use diskeyval_core::{Engine, Fault, Limits, NodeId, Record, Request, RoleName, Ticket};
+use diskeyval_core::{Engine, Event, Fault, Limits, NodeId, Record, Request, RoleName, StorageFault, Ticket};
 
 use crate::notes::name;
-use crate::observe::{Checker, Time, Turn, Violation};
+use crate::observe::{Checker, Time, Turn, Violation, Wrong};
 use clients::Clients;
 pub use facts::Comparisons;
 use facts::Facts;
@@ -48,7 +48,9 @@ pub const RULES: &[(&str, &str)] = &[
         "there is one cluster; members change one step at a time, after a commit of the leader's own term",
     ),
     ("S13", "applied, committed and last index are in this order"),
-    ("S15", "a restart finds the log that was durable, and nothing else"),
+    ("S15", "a restart finds what was durable, or more of what was on its way, and nothing else"),
+    ("D1", "a disk that did nothing wrong is not said to have failed, or to be damaged"),
+    ("D2", "a node whose disk was damaged says so, or still has everything that it promised"),
     ("E1", "reads and writes are linearizable, with the log as the order"),
     ("E2", "a write takes effect once at the most"),
     ("E3", "a write is answered with what its own entry came to, once that is committed"),
@@ -67,7 +69,16 @@ pub struct Invariants {
     facts: Facts,
     clients: Clients,
     caps: Caps,
+    /// What the disk of each node did wrong.
+    disks: Vec<Disk>,
     findings: Findings,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Disk {
+    /// In this life of the node.
+    failed: bool,
+    damaged: bool,
 }
 
 impl Invariants {
@@ -78,6 +89,7 @@ impl Invariants {
             facts: Facts::new(names),
             clients: Clients::new(names),
             caps: Caps::new(names.len(), limits),
+            disks: vec![Disk::default(); names.len()],
             findings: Findings::default(),
         }
     }
@@ -133,6 +145,33 @@ impl Invariants {
         }
     }
 
+    /// Whoever is told that a file is damaged may throw a node away.
+    fn check_damage(&mut self, node: usize, events: &[Event]) {
+        let Disk { failed, damaged } = self.disks[node];
+        for event in events {
+            if let Event::Damaged(damage) = event
+                && !(failed || damaged)
+            {
+                self.findings.broken("D1", || format!("{} says that {damage}, and it is not", name(node)));
+            }
+        }
+    }
+
+    /// A node that has not opened knows nothing, and says nothing to others, but that it is not there yet.
+    fn check_opening(&mut self, turn: &Turn<'_>) {
+        let Invariants { facts, clients, findings, .. } = self;
+        if let Some((to, word)) = turn.words.iter().find(|(_, word)| word.kind() != "goodbye") {
+            let node = name(turn.node);
+            findings.broken("S4", || format!("{node} has not opened, and says to {}: {word}", name(*to)));
+        }
+        if !turn.records.is_empty() {
+            findings.broken("S4", || format!("{} has not opened, and keeps something", name(turn.node)));
+        }
+        for (ticket, answer) in turn.answers {
+            clients.answered(turn.node, *ticket, answer, &mut facts.comparisons, findings);
+        }
+    }
+
     fn check_clients(&mut self, turn: &Turn<'_>) {
         let Invariants { facts, clients, findings, .. } = self;
         for (place, _) in facts.committed().iter().skip(applied(clients)) {
@@ -145,9 +184,15 @@ impl Invariants {
         clients.reported(turn.node, turn.events, &mut facts.comparisons, findings);
     }
 
-    /// Halting is right where memory or a disk has failed. Here nothing has.
+    /// Halting is right where a disk has failed, or was damaged. Memory never is, here.
     fn check_fault(&mut self, node: usize, fault: &Fault) {
+        let Disk { failed, damaged } = self.disks[node];
         let rule = match fault {
+            Fault::Storage(StorageFault::Failed { .. }) if failed => return,
+            Fault::Storage(StorageFault::Failed { .. }) => "D1",
+            // A read that comes short is like a file that is.
+            Fault::Storage(_) if failed || damaged => return,
+            Fault::Storage(_) => "D1",
             Fault::CommittedOverwritten { .. } => "S7",
             _ => "S11",
         };
@@ -162,13 +207,17 @@ fn applied(clients: &Clients) -> usize {
 impl Checker for Invariants {
     fn started(&mut self, _: Time, node: usize, kept: &[Record]) -> Result<(), Violation> {
         self.facts.started(node, kept, &mut self.findings);
-        self.clients.started(node);
         self.findings.take()
     }
 
     fn turn(&mut self, turn: &Turn<'_>) -> Result<(), Violation> {
-        self.check_facts(turn);
-        self.check_clients(turn);
+        self.check_damage(turn.node, turn.events);
+        if self.facts.is_up(turn.node) {
+            self.check_facts(turn);
+            self.check_clients(turn);
+        } else {
+            self.check_opening(turn);
+        }
         self.caps.check(turn.node, &turn.vitals, &turn.engine.burden(), &mut self.findings);
         if let Some(fault) = turn.halted {
             self.check_fault(turn.node, fault);
@@ -181,9 +230,22 @@ impl Checker for Invariants {
         self.findings.take()
     }
 
-    fn crashed(&mut self, _: Time, node: usize, kept: Option<u64>) -> Result<(), Violation> {
-        self.facts.crashed(node, kept, &mut self.findings);
+    fn crashed(&mut self, _: Time, node: usize, wiped: bool) -> Result<(), Violation> {
+        self.facts.crashed(node, wiped);
         self.clients.crashed(node);
+        self.disks[node].failed = false;
+        self.disks[node].damaged &= !wiped;
+        self.findings.take()
+    }
+
+    fn harmed(&mut self, _: Time, node: usize, wrong: Wrong) -> Result<(), Violation> {
+        match wrong {
+            Wrong::Failed => self.disks[node].failed = true,
+            Wrong::Damaged => {
+                self.disks[node].damaged = true;
+                self.facts.damaged(node);
+            }
+        }
         self.findings.take()
     }
 

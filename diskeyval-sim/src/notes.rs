@@ -43,9 +43,11 @@ pub enum What {
     Arrive { word: u64 },
     /// It never will.
     Lose { word: u64 },
+    /// A node asks something of its disk, or is told by it.
+    Disk { node: usize, text: String },
     /// A node wants something to be kept, up to the record of this number.
     Store { node: usize, record: u64, text: String },
-    /// The disk of a node has made everything durable up to the record of this number.
+    /// A node knows that everything is durable up to the record of this number.
     Durable { node: usize, record: u64 },
     /// A node knows that the log is committed up to here.
     Commit { node: usize, index: u64 },
@@ -89,6 +91,7 @@ impl fmt::Display for Note {
             }
             What::Arrive { word } => write!(f, "      w{word} arrives"),
             What::Lose { word } => write!(f, "      w{word} is lost"),
+            What::Disk { node, text } => write!(f, "{}    {text}", name(*node)),
             What::Store { node, record, text } => write!(f, "{}    writes {text} (r{record})", name(*node)),
             What::Durable { node, record } => write!(f, "{}    has kept all up to r{record}", name(*node)),
             What::Commit { node, index } => write!(f, "{}    commits {index}", name(*node)),

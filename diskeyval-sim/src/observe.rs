@@ -45,8 +45,8 @@ pub struct Turn<'w> {
     pub engine: &'w Engine,
     /// Where it stands after the turn.
     pub vitals: Vitals,
-    /// What it wants to be kept, in order, and the number of the last of them (see
-    /// [`Effect::Store`](diskeyval_core::Effect)). What it speaks in the same turn, it speaks after these were made.
+    /// What it wants to be kept, in order, and what it speaks in the same turn, it speaks after these were made. They
+    /// are on their way to its disk: which bytes they become there is its own business.
     pub records: &'w [Record],
     /// The number of the last record that it has wanted to be kept in this life, 0 for none.
     pub recorded: u64,
@@ -82,10 +82,21 @@ impl fmt::Display for Violation {
     }
 }
 
+/// What a disk does wrong. This alone checkers are told of all that is done to nodes: they could not judge otherwise
+/// what a node says of its disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wrong {
+    /// It has failed at something, or has read less than there is.
+    Failed,
+    /// What it holds is not what was written to it.
+    Damaged,
+}
+
 /// Something that looks at a run and finds what must never happen.
 pub trait Checker {
-    /// A node begins a life, with what its disk has kept of its former ones (nothing at the first). `incarnation`
-    /// is known from the first record; at a first start that comes with the first turn.
+    /// A node has opened: it knows what its disk has kept of its former lives, and takes part from now on. That is its
+    /// incarnation, its ballot, the end of its snapshot if it has one, and the entries behind it; all of that is
+    /// durable. Its first turn of this kind follows. A node that dies, or halts, before that has found nothing.
     fn started(&mut self, at: Time, node: usize, kept: &[Record]) -> Result<(), Violation> {
         let _ = (at, node, kept);
         Ok(())
@@ -97,15 +108,22 @@ pub trait Checker {
         Ok(())
     }
 
-    /// The disk of a node has made everything durable up to the record of this number. The node does not know yet.
+    /// A node knows that everything is durable up to the record of this number; its turn follows.
     fn stored(&mut self, at: Time, node: usize, up_to: u64) -> Result<(), Violation> {
         let _ = (at, node, up_to);
         Ok(())
     }
 
-    /// A node has died. Of the records of this life the first `kept` survive; with `None` its whole disk is lost.
-    fn crashed(&mut self, at: Time, node: usize, kept: Option<u64>) -> Result<(), Violation> {
-        let _ = (at, node, kept);
+    /// A node has died, or has halted. What was durable survives, and of what was on its way nobody knows; with `wiped`
+    /// its whole disk is lost.
+    fn crashed(&mut self, at: Time, node: usize, wiped: bool) -> Result<(), Violation> {
+        let _ = (at, node, wiped);
+        Ok(())
+    }
+
+    /// The disk of a node does not do what a disk has to do.
+    fn harmed(&mut self, at: Time, node: usize, wrong: Wrong) -> Result<(), Violation> {
+        let _ = (at, node, wrong);
         Ok(())
     }
 

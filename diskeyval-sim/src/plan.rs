@@ -20,6 +20,15 @@ pub struct Plan {
     pub deeds: Vec<Deed>,
 }
 
+impl Plan {
+    /// Whether nodes may forget what they have promised without a chance to know: then no rule can hold.
+    pub fn forgets(&self) -> bool {
+        let puts_back =
+            |deed: &Deed| matches!(&deed.what, What::Disturb(what) if what.fault == Fault::PutBack);
+        self.setting.ruin && self.deeds.iter().any(puts_back)
+    }
+}
+
 /// What holds from beginning to end.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Setting {
@@ -49,11 +58,16 @@ pub struct Setting {
     pub buffer: usize,
     /// How many bytes of log a node may hold; with few, writes are refused from some moment on.
     pub log_bytes: usize,
+    /// After how many bytes of log a node writes a snapshot.
+    pub compact_every: u64,
     /// Nodes that start later than the others, and when.
     pub late: Vec<(usize, Duration)>,
     /// Disks of a majority may be lost, too: nothing is expected of the friendly phase then, but that no second
     /// cluster comes to be.
     pub doomed: bool,
+    /// The disks of all nodes may be damaged, and directories be put back: nothing is expected of the friendly phase
+    /// then, and once a directory is put back nothing but that nothing panics.
+    pub ruin: bool,
 }
 
 /// What becomes of the nodes outside the core when the run turns friendly.

@@ -5,7 +5,8 @@
 
 mod clock;
 mod deeds;
-mod disk;
+pub(crate) mod disk;
+mod disks;
 mod liar;
 mod lives;
 mod net;
@@ -19,7 +20,8 @@ use std::collections::{BTreeMap, BinaryHeap, VecDeque};
 
 use diskeyval_core::inspect::Vitals;
 use diskeyval_core::{
-    Answer, Config, DialId, Engine, Input, Instant, Limits, NodeId, Request, RoleName, Settings, Term, Ticket,
+    Answer, Config, DialId, Engine, Input, Instant, Limits, NodeId, Persistence, Request, RoleName, Settings,
+    Term, Ticket,
 };
 use xxhash_rust::xxh3::Xxh3;
 
@@ -31,6 +33,7 @@ use crate::plan::{Deed, Setting};
 use crate::program::{Program, Wish};
 use clock::Clock;
 use disk::Disk;
+use disks::Log;
 use liar::Liar;
 use net::{Conn, Routes, node_id};
 
@@ -101,14 +104,19 @@ pub(crate) struct Node {
     settings: Settings,
     life: u32,
     disk: Disk,
+    log: Log,
+    /// It knows what its disk has kept, and takes part.
+    opened: bool,
+    /// A part of what it had written last is lost.
+    was_torn: bool,
     clock: Clock,
     frozen: bool,
     /// When it was paused last, or went on.
     thawed_at: Time,
     /// The machine is down, not only the process: nobody says that nobody listens.
     silent: bool,
-    /// Its disk was lost, so it waits for a seat for ever.
-    wiped: bool,
+    /// Its disk was lost, or damaged: it takes no part for ever.
+    is_out: bool,
     /// It has lost its disk before it had a seat, and may be given one.
     began_anew: bool,
     /// It was asked to stop, and what its clock showed then.
@@ -126,8 +134,8 @@ pub(crate) struct Node {
     /// When it is woken at the latest.
     wakes_at: Option<Time>,
     last: Option<Vitals>,
-    /// The number of the last record of this life.
-    recorded: u64,
+    /// The number of the last record of this life that it knows to be durable.
+    durable: u64,
     /// Connections that it has open.
     conns: Vec<usize>,
 }
@@ -187,6 +195,7 @@ enum Undo {
     Unblock(Vec<(usize, usize)>),
     LinkSpeed(usize, usize),
     DiskSpeed(usize),
+    DiskRoom(usize),
     ClockRate(usize),
     Cut(usize, usize),
     /// A node that was asked to stop has done so.
@@ -245,6 +254,9 @@ fn settings(setting: &Setting, node: usize) -> Settings {
     config.election_timeout = setting.election_timeout;
     config.heartbeat = setting.heartbeat;
     config.limits = limits(setting.log_bytes);
+    let mut persistence = Persistence::in_dir("disk");
+    persistence.compact_every = setting.compact_every;
+    config.persistence = Some(persistence);
     config.validate().expect("a setting that was checked")
 }
 
@@ -263,11 +275,14 @@ impl<'w, 'k, 'c> World<'w, 'k, 'c> {
             settings: settings(&setting, node),
             life: 0,
             disk: Disk::default(),
+            log: Log::default(),
+            opened: false,
+            was_torn: false,
             clock: Clock::new(noise.below(1 << 42)),
             frozen: false,
             thawed_at: Time(0),
             silent: false,
-            wiped: false,
+            is_out: false,
             began_anew: false,
             stopping: false,
             stopped: false,
@@ -278,7 +293,7 @@ impl<'w, 'k, 'c> World<'w, 'k, 'c> {
             inbox: Vec::new(),
             wakes_at: None,
             last: None,
-            recorded: 0,
+            durable: 0,
             conns: Vec::new(),
         };
         World {

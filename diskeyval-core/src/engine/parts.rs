@@ -22,4 +22,12 @@ impl Engine {
     pub(crate) fn desk(&self) -> &Desk {
         &self.desk
     }
+
+    pub(crate) fn is_opening(&self) -> bool {
+        self.opening.is_some() || !self.begun
+    }
+
+    pub(crate) fn kept(&self) -> Option<&[crate::store::Record]> {
+        self.kept.as_deref()
+    }
 }

@@ -35,6 +35,7 @@ impl Engine {
             commit_index: self.raft.commit(),
             last_applied: self.kv.applied(),
             keys: self.kv.keys(),
+            released_index: self.raft.log().base().index,
             log_bytes: self.raft.log().bytes(),
             state_hash: self.kv.hash(),
             members,
@@ -88,9 +89,11 @@ impl Engine {
 
     pub(super) fn standing(&self) -> Standing {
         match &self.phase {
+            Phase::Running if self.opening.is_some() => return Standing::Opening,
             Phase::Running => {}
-            Phase::Stopping(_) | Phase::Stopped => return Standing::Stopping,
+            Phase::Stopping { .. } | Phase::Stopped => return Standing::Stopping,
             Phase::Halted(fault) => return Standing::Halted(fault.to_string()),
+            Phase::Damaged(damage) => return Standing::Damaged(damage.to_string()),
         }
         if self.admitted {
             return Standing::Member;
@@ -129,13 +132,10 @@ impl Engine {
     /// Why what has used up its time could not be served.
     pub(super) fn refusal(&self) -> Refusal {
         match self.standing() {
+            Standing::Opening => Refusal::NotAdmitted { why: "it still reads what it has kept".into() },
             Standing::Founding(why) => Refusal::NoQuorum { why },
             Standing::Waiting(why) => Refusal::NotAdmitted { why },
-            Standing::Opening
-            | Standing::Damaged(_)
-            | Standing::Member
-            | Standing::Stopping
-            | Standing::Halted(_) => {
+            Standing::Damaged(_) | Standing::Member | Standing::Stopping | Standing::Halted(_) => {
                 let (troubles, members) = self.troubles();
                 let able = members - troubles.len();
                 Refusal::NoQuorum { why: in_the_way(self.raft.leader(), able, members, &troubles) }

@@ -42,6 +42,11 @@ fn directive(f: &mut Formatter<'_>, directive: &Directive, entries: &[Entry]) ->
             write!(f, "heartbeat t{} commit={} round={}", heartbeat.term, heartbeat.commit, heartbeat.round)
         }
         Directive::TimeoutNow { term } => write!(f, "timeout-now t{term}"),
+        Directive::Snapshot(piece) => {
+            let end = piece.offset.saturating_add(piece.bytes.len() as u64);
+            write!(f, "snapshot t{} last={} {}..{end}", piece.term, piece.last, piece.offset)?;
+            f.write_str(if piece.done { " done" } else { "" })
+        }
     }
 }
 
@@ -59,6 +64,9 @@ fn pledge(f: &mut Formatter<'_>, pledge: &Pledge) -> Result {
         Pledge::Appended { term, matched } => write!(f, "appended t{term} matched={matched}"),
         Pledge::Conflict { term, probed, hint } => write!(f, "conflict t{term} probed={probed} hint={hint}"),
         Pledge::Confirmed { term, round, .. } => write!(f, "confirmed t{term} round={round}"),
+        Pledge::Received { term, last, offset, .. } => {
+            write!(f, "received t{term} last={last} ..{offset}")
+        }
     }
 }
 

@@ -168,6 +168,31 @@ impl Machine {
         &self.sessions
     }
 
+    pub(super) fn map(&self) -> &Map {
+        &self.map
+    }
+
+    /// The hash of all keys, as it was kept from change to change.
+    pub(super) fn map_hash(&self) -> u128 {
+        self.map_hash
+    }
+
+    /// The state that a snapshot holds.
+    pub(super) fn restored(
+        applied: Index,
+        (map, map_hash): (Map, u128),
+        sessions: Sessions,
+        cluster: ClusterId,
+        members: Membership,
+    ) -> Machine {
+        Machine { applied, map, map_hash, sessions, cluster: Some(cluster), members: Some(members) }
+    }
+
+    /// What only a mutant does.
+    pub(super) fn forget_sessions(&mut self) {
+        self.sessions = Sessions::default();
+    }
+
     pub(crate) fn view(&self) -> View {
         View::new(self.map.clone(), self.applied.0)
     }
@@ -200,7 +225,7 @@ fn change_of(command: Command, revision: u64) -> Option<Change> {
     }
 }
 
-fn pair_hash(key: &[u8], versioned: &Versioned) -> u128 {
+pub(super) fn pair_hash(key: &[u8], versioned: &Versioned) -> u128 {
     xxh3_128_with_seed(&versioned.value, xxh3_64_with_seed(key, versioned.revision))
 }
 

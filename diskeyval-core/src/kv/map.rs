@@ -4,6 +4,8 @@
 //! that a clone still holds, so a clone never sees it. That is what makes snapshots and views free to take
 //! while writes go on.
 
+mod ascending;
+
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::cmp::Ordering;
@@ -12,6 +14,7 @@ use core::{fmt, mem, slice};
 use bytes::Bytes;
 
 use super::Versioned;
+pub(crate) use ascending::Ascending;
 
 /// Keys with their versioned values, in the order of the keys' bytes.
 ///

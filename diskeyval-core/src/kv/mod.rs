@@ -4,9 +4,11 @@ mod command;
 mod machine;
 mod map;
 mod sessions;
+mod snapshot;
 mod view;
 
 pub use command::{Command, Expect, Outcome, Versioned};
 pub(crate) use machine::{Applied, Checkpoint, Decision, Machine};
-pub(crate) use sessions::{Owner, SessionId, WINDOW};
+pub(crate) use sessions::{Owner, SessionId, Sessions, WINDOW};
+pub(crate) use snapshot::{Corrupted, Decoder, Encoder, Snapshot};
 pub use view::View;

@@ -7,8 +7,9 @@
 //! 2. Per session, every sequence number below `floor` has ended for its owner and is never applied again.
 //! 3. At and above `floor` an answer stands for exactly the numbers that were applied.
 
-use alloc::collections::{BTreeMap, VecDeque};
+use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 
+use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::xxh3_128;
 
 use crate::id::{Incarnation, NodeId};
@@ -30,7 +31,7 @@ pub(crate) struct Sessions {
 }
 
 /// Who opened a session, and in which life.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Owner {
     pub(crate) node: NodeId,
     pub(crate) incarnation: Incarnation,
@@ -38,8 +39,8 @@ pub(crate) struct Owner {
     pub(crate) boot: u128,
 }
 
-#[derive(Clone, Debug)]
-struct Session {
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) struct Session {
     owner: Owner,
     floor: u64,
     answers: VecDeque<Option<Outcome>>,
@@ -121,6 +122,43 @@ impl Sessions {
     /// Who owns a session.
     pub(crate) fn owner(&self, id: SessionId) -> Option<&Owner> {
         self.open.get(&id).map(|session| &session.owner)
+    }
+
+    /// What a write came to, if that is known here.
+    pub(crate) fn answer(&self, id: SessionId, seq: u64) -> Option<Outcome> {
+        let session = self.open.get(&id)?;
+        let ahead = usize::try_from(seq.checked_sub(session.floor)?).ok()?;
+        session.answers.get(ahead).copied().flatten()
+    }
+
+    /// The session of this very owner, if one is open.
+    pub(crate) fn of(&self, owner: &Owner) -> Option<SessionId> {
+        self.open.iter().find(|(_, session)| session.owner == *owner).map(|(id, _)| *id)
+    }
+
+    /// All of it, for a snapshot.
+    pub(super) fn table(&self) -> &BTreeMap<SessionId, Session> {
+        &self.open
+    }
+
+    /// From a snapshot of the state at an index; `None` if that cannot be what any node had.
+    pub(super) fn from_table(open: BTreeMap<SessionId, Session>, at: u64) -> Option<Sessions> {
+        let mut answers_hash = 0u128;
+        let mut owners = BTreeSet::new();
+        for (&id, session) in &open {
+            // Judging a number never leaves a gap at the end, nor more than a window of them.
+            let ends = session.answers.back().is_none_or(Option::is_some);
+            let within =
+                session.answers.len() as u64 <= WINDOW && session.floor.checked_add(WINDOW).is_some();
+            if id > at || !ends || !within || !owners.insert(&session.owner.node) {
+                return None;
+            }
+            for (seq, outcome) in (session.floor..).zip(&session.answers) {
+                let hash = outcome.as_ref().map_or(0, |outcome| answer_hash(id, seq, outcome));
+                answers_hash = answers_hash.wrapping_add(hash);
+            }
+        }
+        Some(Sessions { open, answers_hash })
     }
 
     /// A hash of all of it.

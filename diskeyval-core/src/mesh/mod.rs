@@ -23,7 +23,6 @@ use crate::error::{CloseReason, DialError};
 use crate::id::{ClusterId, ConnId, DialId, Incarnation, NodeId};
 use crate::identity::Identity;
 use crate::io::{Effect, Event, Origin};
-use crate::members::StorageKind;
 use crate::mutants::{Mutant, is};
 use crate::prng::Prng;
 use crate::raft::{Outgoing, Received};
@@ -50,8 +49,8 @@ pub(crate) struct Mesh {
     delivered: VecDeque<Delivery>,
     effects: VecDeque<Effect>,
     next_dial: u64,
-    /// Nothing is dialled and nobody is met yet.
-    mute: bool,
+    /// Why nothing is dialled and nobody is met.
+    mute: Option<CloseReason>,
     now: Instant,
     prng: Prng,
     rpc_timeout: Duration,
@@ -108,13 +107,7 @@ pub(crate) enum Delivery {
 }
 
 impl Mesh {
-    pub(crate) fn new(
-        settings: &Settings,
-        storage: StorageKind,
-        incarnation: Incarnation,
-        boot: u128,
-        prng: Prng,
-    ) -> Mesh {
+    pub(crate) fn new(settings: &Settings, incarnation: Incarnation, boot: u128, prng: Prng) -> Mesh {
         let hello = Hello {
             versions: VERSIONS,
             cluster_name: settings.cluster.clone(),
@@ -122,7 +115,7 @@ impl Mesh {
             node: settings.node_id.clone(),
             incarnation,
             boot,
-            storage,
+            storage: settings.storage,
             initial_members: hash_of_ids(settings),
         };
         let peer = |(id, address): &(NodeId, Address)| {
@@ -144,7 +137,7 @@ impl Mesh {
             delivered: VecDeque::new(),
             effects: VecDeque::new(),
             next_dial: 0,
-            mute: false,
+            mute: None,
             now: Instant::ZERO,
             prng,
             rpc_timeout: settings.rpc_timeout,
@@ -158,14 +151,15 @@ impl Mesh {
         self.now = now;
     }
 
-    /// No word before [`Mesh::speak`]: the incarnation that a hello would tell may still be forgotten.
-    pub(crate) fn be_mute(&mut self) {
-        self.mute = !is(Mutant::SpeaksBeforeIncarnation);
+    /// No word to anybody before [`Mesh::speak`], but this one: a hello would tell what may still be forgotten.
+    pub(crate) fn be_mute(&mut self, why: CloseReason) {
+        self.mute = Some(why).filter(|_| !is(Mutant::SpeaksBeforeIncarnation));
     }
 
-    /// Tells whether it was mute.
-    pub(crate) fn speak(&mut self) -> bool {
-        core::mem::take(&mut self.mute)
+    /// The node is ready to be met, and this is its incarnation.
+    pub(crate) fn speak(&mut self, incarnation: Incarnation) {
+        self.hello.incarnation = incarnation;
+        self.mute = None;
     }
 
     /// The node belongs to this cluster from now on, and says so in every hello.
@@ -176,8 +170,11 @@ impl Mesh {
     // What the driver reports.
 
     pub(crate) fn opened(&mut self, conn: ConnId, who: Identity, origin: Origin) {
-        if self.mute {
-            self.effects.push_back(Effect::Close { conn, why: CloseReason::Starting });
+        if let Some(why) = self.mute.clone() {
+            let mut out = bytes::BytesMut::new();
+            wire::write_goodbye(&mut out, &why.to_string());
+            self.effects.push_back(Effect::Send { conn, bytes: out.freeze() });
+            self.effects.push_back(Effect::Close { conn, why });
             return;
         }
         let id = match self.check_identity(&who, origin) {
@@ -350,7 +347,7 @@ impl Mesh {
 
     /// Dials who is to be dialled, keeps links awake, gives up those that are silent.
     pub(crate) fn tick(&mut self) {
-        if self.mute {
+        if self.mute.is_some() {
             return;
         }
         for (id, peer) in &mut self.peers {
@@ -389,7 +386,7 @@ impl Mesh {
     }
 
     pub(crate) fn deadline(&self) -> Option<Deadline> {
-        if self.mute {
+        if self.mute.is_some() {
             return None;
         }
         let dials = self.peers.values().filter_map(|peer| match (peer.dial, peer.link) {

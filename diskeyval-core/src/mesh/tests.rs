@@ -33,7 +33,7 @@ fn end(name: &str, peers: &[&str], life: u64) -> End {
 
 fn end_of(settings: &Settings, life: u64) -> End {
     let prng = Prng::new(Seed::from_u64(life));
-    let mut mesh = Mesh::new(settings, StorageKind::Memory, Incarnation(life.into()), life.into(), prng);
+    let mut mesh = Mesh::new(settings, Incarnation(life.into()), life.into(), prng);
     mesh.wake(Instant::ZERO + Duration::from_secs(10));
     End { mesh, effects: VecDeque::new() }
 }
@@ -174,7 +174,7 @@ fn clusters_of_another_name_version_or_id_refuse_each_other_and_both_say_why() {
     let mut other_id = end("b", &["a"], 2);
     other_id.mesh.set_cluster(ClusterId(2));
     let mut other_storage = end("b", &["a"], 2);
-    other_storage.mesh.hello.storage = StorageKind::Disk;
+    other_storage.mesh.hello.storage = crate::members::StorageKind::Disk;
     let other_members = end("b", &["a", "c"], 2);
     let cases = [
         (end_of(&settings("b", &["a"], "other"), 2), CloseReason::ClusterName { theirs: "other".into() }),

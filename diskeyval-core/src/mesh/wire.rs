@@ -5,14 +5,14 @@
 
 use alloc::string::String;
 
-use bytes::{Buf, BufMut, Bytes, BytesMut};
+use bytes::{BufMut, Bytes, BytesMut};
 use serde::{Deserialize, Serialize};
 
 use crate::entry::{read_batch, write_batch, write_head};
 use crate::id::{ClusterId, Incarnation, Index, NodeId};
 use crate::members::StorageKind;
 use crate::mesh::frame;
-use crate::raft::{Directive, Outgoing, Pledge, Received};
+use crate::raft::{Directive, Outgoing, Piece, Pledge, Received};
 
 /// The versions of the protocol that this code speaks, from and to.
 pub(crate) const VERSIONS: (u16, u16) = (1, 1);
@@ -80,6 +80,8 @@ pub(crate) enum Turned {
     LogFull,
     /// The write is not what an honest node sends.
     Invalid,
+    /// Its disk is full.
+    DiskFull,
 }
 
 /// A frame that was understood.
@@ -107,10 +109,12 @@ impl Frame {
                 let entries = read_batch(rest).map_err(|_| Malformed)?;
                 return Ok(Frame::Raft(Received::Directive(directive, entries)));
             }
+            Head::Directive(Directive::Snapshot(piece)) => {
+                let directive = Directive::Snapshot(Piece { bytes: behind(body, rest), ..piece });
+                return Ok(Frame::Raft(Received::Directive(directive, alloc::vec::Vec::new())));
+            }
             Head::Service(service @ Service::Write { .. }) => {
-                let mut payload = body.clone();
-                payload.advance(body.len() - rest.len());
-                return Ok(Frame::Service(service, payload));
+                return Ok(Frame::Service(service, behind(body, rest)));
             }
             Head::Directive(directive) => Frame::Raft(Received::Directive(directive, alloc::vec::Vec::new())),
             Head::Pledge(pledge) => Frame::Raft(Received::Pledge(pledge)),
@@ -124,6 +128,11 @@ impl Frame {
         };
         if rest.is_empty() { Ok(frame) } else { Err(Malformed) }
     }
+}
+
+/// What stands behind the head of a frame, without a copy.
+fn behind(body: &Bytes, rest: &[u8]) -> Bytes {
+    body.slice(body.len() - rest.len()..)
 }
 
 pub(crate) fn write_hello(out: &mut BytesMut, hello: Hello) {
@@ -152,6 +161,10 @@ pub(crate) fn write_goodbye(out: &mut BytesMut, reason: &str) {
 
 pub(crate) fn write_raft(out: &mut BytesMut, message: Outgoing) {
     match message {
+        Outgoing::Directive(Directive::Snapshot(piece), _) => {
+            let bytes = piece.bytes.clone();
+            write_frame(out, &Head::Directive(Directive::Snapshot(piece)), &bytes);
+        }
         Outgoing::Directive(directive, entries) => frame::write(out, |out| {
             write_head(out, &Head::Directive(directive));
             write_batch(out, &entries);
@@ -205,6 +218,27 @@ mod tests {
         );
     }
 
+    fn piece() -> Piece {
+        Piece {
+            term: Term(3),
+            log: ClusterId(9),
+            configuration: EntryId::new(1, 1),
+            last: EntryId::new(40, 2),
+            row: 5,
+            offset: 6,
+            done: true,
+            bytes: Bytes::from_static(b"state"),
+        }
+    }
+
+    #[test]
+    fn a_piece_of_a_snapshot_carries_its_bytes_behind() {
+        let directive = Directive::Snapshot(piece());
+        let out = Outgoing::Directive(directive.clone(), alloc::vec::Vec::new());
+        let parsed = Frame::parse(&body(|b| write_raft(b, out)));
+        assert_eq!(parsed, Ok(Frame::Raft(Received::Directive(directive, alloc::vec::Vec::new()))));
+    }
+
     /// The examples of `docs/src/wire.md`.
     #[test]
     fn the_bytes_are_those_of_the_guide() {
@@ -213,6 +247,10 @@ mod tests {
         let commit = Directive::Commit { term: Term(3), commit: Index(7) };
         write_raft(&mut out, Outgoing::Directive(commit, alloc::vec::Vec::new()));
         assert_eq!(out[..], [1, 0, 0, 0, 4, 4, 0, 0, 0, 5, 1, 3, 7]);
+        out.clear();
+        write_raft(&mut out, Outgoing::Directive(Directive::Snapshot(piece()), alloc::vec::Vec::new()));
+        let head = [16, 0, 0, 0, 5, 4, 3, 9, 1, 1, 40, 2, 5, 6, 1];
+        assert_eq!(out[..], [&head[..], b"state"].concat());
         assert_eq!(crate::config::MAX_FRAME, 33_886_208);
     }
 

@@ -4,21 +4,25 @@ use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 use core::time::Duration;
 
+use bytes::Bytes;
+
 use crate::config::Settings;
 use crate::entry::{Entry, Payload};
-use crate::error::{Fault, NotKept};
+use crate::error::Fault;
 use crate::id::{EntryId, Incarnation, Index, NodeId, Term};
 use crate::members::{Configuration, Membership, StorageKind};
 use crate::mutants::{Mutant, is};
 use crate::prng::Prng;
+use crate::raft::Raft;
 use crate::raft::agree::Checkpoints;
 use crate::raft::log::Log;
 use crate::raft::message::{Directive, Outgoing, Pledge};
 use crate::raft::read::Asker;
+use crate::raft::snapshot::{Base, SnapshotWord};
 use crate::status::Metrics;
 pub(super) use crate::store::Record;
-use crate::store::Store;
 use crate::store::gate::{Gate, Promised, Receipt};
+use crate::store::{Opening, Recalled, Store};
 use crate::time::Instant;
 
 /// No honest node has counted this far: it leaves room to count on.
@@ -42,7 +46,9 @@ pub(super) struct Common {
     pub(super) log: Log,
     /// The receipt for the last change of the log.
     log_receipt: Receipt,
-    /// Every configuration in the log. The last is in force, committed or not.
+    /// Up to here the log is what an earlier run of this node has kept.
+    pub(super) recalled: Index,
+    /// Every configuration in the log, and the last before it. The last of them is in force, committed or not.
     memberships: Vec<(EntryId, Membership)>,
     /// The initial members, this node included, for as long as the log is empty.
     initial: Vec<NodeId>,
@@ -65,6 +71,8 @@ pub(super) struct Common {
     store: Store,
     gate: Gate<Claim>,
     pub(super) outgoing: Vec<(NodeId, Outgoing)>,
+    /// Words about snapshots, for whoever holds the state.
+    pub(super) snapshots: Vec<SnapshotWord>,
     pub(super) metrics: Metrics,
     pub(super) fault: Option<Fault>,
     /// A node that may not stand for election has waited for a leader as long as if it might.
@@ -82,8 +90,8 @@ pub(super) enum Claim {
 }
 
 impl Common {
-    pub(super) fn new(settings: &Settings, own: Incarnation, prng: Prng, storage: StorageKind) -> Common {
-        let store = Store::new(storage);
+    pub(super) fn new(settings: &Settings, own: Incarnation, prng: Prng) -> Common {
+        let store = Store::new(settings.storage, settings.election_timeout);
         let mut initial: Vec<NodeId> = settings.peers.iter().map(|(id, _)| id.clone()).collect();
         initial.push(settings.node_id.clone());
         initial.sort();
@@ -100,6 +108,7 @@ impl Common {
             ballot_receipt: store.opened(),
             log: Log::default(),
             log_receipt: store.opened(),
+            recalled: Index(0),
             memberships: Vec::new(),
             initial,
             may_found: false,
@@ -115,6 +124,7 @@ impl Common {
             store,
             gate: Gate::default(),
             outgoing: Vec::new(),
+            snapshots: Vec::new(),
             metrics: Metrics::default(),
             fault: None,
             waited_in_vain: false,
@@ -231,8 +241,44 @@ impl Common {
     }
 
     fn forget_behind(&mut self, index: Index) {
+        self.recalled = self.recalled.min(index);
         self.log.truncate_behind(index);
         self.memberships.retain(|(entry, _)| entry.index <= index);
+    }
+
+    /// Releases what stands in the log up to an index, as far as it was applied and there is a durable snapshot of it.
+    pub(super) fn release_log(&mut self, up_to: Index) {
+        let hasty = up_to > self.store.durable_snapshot().index && is(Mutant::ReleasedBeforeDurable);
+        self.log.release(if hasty { up_to } else { up_to.min(self.store.durable_snapshot().index) });
+        let base = self.log.base().index;
+        // Of those before it the last is still in force.
+        let before = self.memberships.iter().take_while(|(entry, _)| entry.index <= base).count();
+        self.memberships.drain(..before.saturating_sub(1));
+    }
+
+    /// The entry that brought in the members who are in force at an index.
+    pub(super) fn configuration_at(&self, index: Index) -> Option<EntryId> {
+        let before = self.memberships.iter().rev().map(|(entry, _)| *entry);
+        before.into_iter().find(|entry| entry.index <= index)
+    }
+
+    /// Takes a snapshot in place of the log. It is durable, and reflects more than is committed here.
+    pub(super) fn install(&mut self, base: Base) {
+        let last = base.last;
+        assert!(last.index > self.commit || is(Mutant::OlderSnapshotTaken), "the state never goes back");
+        self.begin_behind(base);
+        self.log_receipt = self.store.record(|| Record::Base { last });
+        self.acknowledge = Some(last.index);
+    }
+
+    /// Everything that is known goes up to the end of a snapshot.
+    fn begin_behind(&mut self, base: Base) {
+        let Base { last, genesis, configuration, members } = base;
+        let members = if is(Mutant::MembersNotInSnapshot) { genesis.members.clone() } else { members };
+        self.log.reset(last, genesis);
+        self.memberships = alloc::vec![(configuration, members)];
+        self.commit = last.index;
+        self.recalled = last.index;
     }
 
     /// Raises the commit index, never beyond the log and never back.
@@ -275,10 +321,32 @@ impl Common {
         !self.memberships.is_empty() || self.may_found || is(Mutant::VotesByNameUnasked)
     }
 
+    // Snapshots on the disk.
+
+    pub(super) fn begin_snapshot(&mut self, last: EntryId) {
+        self.store.begin_snapshot(last);
+    }
+
+    pub(super) fn snapshot_room(&self) -> usize {
+        self.store.snapshot_room()
+    }
+
+    pub(super) fn push_snapshot(&mut self, piece: Bytes) {
+        self.store.push_snapshot(piece);
+    }
+
+    pub(super) fn end_snapshot(&mut self) {
+        self.store.end_snapshot();
+    }
+
+    pub(super) fn durable_snapshot(&self) -> EntryId {
+        self.store.durable_snapshot()
+    }
+
     // The two doors.
 
     /// A leader's word leaves at once.
-    pub(super) fn direct(&mut self, to: &NodeId, directive: Directive, entries: Vec<bytes::Bytes>) {
+    pub(super) fn direct(&mut self, to: &NodeId, directive: Directive, entries: Vec<Bytes>) {
         self.send(to.clone(), Outgoing::Directive(directive, entries));
     }
 
@@ -329,64 +397,126 @@ impl Common {
         self.gate.release(&self.store.durable())
     }
 
-    /// Notes the incarnation, as the first record of all.
-    pub(super) fn keep_incarnation(&mut self) {
-        // Who promises nothing before it is durable is the mesh.
-        let _ = self.store.record(|| Record::Incarnation(self.own));
-    }
-
-    /// Records that nobody was told to keep yet, and the number of the last.
-    pub(super) fn take_records(&mut self) -> Option<(u64, Vec<Record>)> {
-        self.store.take_fresh()
+    /// Whether the disk has kept something waiting for so long that nothing can be promised by now.
+    pub(super) fn disk_is_stalled(&self) -> bool {
+        let since = self.store.busy_since();
+        since.is_some_and(|since| self.now.since(since) >= self.election_timeout)
+            && !is(Mutant::StallUnnoticed)
     }
 
     pub(super) fn storage(&self) -> StorageKind {
         self.store.kind()
     }
 
-    /// Everything up to this number is durable.
-    pub(super) fn stored(&mut self, up_to: u64) {
-        self.store.stored(up_to);
+    /// When what has been on its way to the disk has been so for too long.
+    pub(super) fn disk_stalls_at(&self) -> Option<Instant> {
+        self.store.busy_since().map(|since| since + self.election_timeout)
     }
 
-    /// Remembers what an earlier run of this node has kept. It was durable before this run began. What no run
-    /// can have written is refused: everything else here relies on it.
-    pub(super) fn recall(&mut self, kept: Record) -> Result<(), NotKept> {
-        let last = self.log.last();
-        match kept {
-            // The first of all was taken by whoever opens the node.
-            Record::Incarnation(_) => return Err(NotKept),
-            Record::Ballot { term, vote } => {
-                // A vote that was given is never changed.
-                let votes = term == self.term && self.vote.is_none() && vote.is_some();
-                if !(term > self.term || votes) || term > MAX_KEPT_TERM {
-                    return Err(NotKept);
-                }
-                (self.term, self.vote) = (term, vote.filter(|_| !is(Mutant::BallotNotRecalled)));
-            }
-            Record::Entry { index, bytes } => {
-                let entry = Entry::parse(bytes).map_err(|_| NotKept)?;
-                let genesis_fits = match (&entry.payload, self.log.genesis()) {
-                    (Payload::Genesis(copy), Some(genesis)) => copy.cluster == genesis.cluster,
-                    (Payload::Genesis(_), None) | (_, Some(_)) => true,
-                    (_, None) => false,
-                };
-                // Nobody takes an entry before it has entered its term.
-                let term_fits = (last.term..=self.term).contains(&entry.term);
-                if index != last.index.next() || !term_fits || !genesis_fits {
-                    return Err(NotKept);
-                }
-                self.place(entry);
-            }
-            Record::Base { .. } => return Err(NotKept),
-            // Only what is there is given up.
-            Record::Truncate { behind } if behind >= last.index => return Err(NotKept),
-            Record::Truncate { behind } => self.forget_behind(behind),
+    /// Whether what is left of the disk is for what the protocol itself has to write.
+    pub(super) fn disk_is_full(&self) -> bool {
+        self.store.is_full() && !is(Mutant::FullUnnoticed)
+    }
+
+    pub(super) fn wake_storage(&mut self) {
+        self.store.wake(self.now);
+    }
+
+    pub(super) fn storage_wants_to_be_woken(&self) -> Option<Instant> {
+        self.store.deadline()
+    }
+
+    fn open(&mut self, opening: &mut Opening, base: Option<Base>) -> Option<Result<Recalled, &'static str>> {
+        let mut recalled = self.store.open(opening)?;
+        self.own = recalled.incarnation;
+        (self.term, self.vote) = (recalled.term, recalled.vote.clone());
+        if self.term > MAX_KEPT_TERM {
+            return Some(Err("a term that no node has counted to"));
         }
+        self.vote.take_if(|_| is(Mutant::BallotNotRecalled));
+        if base.as_ref().map_or(EntryId::default(), |base| base.last) != recalled.base {
+            return Some(Err("an end that is not that of the snapshot"));
+        }
+        if let Some(base) = base {
+            self.begin_behind(base);
+        }
+        for bytes in core::mem::take(&mut recalled.entries) {
+            if let Err(what) = self.recall(bytes) {
+                return Some(Err(what));
+            }
+        }
+        Some(Ok(recalled))
+    }
+
+    fn recall(&mut self, bytes: bytes::Bytes) -> Result<(), &'static str> {
+        let entry = Entry::parse(bytes).map_err(|_| "an entry that cannot be understood")?;
+        let genesis_fits = match (&entry.payload, self.log.genesis()) {
+            (Payload::Genesis(copy), Some(genesis)) => copy.cluster == genesis.cluster,
+            (Payload::Genesis(_), None) | (_, Some(_)) => true,
+            (_, None) => false,
+        };
+        // Nobody takes an entry before it has entered its term.
+        if !genesis_fits || !(self.log.last().term..=self.term).contains(&entry.term) {
+            return Err("an entry that does not fit behind the one before it");
+        }
+        self.recalled = self.place(entry);
         Ok(())
+    }
+
+    /// What it remembers, as records.
+    #[cfg(any(test, feature = "inspect"))]
+    fn kept(&self) -> Vec<Record> {
+        let mut kept = alloc::vec![
+            Record::Incarnation(self.own),
+            Record::Ballot { term: self.term, vote: self.vote.clone() },
+        ];
+        let base = self.log.base();
+        if base != EntryId::default() {
+            kept.push(Record::Base { last: base });
+        }
+        let first = base.index.0 + 1;
+        let entries = self.log.batch(Index(first), usize::MAX);
+        kept.extend(
+            (first..).zip(entries).map(|(index, bytes)| Record::Entry { index: Index(index), bytes }),
+        );
+        kept
     }
 
     pub(super) fn send(&mut self, to: NodeId, message: Outgoing) {
         self.outgoing.push((to, message));
+    }
+}
+
+/// What the engine has to do with the storage of a node.
+impl Raft {
+    /// Goes on with the storage that was opened, before time begins, and with what it has kept: all of that is
+    /// durable. `None`: it is not open yet. An error says what it holds that no run can have written: everything
+    /// else relies on it.
+    pub(crate) fn open(
+        &mut self,
+        opening: &mut Opening,
+        base: Option<Base>,
+    ) -> Option<Result<Recalled, &'static str>> {
+        self.common.open(opening, base)
+    }
+
+    pub(crate) fn store(&self) -> &Store {
+        &self.common.store
+    }
+
+    pub(crate) fn store_mut(&mut self) -> &mut Store {
+        &mut self.common.store
+    }
+
+    /// Has everything behind the durable snapshot written again.
+    pub(crate) fn rewrite_log(&mut self) {
+        let Common { store, log, .. } = &mut self.common;
+        store.rewrite(log.batch(store.durable_snapshot().index.next(), usize::MAX).into_iter());
+    }
+
+    /// What it remembers, as records.
+    #[cfg(any(test, feature = "inspect"))]
+    pub(crate) fn kept(&self) -> Vec<Record> {
+        self.common.kept()
     }
 }

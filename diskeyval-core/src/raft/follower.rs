@@ -6,10 +6,11 @@ use alloc::vec::Vec;
 use super::{Role, Transition};
 use crate::entry::{Entry, Payload};
 use crate::error::{CloseReason, Fault};
-use crate::id::{EntryId, Incarnation, Index, NodeId};
+use crate::id::{ClusterId, EntryId, Incarnation, Index, NodeId, Term};
 use crate::mutants::{Mutant, is};
 use crate::raft::common::Common;
 use crate::raft::message::{Append, Directive, Heartbeat, Pledge, VoteRequest};
+use crate::raft::snapshot::SnapshotWord;
 
 /// What comes of a leader's words before they are obeyed.
 pub(super) enum Heard {
@@ -39,6 +40,7 @@ pub(super) fn hear(
     let its_configuration = match directive {
         Directive::Append(append) => append.configuration,
         Directive::Heartbeat(heartbeat) => heartbeat.configuration,
+        Directive::Snapshot(piece) => piece.configuration,
         Directive::Commit { .. } | Directive::TimeoutNow { .. } => EntryId::default(),
     };
     let is_our_leader = term == common.term && common.leader.as_ref() == Some(from);
@@ -56,7 +58,14 @@ pub(super) fn hear(
         if !is_well_formed(append, entries) && !is(Mutant::MalformedAppend) {
             return Err(CloseReason::Malformed);
         }
-        check_log_id(common, append)?;
+        check_log_id(common, append.log, append.term)?;
+    }
+    if let Directive::Snapshot(piece) = directive {
+        let known = piece.last.index > Index(0) && piece.last.term <= piece.term;
+        if !known || piece.offset.checked_add(piece.bytes.len() as u64).is_none() {
+            return Err(CloseReason::Malformed);
+        }
+        check_log_id(common, piece.log, piece.term)?;
     }
     Ok(if is_our_leader {
         Heard::OurLeader
@@ -79,34 +88,52 @@ pub(super) fn obey(
         Directive::Commit { commit, .. } => common.raise_commit(commit),
         Directive::Heartbeat(heartbeat) => confirm(common, from, &heartbeat),
         Directive::TimeoutNow { .. } => return Some(Transition::Campaign(true)),
+        // Whoever knows the state puts it together.
+        Directive::Snapshot(piece) => {
+            common.snapshots.push(SnapshotWord::Piece { from: from.clone(), piece });
+        }
     }
     None
 }
 
 /// Before the founding is committed, two foundings may compete; afterwards two ids never mix.
-fn check_log_id(common: &mut Common, append: &Append) -> Result<(), CloseReason> {
+fn check_log_id(common: &mut Common, log: ClusterId, term: Term) -> Result<(), CloseReason> {
     let Some(own) = common.log.genesis().map(|genesis| genesis.cluster) else { return Ok(()) };
-    if own == append.log {
+    if own == log {
         return Ok(());
     }
-    if common.is_founded() || append.term <= common.log.last().term {
-        return Err(CloseReason::OtherCluster { theirs: append.log, ours: own });
+    if common.is_founded() || term <= common.log.last().term {
+        return Err(CloseReason::OtherCluster { theirs: log, ours: own });
     }
     // The entries may agree in index and term and still differ: a conflict at index 1.
     common.truncate_behind(Index(0));
     Ok(())
 }
 
-fn append_entries(common: &mut Common, from: &NodeId, append: &Append, entries: Vec<Entry>) {
-    if !common.log.holds(append.prev) {
+fn append_entries(common: &mut Common, from: &NodeId, append: &Append, mut entries: Vec<Entry>) {
+    let mut index = append.prev.index;
+    let base = common.log.base();
+    if index < base.index && !is(Mutant::ReleasedIsTermZero) {
+        // What is released is committed, so that every leader has it: only what stands behind is compared.
+        let released = usize::try_from(base.index.0 - index.0).unwrap_or(usize::MAX);
+        match entries.get(released - 1) {
+            None => return common.acknowledge(base.index),
+            Some(entry) if entry.term != base.term => {
+                common.fault.get_or_insert(Fault::CommittedOverwritten { at: base.index });
+                return;
+            }
+            Some(_) => {}
+        }
+        entries.drain(..released);
+        index = base.index;
+    } else if !common.log.holds(append.prev) {
         // An entry of a higher term than the leader has at or before that place cannot be in its log.
-        let below = EntryId { index: Index(append.prev.index.0 - 1), term: append.prev.term };
+        let below = EntryId { index: Index(append.prev.index.0.saturating_sub(1)), term: append.prev.term };
         let hint = common.log.last_not_above(below);
         let conflict = Pledge::Conflict { term: common.term, probed: append.prev.index, hint };
         common.pledge_by_ballot(from, conflict);
         return;
     }
-    let mut index = append.prev.index;
     let longer = common.log.last().index > index && common.commit <= index;
     if longer && is(Mutant::TruncatesOnOverlap) {
         common.truncate_behind(index);
@@ -118,6 +145,11 @@ fn append_entries(common: &mut Common, from: &NodeId, append: &Append, entries: 
             Some(_) if index <= common.commit => {
                 common.fault.get_or_insert(Fault::CommittedOverwritten { at: index });
                 return;
+            }
+            // What is left of the disk is for what the protocol itself has to write. The leader asks again.
+            _ if common.disk_is_full() => {
+                index = Index(index.0 - 1);
+                break;
             }
             // Only a proven conflict gives up what stands here.
             Some(_) => common.truncate_behind(Index(index.0 - 1)),
@@ -215,7 +247,6 @@ mod tests {
     use super::*;
     use crate::config::Config;
     use crate::id::Term;
-    use crate::members::StorageKind;
     use crate::prng::{Prng, Seed};
     use crate::raft::message::Outgoing;
     use crate::raft::{Raft, Received};
@@ -227,8 +258,7 @@ mod tests {
             .and_then(|c| c.peer("c", "localhost", 1))
             .and_then(|c| c.peer("d", "localhost", 2));
         let settings = config.and_then(|config| config.validate()).expect("a good configuration");
-        let mut raft =
-            Raft::new(&settings, Incarnation(1), Prng::new(Seed::from_u64(1)), StorageKind::Memory);
+        let mut raft = Raft::new(&settings, Incarnation(1), Prng::new(Seed::from_u64(1)));
         raft.begin(Instant::ZERO);
         raft.allow_founding(true);
         raft.link_up(&id("c"), Incarnation(2));

@@ -16,6 +16,7 @@ use crate::raft::message::{Append, Directive, Heartbeat, Pledge};
 use crate::raft::progress::{InFlight, Progress, Replication};
 use crate::raft::quorum::reached_by;
 use crate::raft::read::Rounds;
+use crate::raft::snapshot::SnapshotWord;
 use crate::time::{Deadline, Instant, Timer};
 
 #[derive(Clone, Debug)]
@@ -274,7 +275,7 @@ impl Leader {
             Pledge::Appended { matched, .. } => {
                 // Nobody can hold more of our log than there is.
                 if matched <= common.log.last().index {
-                    progress.appended(matched);
+                    progress.appended(matched, common.log.base().index);
                 }
             }
             Pledge::Conflict { probed, .. } if probed <= progress.matched => {
@@ -301,6 +302,9 @@ impl Leader {
                 if let Some((at, hash)) = compared {
                     self.compare(common, from, incarnation, at, hash);
                 }
+            }
+            Pledge::Received { row, last, offset, .. } => {
+                common.snapshots.push(SnapshotWord::Received { from: from.clone(), row, last, offset });
             }
             Pledge::VoteRequest(_) | Pledge::VoteReply { .. } => {}
         }
@@ -425,6 +429,27 @@ impl Leader {
         }
     }
 
+    // Snapshots.
+
+    /// Who is to be sent the state, and which it is being sent (zero: none yet).
+    pub(super) fn lagging(&self) -> impl Iterator<Item = (&NodeId, Incarnation, EntryId)> {
+        self.followers.iter().filter(|(_, follower)| follower.linked).filter_map(|(id, follower)| {
+            match follower.progress.replication {
+                Replication::Snapshot { last } => Some((id, follower.progress.incarnation, last)),
+                Replication::Probe { .. } | Replication::Stream { .. } => None,
+            }
+        })
+    }
+
+    /// A follower is sent the state after this entry from now on; zero: what was sent leads nowhere.
+    pub(super) fn snapshot_begins(&mut self, peer: &NodeId, entry: EntryId) {
+        if let Some(Replication::Snapshot { last }) =
+            self.followers.get_mut(peer).map(|follower| &mut follower.progress.replication)
+        {
+            *last = entry;
+        }
+    }
+
     // Handing over.
 
     pub(super) fn is_handing_over(&self) -> bool {
@@ -481,10 +506,14 @@ fn next_append(
         Replication::Probe { asked: Some(_), .. } => return None,
         Replication::Probe { next, .. } => *next,
         Replication::Stream { next, bytes, .. } if *next <= last && has_room(*bytes) => *next,
-        Replication::Stream { .. } => return None,
+        Replication::Stream { .. } | Replication::Snapshot { .. } => return None,
     };
     let prev = Index(from.0 - 1);
-    let prev = EntryId { index: prev, term: common.log.term(prev)? };
+    let Some(term) = common.log.term(prev) else {
+        progress.replication = Replication::Snapshot { last: EntryId::default() };
+        return None;
+    };
+    let prev = EntryId { index: prev, term };
     // No more than the window at once, so that what is sent to one peer has a bound.
     let most = MAX_BATCH.min(common.append_window);
     let entries = common.log.batch(from, if want_small_batches() { 0 } else { most });
@@ -497,6 +526,7 @@ fn next_append(
             *bytes += size;
             *next = sent_up_to.next();
         }
+        Replication::Snapshot { .. } => {}
     }
     progress.told_commit = progress.told_commit.max(words.commit.min(sent_up_to));
     let Words { term, log, configuration, commit } = *words;

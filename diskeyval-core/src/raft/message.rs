@@ -24,6 +24,8 @@ pub(crate) enum Directive {
     Heartbeat(Heartbeat),
     /// Stand for election at once: I hand over.
     TimeoutNow { term: Term },
+    /// A piece of the state, in place of entries that are released here.
+    Snapshot(Piece),
 }
 
 /// The words of an append; its entries stand behind.
@@ -36,6 +38,27 @@ pub(crate) struct Append {
     pub(crate) configuration: EntryId,
     pub(crate) prev: EntryId,
     pub(crate) commit: Index,
+}
+
+/// Some bytes of a snapshot, and where they belong.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Piece {
+    pub(crate) term: Term,
+    /// The id of the cluster whose state this is.
+    pub(crate) log: ClusterId,
+    /// The entry of the sender's configuration.
+    pub(crate) configuration: EntryId,
+    /// The last entry that the snapshot reflects. The sender has applied it.
+    pub(crate) last: EntryId,
+    /// The number of the row of pieces that are sent one after the other on one link. An answer names it.
+    pub(crate) row: u64,
+    /// How many bytes of the snapshot come before.
+    pub(crate) offset: u64,
+    /// Whether these are the last. If not, there may be none: then it is only asked what the receiver has.
+    pub(crate) done: bool,
+    /// They stand behind the head, and not in it.
+    #[serde(skip)]
+    pub(crate) bytes: Bytes,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -74,6 +97,9 @@ pub(crate) enum Pledge {
     Conflict { term: Term, probed: Index, hint: EntryId },
     /// I took you for the leader when I was asked in this round.
     Confirmed { term: Term, round: u64, compared: Option<(Index, u128)> },
+    /// Of your snapshot up to `last` I have the first `offset` bytes, after the piece of this row. That of another
+    /// leader, or none, has a `last` of zero.
+    Received { term: Term, row: u64, last: EntryId, offset: u64 },
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -120,7 +146,8 @@ impl Pledge {
             Pledge::VoteReply { term, .. }
             | Pledge::Appended { term, .. }
             | Pledge::Conflict { term, .. }
-            | Pledge::Confirmed { term, .. } => *term,
+            | Pledge::Confirmed { term, .. }
+            | Pledge::Received { term, .. } => *term,
         }
     }
 }
@@ -130,6 +157,7 @@ impl Directive {
         match self {
             Directive::Append(append) => append.term,
             Directive::Heartbeat(heartbeat) => heartbeat.term,
+            Directive::Snapshot(piece) => piece.term,
             Directive::Commit { term, .. } | Directive::TimeoutNow { term } => *term,
         }
     }

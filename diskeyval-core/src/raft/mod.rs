@@ -5,8 +5,6 @@
 //! its own. A role never changes itself: it asks for a [`Transition`], and only [`Raft::transition`]
 //! carries that out.
 
-use alloc::vec::Vec;
-
 mod agree;
 mod candidate;
 mod common;
@@ -18,29 +16,31 @@ mod progress;
 mod quorum;
 mod read;
 mod segments;
+mod snapshot;
 #[cfg(test)]
 mod tests;
 
 use crate::config::Settings;
 use crate::entry::Payload;
-use crate::error::{CloseReason, Fault, NotKept};
+use crate::error::{CloseReason, Fault};
 use crate::id::{Incarnation, Index, NodeId, Term};
 use crate::kv::Checkpoint;
-use crate::members::{Configuration, StorageKind};
+use crate::members::Configuration;
 use crate::mutants::{Mutant, is};
 use crate::prng::Prng;
 use crate::status::{Metrics, RoleName};
 use crate::time::{Deadline, Instant, Timer};
 
 use candidate::Candidate;
-use common::{Claim, Common, Record};
+use common::{Claim, Common};
 use leader::Leader;
 
 #[cfg(any(test, feature = "inspect"))]
 pub(crate) use message::{Append, Heartbeat, VoteRequest};
-pub(crate) use message::{Directive, Outgoing, Pledge, Received};
-pub(crate) use progress::Progress;
+pub(crate) use message::{Directive, Outgoing, Piece, Pledge, Received};
+pub(crate) use progress::{Progress, Replication};
 pub(crate) use read::Asker;
+pub(crate) use snapshot::{Base, SnapshotWord};
 
 /// One node's part in consensus.
 #[derive(Clone, Debug)]
@@ -79,18 +79,8 @@ const MAX_LEAP: u64 = 1 << 32;
 pub(crate) struct NotNow;
 
 impl Raft {
-    pub(crate) fn new(settings: &Settings, own: Incarnation, prng: Prng, storage: StorageKind) -> Raft {
-        Raft { common: Common::new(settings, own, prng, storage), role: Role::Follower }
-    }
-
-    /// At the first start of all: the incarnation is to be kept, before anything else.
-    pub(crate) fn keep_incarnation(&mut self) {
-        self.common.keep_incarnation();
-    }
-
-    /// Remembers what an earlier run of this node has kept, before time begins.
-    pub(crate) fn recall(&mut self, kept: Record) -> Result<(), NotKept> {
-        self.common.recall(kept)
+    pub(crate) fn new(settings: &Settings, own: Incarnation, prng: Prng) -> Raft {
+        Raft { common: Common::new(settings, own, prng), role: Role::Follower }
     }
 
     /// Time begins.
@@ -103,10 +93,14 @@ impl Raft {
     /// leader that was frozen must not take old acknowledgements for fresh ones.
     pub(crate) fn wake(&mut self, now: Instant) {
         self.common.now = now;
-        if let Role::Leader(leader) = &mut self.role
-            && leader.has_lost_its_quorum(&self.common)
-        {
+        self.common.wake_storage();
+        let Role::Leader(leader) = &mut self.role else { return };
+        let lost = leader.has_lost_its_quorum(&self.common);
+        if lost {
             self.common.metrics.quorum_lost += 1;
+        }
+        // Whoever cannot keep anything gives way to somebody who can.
+        if lost || self.common.disk_is_stalled() {
             self.transition(Transition::Follow(self.common.term, None));
         }
     }
@@ -115,7 +109,9 @@ impl Raft {
     pub(crate) fn tick(&mut self) {
         let next = match &mut self.role {
             Role::Follower | Role::Candidate(_) if self.common.now < self.common.election_at => None,
-            Role::Follower | Role::Candidate(_) if !self.common.ballot_is_durable() => {
+            Role::Follower | Role::Candidate(_)
+                if !self.common.ballot_is_durable() || self.common.disk_is_stalled() =>
+            {
                 // With a ballot more, no vote for it might ever be durable while it counts.
                 self.common.election_at = self.common.now + self.common.heartbeat;
                 None
@@ -132,12 +128,15 @@ impl Raft {
 
     /// When it wants to be woken.
     pub(crate) fn deadline(&self) -> Deadline {
-        match &self.role {
+        let own = match &self.role {
             Role::Follower | Role::Candidate(_) => {
                 Deadline { at: self.common.election_at, why: Timer::Election }
             }
             Role::Leader(leader) => leader.deadline(&self.common),
-        }
+        };
+        let stalls = self.is_leader().then(|| self.common.disk_stalls_at()).flatten();
+        let disk = [stalls, self.common.storage_wants_to_be_woken()].into_iter().flatten();
+        disk.fold(own, |own, at| own.min(Deadline { at, why: Timer::Disk }))
     }
 
     /// A link to a member came up.
@@ -400,16 +399,6 @@ impl Raft {
     }
 
     // What the engine tells.
-
-    /// Records to be kept, and the number of the last: once they are durable, what waits for them is let out.
-    pub(crate) fn take_records(&mut self) -> Option<(u64, Vec<Record>)> {
-        self.common.take_records()
-    }
-
-    /// All records up to this number are durable.
-    pub(crate) fn stored(&mut self, up_to: u64) {
-        self.common.stored(up_to);
-    }
 
     /// The next committed entry that was not applied yet.
     pub(crate) fn take_committed(&mut self) -> Option<(Index, Payload)> {

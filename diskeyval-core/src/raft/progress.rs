@@ -2,7 +2,7 @@
 
 use alloc::collections::VecDeque;
 
-use crate::id::{Incarnation, Index};
+use crate::id::{EntryId, Incarnation, Index};
 use crate::mutants::{Mutant, is};
 use crate::time::Instant;
 
@@ -34,6 +34,9 @@ pub(crate) enum Replication {
     },
     /// Its log meets ours: appends are sent without waiting, as far as the window allows.
     Stream { next: Index, in_flight: VecDeque<InFlight>, bytes: usize },
+    /// It needs entries that are released: in their place it is sent the state after this entry, by whoever holds
+    /// that; zero until that has begun.
+    Snapshot { last: EntryId },
 }
 
 /// An append on its way.
@@ -64,6 +67,7 @@ impl Progress {
     pub(crate) fn next(&self) -> Index {
         match &self.replication {
             Replication::Probe { next, .. } | Replication::Stream { next, .. } => *next,
+            Replication::Snapshot { last } => last.index.max(self.matched).next(),
         }
     }
 
@@ -71,18 +75,24 @@ impl Progress {
     #[cfg(any(test, feature = "inspect"))]
     pub(crate) fn before_last_append(&self) -> usize {
         match &self.replication {
-            Replication::Probe { .. } => 0,
+            Replication::Probe { .. } | Replication::Snapshot { .. } => 0,
             Replication::Stream { in_flight, .. } => {
                 in_flight.iter().rev().skip(1).map(|append| append.bytes).sum()
             }
         }
     }
 
-    /// It says that its log equals ours up to `matched`. Tells whether that is news.
-    pub(crate) fn appended(&mut self, matched: Index) -> bool {
+    /// It says that its log equals ours up to `matched`; ours begins behind `base`. Tells whether that is news.
+    pub(crate) fn appended(&mut self, matched: Index, base: Index) -> bool {
         let news = matched > self.matched;
         self.matched = self.matched.max(matched);
         match &mut self.replication {
+            // Wherever it has got it from.
+            Replication::Snapshot { .. } if self.matched >= base => {
+                self.replication =
+                    Replication::Stream { next: self.matched.next(), in_flight: VecDeque::new(), bytes: 0 };
+            }
+            Replication::Snapshot { .. } => {}
             Replication::Probe { .. } => {
                 self.replication =
                     Replication::Stream { next: self.matched.next(), in_flight: VecDeque::new(), bytes: 0 };
@@ -114,6 +124,7 @@ impl Progress {
         let current = match &self.replication {
             Replication::Probe { next, asked } => asked.is_some() && probed.next() == *next,
             Replication::Stream { .. } => probed > self.matched,
+            Replication::Snapshot { .. } => false,
         };
         let current = current && !is(Mutant::ConflictIsIgnored);
         if current {
@@ -141,7 +152,7 @@ mod tests {
     #[test]
     fn a_probe_that_fits_becomes_a_stream() {
         let mut progress = probing(8);
-        assert!(progress.appended(Index(7)));
+        assert!(progress.appended(Index(7), Index(0)));
         assert!(matches!(progress.replication, Replication::Stream { next: Index(8), .. }));
     }
 
@@ -149,8 +160,8 @@ mod tests {
     #[test]
     fn w1_the_match_index_never_moves_back() {
         let mut progress = probing(8);
-        progress.appended(Index(7));
-        assert!(!progress.appended(Index(3)));
+        progress.appended(Index(7), Index(0));
+        assert!(!progress.appended(Index(3), Index(0)));
         assert_eq!(progress.matched, Index(7));
         assert!(!progress.conflicted(Index(5), Index(2)), "a late refusal is no news");
         assert_eq!(progress.matched, Index(7));
@@ -171,25 +182,36 @@ mod tests {
         assert!(matches!(progress.replication, Replication::Probe { next: Index(5), .. }));
     }
 
+    #[test]
+    fn a_snapshot_ends_when_the_log_can_go_on() {
+        let mut progress = probing(8);
+        progress.replication = Replication::Snapshot { last: EntryId::new(40, 2) };
+        assert!(!progress.conflicted(Index(7), Index(2)), "a late refusal is no news");
+        progress.appended(Index(9), Index(30));
+        assert!(matches!(progress.replication, Replication::Snapshot { .. }), "31 follows 30, not 9");
+        progress.appended(Index(30), Index(30));
+        assert!(matches!(progress.replication, Replication::Stream { next: Index(31), .. }));
+    }
+
     /// Found by the simulator, which asks that the next entry to send always lies behind the match.
     #[test]
     fn what_is_acknowledged_late_is_not_sent_again() {
         let mut progress = probing(25);
-        progress.appended(Index(24));
-        progress.appended(Index(29));
+        progress.appended(Index(24), Index(0));
+        progress.appended(Index(29), Index(0));
         assert!(matches!(progress.replication, Replication::Stream { next: Index(30), .. }));
     }
 
     #[test]
     fn the_window_is_given_back_as_appends_are_acknowledged() {
         let mut progress = probing(1);
-        progress.appended(Index(0));
+        progress.appended(Index(0), Index(0));
         let Replication::Stream { in_flight, bytes, .. } = &mut progress.replication else { panic!() };
         in_flight.extend([InFlight { last: Index(3), bytes: 30 }, InFlight { last: Index(6), bytes: 40 }]);
         *bytes = 70;
-        progress.appended(Index(5));
+        progress.appended(Index(5), Index(0));
         assert!(matches!(progress.replication, Replication::Stream { bytes: 40, .. }));
-        progress.appended(Index(6));
+        progress.appended(Index(6), Index(0));
         assert!(matches!(progress.replication, Replication::Stream { bytes: 0, .. }));
     }
 }

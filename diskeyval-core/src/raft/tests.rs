@@ -20,7 +20,7 @@ fn leader_within(limits: Limits) -> Raft {
         Config::new("a").and_then(|c| c.peer("b", "localhost", 1)).and_then(|c| c.peer("c", "localhost", 2));
     let config = config.map(|config| Config { limits, ..config });
     let settings = config.and_then(|config| config.validate()).expect("a good configuration");
-    let mut raft = Raft::new(&settings, Incarnation(1), Prng::new(Seed::from_u64(1)), StorageKind::Memory);
+    let mut raft = Raft::new(&settings, Incarnation(1), Prng::new(Seed::from_u64(1)));
     raft.begin(Instant::ZERO);
     raft.allow_founding(true);
     raft.link_up(&id("b"), Incarnation(2));

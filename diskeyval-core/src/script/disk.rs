@@ -1,67 +1,70 @@
-//! The logical disk of a node in a script: what is durable, and what waits to be.
+//! The disk of a node in a script: a directory, what waits to be done to it, and what the node has wanted to be kept.
 
+use std::collections::VecDeque;
 use std::format;
 use std::string::{String, ToString};
 use std::vec::Vec;
 
+use crate::id::OpId;
 use crate::inspect::Said;
+use crate::io::{DiskOp, Input};
 use crate::store::Record;
+use crate::store::folder::Folder;
 
 #[derive(Default)]
 pub(super) struct Disk {
-    durable: Vec<Record>,
-    /// Written, and not durable: what a crash loses.
-    waiting: Vec<Record>,
-    /// The number of the last record that was written in this life of the node.
-    written: u64,
+    folder: Folder,
+    waiting: VecDeque<(OpId, DiskOp)>,
+    /// What this life of the node has recorded, by number.
+    recorded: Vec<(u64, Record)>,
     held: bool,
 }
 
 impl Disk {
-    /// Everything that a node that starts finds.
-    pub(super) fn kept(&self) -> Vec<Record> {
-        self.durable.clone()
+    /// Takes an operation in. What came of it, if it was not held.
+    pub(super) fn ask(&mut self, op: OpId, what: DiskOp) -> Vec<Input> {
+        self.waiting.push_back((op, what));
+        if self.held { Vec::new() } else { self.perform() }
     }
 
-    /// Takes records in. What is durable at once is reported at once, by its number.
-    pub(super) fn write(&mut self, number: u64, records: Vec<Record>) -> Option<u64> {
-        assert_eq!(number, self.written + records.len() as u64, "records are counted one by one");
-        self.written = number;
-        self.waiting.extend(records);
-        if self.held {
-            return None;
-        }
-        self.durable.append(&mut self.waiting);
-        Some(number)
+    fn perform(&mut self) -> Vec<Input> {
+        let Disk { folder, waiting, .. } = self;
+        waiting.drain(..).map(|(op, what)| Input::Disk { op, result: folder.perform(&what) }).collect()
+    }
+
+    /// The node wants these to be kept; `last` is the number of the last of them.
+    pub(super) fn note(&mut self, records: &[Record], last: u64) {
+        let first = last + 1 - records.len() as u64;
+        self.recorded.extend((first..).zip(records.iter().cloned()));
     }
 
     pub(super) fn hold(&mut self) {
         self.held = true;
     }
 
-    /// Makes durable what was held; says what that is, and the number of the last.
-    pub(super) fn release(&mut self) -> (String, u64) {
+    /// Does what was held; says what that keeps, of what is not durable yet.
+    pub(super) fn release(&mut self, durable: u64) -> (String, Vec<Input>) {
         self.held = false;
-        let stored = names(&self.waiting);
-        self.durable.append(&mut self.waiting);
-        (stored, self.written)
+        (self.names_behind(durable), self.perform())
     }
 
     /// The node dies: says what is lost, if anything is. What waits no more is held no more.
-    pub(super) fn crash(&mut self) -> Option<String> {
-        self.written = 0;
+    pub(super) fn crash(&mut self, durable: u64) -> Option<String> {
+        let lost = self.names_behind(durable);
         self.held = false;
-        let lost = core::mem::take(&mut self.waiting);
-        (!lost.is_empty()).then(|| names(&lost))
+        self.waiting.clear();
+        self.recorded.clear();
+        (lost != NOTHING).then_some(lost)
+    }
+
+    fn names_behind(&self, durable: u64) -> String {
+        let records = self.recorded.iter().filter(|(number, _)| *number > durable);
+        let names: Vec<String> = records.map(|(_, record)| name(record)).collect();
+        if names.is_empty() { NOTHING.to_string() } else { names.join(", ") }
     }
 }
 
-fn names(records: &[Record]) -> String {
-    if records.is_empty() {
-        return "nothing".into();
-    }
-    records.iter().map(name).collect::<Vec<_>>().join(", ")
-}
+const NOTHING: &str = "nothing";
 
 fn name(record: &Record) -> String {
     match record {

@@ -30,6 +30,8 @@ pub(super) fn answer(answer: &Answer) -> String {
         Answer::Read(Ok(None)) => "absent".into(),
         Answer::Written(Err(error)) | Answer::Read(Err(error)) => error.to_string(),
         Answer::View(_) | Answer::Status(_) => "shown elsewhere".into(),
+        Answer::Snapshot(Ok(revision)) => format!("snapshot of {revision}"),
+        Answer::Snapshot(Err(error)) => error.to_string(),
         Answer::Stopped => "stopped".into(),
     }
 }
@@ -44,6 +46,7 @@ pub(super) fn event(event: &Event) -> Option<String> {
         Event::Leader { leader: Some(leader), term } => Some(format!("follows {leader} t{term}")),
         Event::Leader { leader: None, term } => Some(format!("follows nobody t{term}")),
         Event::Resync { revision } => Some(format!("resyncs at revision {revision}")),
+        Event::Rotten(damage) => Some(format!("heals: {damage}")),
         Event::Damaged(damage) => Some(format!("keeps out: {damage}")),
         Event::Admitted => Some("is admitted".into()),
         Event::NotAdmitted { why } => Some(format!("is not admitted: {why}")),
@@ -65,6 +68,9 @@ pub(super) fn status(status: &Status) -> String {
         status.last_applied,
         status.keys
     );
+    if status.released_index.0 > 0 {
+        line += &format!(" released={}", status.released_index);
+    }
     let matched: Vec<String> = status
         .members
         .iter()

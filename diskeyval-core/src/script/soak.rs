@@ -31,6 +31,8 @@ struct Soak {
     leaders: BTreeMap<Term, String>,
     /// Per node: the values of all changes, and the revision of the last.
     changes: BTreeMap<String, Vec<(u64, String, Option<String>)>>,
+    /// Per node: up to where it was told at last that changes were not told one by one.
+    resynced: BTreeMap<String, u64>,
     highest: BTreeMap<String, (u64, u64)>,
     acked: usize,
 }
@@ -43,8 +45,13 @@ struct Asked {
 
 impl Soak {
     fn new(size: usize, seed: u64) -> Soak {
+        Soak::with(size, seed, &[])
+    }
+
+    fn with(size: usize, seed: u64, options: &[(&str, &str)]) -> Soak {
         let mut world = World::default();
         world.cluster(size);
+        options.iter().for_each(|(name, value)| world.set_option(name, value));
         world.seed(seed * 1_000);
         world.each(&[], World::start);
         world.each(&[], World::listen);
@@ -60,6 +67,7 @@ impl Soak {
             answered: BTreeMap::new(),
             leaders: BTreeMap::new(),
             changes: BTreeMap::new(),
+            resynced: BTreeMap::new(),
             highest: BTreeMap::new(),
             acked: 0,
         }
@@ -146,6 +154,12 @@ impl Soak {
                     let value = change.value.map(|value| String::from_utf8_lossy(&value).into_owned());
                     self.changes.entry(node).or_default().push((change.revision, key, value));
                 }
+                Seen::Event(Event::Resync { revision }) => {
+                    let told = self.changes.get(&node).and_then(|changes| changes.last());
+                    let told = told.map_or(0, |(revision, ..)| *revision);
+                    let former = self.resynced.insert(node, revision).unwrap_or(0);
+                    assert!(revision > told.max(former), "resynced at {revision}, behind {told}");
+                }
                 Seen::Event(_) => {}
                 Seen::Answer(ticket, answer) => self.answered(ticket, answer),
             }
@@ -185,7 +199,7 @@ impl Soak {
                     *highest = (*highest).max(found.revision);
                 }
             }
-            Answer::View(_) | Answer::Status(_) | Answer::Stopped => {}
+            Answer::View(_) | Answer::Status(_) | Answer::Snapshot(_) | Answer::Stopped => {}
         }
     }
 
@@ -199,10 +213,17 @@ impl Soak {
             .map(|engine| (engine.status().last_applied.0, engine.status().state_hash))
             .collect();
         assert_eq!(states.len(), 1, "the states differ: {states:?}");
-        let all: BTreeSet<_> = self.changes.values().collect();
-        assert_eq!(all.len(), 1, "the nodes were told different changes");
-        let changes = all.into_iter().next().expect("one list");
-        assert!(changes.windows(2).all(|pair| pair[0].0 < pair[1].0), "revisions go up");
+        let all: BTreeSet<_> = self.changes.values().flatten().cloned().collect();
+        let changes: Vec<_> = all.into_iter().collect();
+        assert!(changes.windows(2).all(|pair| pair[0].0 < pair[1].0), "one change for each revision");
+        for (name, own) in &self.changes {
+            assert!(own.windows(2).all(|pair| pair[0].0 < pair[1].0), "{name}: revisions go up");
+            let resynced = self.resynced.get(name).copied().unwrap_or(0);
+            let behind = |list: &[(u64, String, Option<String>)]| -> Vec<_> {
+                list.iter().filter(|(revision, ..)| *revision > resynced).cloned().collect()
+            };
+            assert_eq!(behind(own), behind(&changes), "{name} was told other changes");
+        }
         for (ticket, asked) in &self.writes {
             let result = asked.result.as_ref().unwrap_or_else(|| panic!("{ticket} was never answered"));
             if asked.token.is_empty() {
@@ -263,6 +284,68 @@ fn what_must_hold_holds_under_random_disturbance() {
     // A test that disturbs so much that nothing happens would pass as well.
     assert!(acked > 300, "only {acked} writes were acknowledged");
     assert!(reigns > 40, "only {reigns} reigns");
+}
+
+/// The same with a log that is released all the time, so that whoever was away is sent the state, in many pieces.
+#[test]
+fn any_trouble_ends_in_one_state_though_the_log_is_released() {
+    const OPTIONS: &[(&str, &str)] =
+        &[("compact_every", "600"), ("max_key", "64"), ("max_value", "100"), ("append_window", "1300")];
+    let (mut acked, mut installed, mut pieces) = (0, 0, 0);
+    for seed in 0..seeds() {
+        let mut soak = Soak::with(3 + 2 * usize::from(seed % 3 == 0), 1_000 + seed, OPTIONS);
+        soak.advance(1_500);
+        for _ in 0..120 {
+            let (node, key) = (soak.any_node(), soak.any_key());
+            match soak.prng.below(6) {
+                0..=2 => soak.write(&node, key),
+                3 => soak.read(&node, key),
+                4 => soak.disturb(),
+                _ => {
+                    let millis = soak.prng.below(300);
+                    soak.advance(millis);
+                }
+            }
+        }
+        soak.heal_everything();
+        soak.check_convergence();
+        acked += soak.acked;
+        for name in &soak.names {
+            let Some(metrics) = soak.world.engine(name).map(|engine| engine.metrics()) else { continue };
+            installed += metrics.snapshots_installed;
+            pieces += metrics.snapshot_pieces_sent;
+        }
+    }
+    assert!(acked > 300, "only {acked} writes were acknowledged");
+    assert!(installed > 20 && pieces > 2 * installed, "only {installed} snapshots in {pieces} pieces");
+}
+
+/// W10: the log grew for ever. A thousand times what it may hold goes through it, though a member is away.
+#[test]
+fn w10_a_cluster_under_constant_load_never_fills_its_log() {
+    const OPTIONS: &[(&str, &str)] = &[
+        ("log_bytes", "65536"),
+        // The two are as far apart as the defaults.
+        ("compact_every", "4096"),
+        ("max_key", "64"),
+        ("max_value", "1024"),
+        ("append_window", "4096"),
+    ];
+    let mut soak = Soak::with(3, 10, OPTIONS);
+    soak.advance(1_500);
+    soak.world.cut("n3", None);
+    soak.advance(1_500);
+    let value = "x".repeat(1_000);
+    for n in 0..2_000 {
+        soak.world.write("n1", set(&format!("k{}", n % 20), &value));
+        let most = ["n1", "n2"].map(|name| soak.world.engine(name).map_or(0, |e| e.status().log_bytes));
+        assert!(most.iter().all(|bytes| *bytes < 16 << 10), "{most:?}");
+    }
+    let ok = |seen: &(String, Seen)| matches!(seen, (_, Seen::Answer(_, Answer::Written(Ok(_)))));
+    assert_eq!(soak.world.seen.iter().filter(|seen| ok(seen)).count(), 2_000);
+    soak.world.seen.clear();
+    soak.heal_everything();
+    soak.check_convergence();
 }
 
 /// Scenario: 5-node burst of 120 writes converges.

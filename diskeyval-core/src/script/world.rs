@@ -66,6 +66,12 @@ struct Node {
     disk: Disk,
 }
 
+impl Node {
+    fn is_opening(&self) -> bool {
+        self.engine.as_ref().is_some_and(Engine::is_opening)
+    }
+}
+
 /// The outgoing half of a connection.
 struct Pipe {
     to: String,
@@ -140,8 +146,12 @@ impl World {
                 config = config.peer(&member, &member, 1).expect("a good name");
             }
         }
+        let mut compact_every = None;
         for (option, value) in &self.options {
             match option.as_str() {
+                // As small as a script needs it.
+                "compact_every" => compact_every = Some(*value as u64),
+                "append_window" => config.limits.append_window = *value,
                 "max_uncommitted" => config.limits.max_uncommitted = *value,
                 "log_bytes" => config.limits.log_bytes = *value,
                 "max_writes" => config.limits.max_writes = *value,
@@ -151,25 +161,27 @@ impl World {
             }
         }
         self.starts += 1;
-        let settings = config.validate().expect("a good configuration");
+        if self.node(name).on_disk {
+            config = config.persist("its disk");
+        }
+        let mut settings = config.validate().expect("a good configuration");
+        settings.compact_every = compact_every.unwrap_or(settings.compact_every);
         let seed = Seed::from_u64(self.starts);
         let node = self.node(name);
-        let kept = node.on_disk.then(|| node.disk.kept());
-        let engine = match kept {
-            None => Engine::open(settings, seed),
-            Some(kept) => Engine::open_on_disk(settings, seed, kept).expect("what it was told to keep"),
-        };
-        let node = self.node(name);
-        node.engine = Some(engine);
+        node.engine = Some(Engine::open(settings, seed));
         node.frozen = false;
         self.turn(name);
+        // What its disk holds is read at once.
+        while self.node(name).is_opening() && !self.node(name).inbox.is_empty() {
+            self.turn(name);
+        }
     }
 
     pub(super) fn crash(&mut self, name: &str) {
         let node = self.node(name);
-        node.engine = None;
+        let durable = node.engine.take().map_or(0, |engine| engine.journal_durable());
         node.inbox.clear();
-        if let Some(lost) = node.disk.crash() {
+        if let Some(lost) = node.disk.crash(durable) {
             self.say(format!("{name} loses {lost}"));
         }
         let node = self.node(name);
@@ -191,9 +203,11 @@ impl World {
 
     /// What was held is durable now, and the node is told in its next turn.
     pub(super) fn release_disk(&mut self, name: &str) {
-        let (stored, number) = self.node(name).disk.release();
+        let node = self.node(name);
+        let durable = node.engine.as_ref().map_or(0, |engine| engine.journal_durable());
+        let (stored, inputs) = node.disk.release(durable);
+        node.inbox.extend(inputs);
         self.say(format!("{name} stores {stored}"));
-        self.node(name).inbox.push_back(Input::Stored { up_to: number });
     }
 
     pub(super) fn wipe(&mut self, name: &str) {
@@ -312,6 +326,10 @@ impl World {
     pub(super) fn get(&mut self, name: &str, key: &str, local: bool) {
         let read = if local { Read::Local } else { Read::Linearizable };
         self.ask(name, Request::Get { key: key.to_string().into(), read });
+    }
+
+    pub(super) fn snapshot(&mut self, name: &str) {
+        self.ask(name, Request::Snapshot);
     }
 
     pub(super) fn stop(&mut self, name: &str) {
@@ -471,6 +489,8 @@ impl World {
             turn.input(input);
         }
         let effects: Vec<Effect> = turn.end().collect();
+        let (records, last) = engine.journal();
+        node.disk.note(records, last);
         for effect in effects {
             self.perform(name, effect);
         }
@@ -489,14 +509,12 @@ impl World {
                 self.deliver_from(name);
                 self.hang_up(name, conn);
             }
-            Effect::Store { number, records } => {
+            Effect::Disk { op, what } => {
                 let node = self.node(name);
                 assert!(node.on_disk, "a memory-only node has nothing to keep");
-                if let Some(up_to) = node.disk.write(number, records) {
-                    node.inbox.push_back(Input::Stored { up_to });
-                }
+                let inputs = node.disk.ask(op, what);
+                node.inbox.extend(inputs);
             }
-            Effect::Disk { .. } => unreachable!("no operation is asked for yet"),
             Effect::Answer { ticket, answer } => {
                 if !matches!(answer, Answer::Status(_) | Answer::View(_)) {
                     self.say(format!("{name} answers {}: {}", ticket.0, print::answer(&answer)));

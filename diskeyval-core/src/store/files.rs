@@ -7,9 +7,9 @@ use core::fmt;
 pub enum FileName {
     /// Names all others.
     Superblock,
-    /// A piece of the write-ahead log; pieces are counted from 1.
+    /// A piece of the write-ahead log. Files of both kinds are counted together from 1, and no number is used twice.
     Segment(u64),
-    /// The state after the entry with this index.
+    /// The state after some entry.
     Snapshot(u64),
 }
 

@@ -63,12 +63,13 @@ struct Fate {
 
 #[derive(Clone, Copy, Debug, Default)]
 struct Life {
-    up: bool,
     /// Up to where it had applied the log before its present turn, and has now.
     before: u64,
     applied: u64,
     /// The next change that it has to report, once it has begun to.
     next_change: Option<usize>,
+    /// Up to where it has said at last that it has moved on at once.
+    resynced: u64,
 }
 
 impl Clients {
@@ -83,13 +84,9 @@ impl Clients {
         }
     }
 
-    pub(crate) fn started(&mut self, node: usize) {
-        self.lives[node] = Life { up: true, ..Life::default() };
-    }
-
     /// What was asked of the node is of unknown fate.
     pub(crate) fn crashed(&mut self, node: usize) {
-        self.lives[node].up = false;
+        self.lives[node] = Life::default();
         self.pending.retain(|_, pending| pending.node != node);
     }
 
@@ -104,10 +101,8 @@ impl Clients {
             Request::Get { key, read } => Asked::Get(key.clone(), *read),
             _ => Asked::Other,
         };
-        if self.lives[node].up {
-            let then = Then { seen: self.seen, committed: self.store.applied() };
-            self.pending.insert(ticket, Pending { node, asked, then });
-        }
+        let then = Then { seen: self.seen, committed: self.store.applied() };
+        self.pending.insert(ticket, Pending { node, asked, then });
     }
 
     /// The next entry is committed, somewhere.
@@ -334,9 +329,16 @@ impl Clients {
         findings: &mut Findings,
     ) {
         for event in events {
-            if let Event::Change(change) = event {
-                comparisons.events += 1;
-                self.check_change(node, change, findings);
+            match event {
+                Event::Change(change) => {
+                    comparisons.events += 1;
+                    self.check_change(node, change, findings);
+                }
+                Event::Resync { revision } => {
+                    comparisons.resyncs += 1;
+                    self.check_resync(node, *revision, findings);
+                }
+                _ => {}
             }
         }
         let life = self.lives[node];
@@ -348,6 +350,23 @@ impl Clients {
             });
             self.lives[node].next_change = None;
         }
+    }
+
+    /// A node says that changes up to here are not told one by one: it has applied them, and told none behind.
+    fn check_resync(&mut self, node: usize, revision: u64, findings: &mut Findings) {
+        let changes = self.store.changes();
+        let life = &mut self.lives[node];
+        let next = changes.partition_point(|known| known.revision <= revision);
+        let is_news = life.resynced < revision && life.next_change.is_none_or(|former| former <= next);
+        if !is_news || revision > life.applied {
+            let applied = life.applied;
+            return findings.broken("E6", || {
+                let node = name(node);
+                format!("{node} has moved on to {revision}, and had applied {applied} or told more than that")
+            });
+        }
+        life.resynced = revision;
+        life.next_change = Some(next);
     }
 
     fn check_change(&mut self, node: usize, change: &Change, findings: &mut Findings) {

@@ -75,6 +75,8 @@ pub struct Comparisons {
     pub reads: u64,
     /// Changes that were reported.
     pub events: u64,
+    /// Times that changes were reported not to be reported one by one.
+    pub resyncs: u64,
 }
 
 /// What a disk holds, or will once everything on its way is there.
@@ -104,8 +106,11 @@ struct Storage {
 
 #[derive(Clone, Debug)]
 struct Node {
+    /// It has opened, and lives.
     up: bool,
     storage: Option<usize>,
+    /// Its disk is not what it should be.
+    is_damaged: bool,
     /// What it has in memory, as far as it has told its disk.
     now: Image,
     /// The log as it was when the present term was entered.
@@ -131,6 +136,7 @@ impl Facts {
         let node = Node {
             up: false,
             storage: None,
+            is_damaged: false,
             now: NOTHING,
             entered: EMPTY,
             pending: VecDeque::new(),
@@ -173,61 +179,65 @@ impl Facts {
 
     // Lives.
 
-    /// A node begins a life with what its disk has kept.
+    /// A node has opened, with what its disk has kept.
     pub(crate) fn started(&mut self, at: usize, kept: &[Record], findings: &mut Findings) {
-        let node = &mut self.nodes[at];
-        node.up = true;
-        node.pending.clear();
-        node.beliefs.clear();
-        if kept.is_empty() {
-            if let Some(storage) = node.storage.take().filter(|of| self.storages[*of].durable.is_named) {
-                findings.broken("S15", || {
-                    let incarnation = self.storages[storage].incarnation;
-                    format!("{} finds nothing on its disk, which held incarnation {incarnation}", name(at))
-                });
+        self.nodes[at].up = true;
+        self.nodes[at].beliefs.clear();
+        self.nodes[at].now = NOTHING;
+        match incarnation(kept) {
+            Some(incarnation) => self.check_recovery(at, incarnation, kept, findings),
+            None => {
+                findings.broken("S15", || format!("{} opens, and has no incarnation", name(at)));
             }
-            node.now = NOTHING;
-        } else {
-            self.comparisons.recoveries += 1;
-            self.check_recovery(at, kept, findings);
         }
         let node = &mut self.nodes[at];
+        node.pending.clear();
         node.entered = node.now.last;
         // A life begins with the term that the disk has kept, and with nothing known to be committed.
         node.vitals = Vitals { term: Term(node.now.term), ..UNBORN };
     }
 
-    /// What a restart finds is what was durable, neither less nor more.
-    fn check_recovery(&mut self, at: usize, kept: &[Record], findings: &mut Findings) {
-        let incarnation = incarnation(kept);
-        let mut found = Image { is_named: incarnation.is_some(), ..NOTHING };
-        for record in kept {
-            match record {
-                Record::Incarnation(_) => {}
-                Record::Ballot { term, vote } => {
-                    found.term = term.0;
-                    found.vote = vote.as_ref().map(|vote| self.node_of(vote).unwrap_or(NOBODY));
-                }
-                Record::Entry { bytes, .. } => match self.tree.find(found.last, bytes) {
-                    Some(place) => found.last = place,
-                    None => findings.broken("S15", || {
-                        let behind = self.tree.index(found.last);
-                        format!("{} finds an entry behind {behind} that nobody has written", name(at))
-                    }),
-                },
-                Record::Truncate { behind } => {
-                    found.last = self.tree.at(found.last, behind.0).unwrap_or(found.last);
-                }
-                Record::Base { last } => found.last = self.based(at, *last, findings),
+    /// What a restart finds is what was durable, or also the beginning of what was on its way to the disk. Then that
+    /// has become durable with it: whoever has opened relies on what it has found.
+    fn check_recovery(
+        &mut self,
+        at: usize,
+        incarnation: Incarnation,
+        kept: &[Record],
+        findings: &mut Findings,
+    ) {
+        // A disk that was damaged has to be noticed, or to be harmless: what was promised is there all the same.
+        let is_damaged = self.nodes[at].is_damaged;
+        let rule = |rule: &'static str| if is_damaged { "D2" } else { rule };
+        let storage = match self.nodes[at].storage {
+            Some(storage) => {
+                self.comparisons.recoveries += 1;
+                storage
             }
-        }
-        let storage = self.nodes[at].storage.filter(|of| Some(self.storages[*of].incarnation) == incarnation);
-        let Some(storage) = storage else {
-            return findings.broken("S15", || format!("{} finds the disk of another incarnation", name(at)));
+            None => match self.named(at, incarnation, findings) {
+                Some(storage) => storage,
+                None => return,
+            },
         };
+        if self.storages[storage].incarnation != incarnation {
+            return findings
+                .broken(rule("S15"), || format!("{} finds the disk of another incarnation", name(at)));
+        }
+        let found = self.found(at, kept, rule("S15"), findings);
+        self.nodes[at].now = found;
         let durable = self.storages[storage].durable;
-        if (found.term, found.vote) != (durable.term, durable.vote) {
-            findings.broken("S3", || {
+        if found == durable {
+            return;
+        }
+        let pending = &self.nodes[at].pending;
+        if let Some(place) = pending.iter().position(|(_, image)| *image == found) {
+            let images: Vec<Image> = pending.iter().take(place + 1).map(|(_, image)| *image).collect();
+            images.into_iter().for_each(|image| self.make_durable(at, image, findings));
+            return;
+        }
+        let mut known = core::iter::once(&durable).chain(pending.iter().map(|(_, image)| image));
+        if known.all(|image| (image.term, image.vote) != (found.term, found.vote)) {
+            findings.broken(rule("S3"), || {
                 format!(
                     "{} finds term {} on its disk with a vote for {}, and had made durable term {} with a vote for {}",
                     name(at),
@@ -238,16 +248,47 @@ impl Facts {
                 )
             });
         }
-        if found.last != durable.last {
-            findings.broken("S15", || {
-                let (found, durable) = (self.tree.index(found.last), self.tree.index(durable.last));
-                format!("{} finds a log up to {found}; another, up to {durable}, was durable", name(at))
-            });
-        }
-        self.nodes[at].now = found;
+        findings.broken(rule("S15"), || {
+            let (found, durable) = (self.tree.index(found.last), self.tree.index(durable.last));
+            let (node, more) = (name(at), self.nodes[at].pending.len());
+            format!(
+                "{node} finds a log up to {found}; another, up to {durable}, was durable, and none of {more} that were to be is it"
+            )
+        });
     }
 
-    /// The disk has made durable what it was given, up to the record of this number.
+    /// What records come to, that a restart has found.
+    fn found(&mut self, at: usize, kept: &[Record], rule: &'static str, findings: &mut Findings) -> Image {
+        let mut found = Image { is_named: true, ..NOTHING };
+        for record in kept {
+            match record {
+                Record::Incarnation(_) => {}
+                Record::Ballot { term, vote } => {
+                    found.term = term.0;
+                    found.vote = vote.as_ref().map(|vote| self.node_of(vote).unwrap_or(NOBODY));
+                }
+                Record::Entry { bytes, .. } => match self.tree.find(found.last, bytes) {
+                    Some(place) => found.last = place,
+                    None => findings.broken(rule, || {
+                        let behind = self.tree.index(found.last);
+                        format!("{} finds an entry behind {behind} that nobody has written", name(at))
+                    }),
+                },
+                Record::Truncate { behind } => {
+                    found.last = self.tree.at(found.last, behind.0).unwrap_or(found.last);
+                }
+                Record::Base { last } => found.last = self.based(at, *last, findings),
+            }
+        }
+        found
+    }
+
+    /// The disk of a node is not what it should be.
+    pub(crate) fn damaged(&mut self, at: usize) {
+        self.nodes[at].is_damaged = true;
+    }
+
+    /// A node knows that what it wanted to be kept is durable, up to the record of this number.
     pub(crate) fn stored(&mut self, at: usize, up_to: u64, findings: &mut Findings) {
         while let Some((_, image)) = self.nodes[at].pending.pop_front_if(|(number, _)| *number <= up_to) {
             self.make_durable(at, image, findings);
@@ -276,16 +317,22 @@ impl Facts {
         }
     }
 
-    /// A node dies. `None`: its disk is lost with it, and whatever that had promised stands as it was.
-    pub(crate) fn crashed(&mut self, at: usize, kept: Option<u64>, findings: &mut Findings) {
-        match kept {
-            Some(kept) => self.stored(at, kept, findings),
-            None => self.nodes[at].storage = None,
-        }
+    /// A node dies. `wiped`: its disk is lost, and whatever that had promised stands as it was. What was on its way to
+    /// the disk may be there or not, and nobody knows before the node has opened again.
+    pub(crate) fn crashed(&mut self, at: usize, wiped: bool) {
         let node = &mut self.nodes[at];
         node.up = false;
-        node.pending.clear();
+        if wiped {
+            node.storage = None;
+            node.is_damaged = false;
+            node.pending.clear();
+        }
         node.now = node.storage.map_or(NOTHING, |storage| self.storages[storage].durable);
+    }
+
+    /// Whether a node has opened, and lives.
+    pub(crate) fn is_up(&self, at: usize) -> bool {
+        self.nodes[at].up
     }
 
     // Records.
@@ -306,7 +353,15 @@ impl Facts {
         findings: &mut Findings,
     ) {
         match record {
-            Record::Incarnation(incarnation) => self.named(at, *incarnation, findings),
+            // It is told once more by the life that has drawn it.
+            Record::Incarnation(incarnation) => {
+                let own = self.nodes[at].storage.map(|storage| self.storages[storage].incarnation);
+                if own != Some(*incarnation) {
+                    findings.broken("S2", || {
+                        format!("{} takes the incarnation {incarnation}, and has another", name(at))
+                    });
+                }
+            }
             Record::Ballot { term, vote } => self.balloted(at, term.0, vote.as_ref(), findings),
             Record::Entry { index, bytes } => self.appended(at, index.0, bytes, findings),
             Record::Truncate { behind } => {
@@ -322,11 +377,16 @@ impl Facts {
         node.pending.push_back((number, node.now));
     }
 
+    /// The place of an entry, if it is committed.
+    fn committed_at(&self, last: EntryId) -> Option<Place> {
+        let place = usize::try_from(last.index.0).ok()?.checked_sub(1)?;
+        let (place, _) = self.committed.get(place)?;
+        (self.tree.entry(*place).term == last.term.0).then_some(*place)
+    }
+
     /// A node has a snapshot in place of all entries up to this one, which must be committed.
     fn based(&self, at: usize, last: EntryId, findings: &mut Findings) -> Place {
-        let place = usize::try_from(last.index.0).ok().and_then(|index| index.checked_sub(1));
-        let place = place.and_then(|place| self.committed.get(place)).map(|(place, _)| *place);
-        match place.filter(|place| self.tree.entry(*place).term == last.term.0) {
+        match self.committed_at(last) {
             Some(place) => place,
             None => {
                 findings.broken("S13", || {
@@ -340,18 +400,19 @@ impl Facts {
         }
     }
 
-    fn named(&mut self, at: usize, incarnation: Incarnation, findings: &mut Findings) {
-        if self.nodes[at].now != NOTHING || self.storage_of(incarnation).is_some() {
-            return findings.broken("S2", || {
-                format!(
-                    "{} draws the incarnation {incarnation} although it has one, or somebody has that",
-                    name(at)
-                )
+    /// A storage comes into being.
+    fn named(&mut self, at: usize, incarnation: Incarnation, findings: &mut Findings) -> Option<usize> {
+        if self.storage_of(incarnation).is_some() {
+            findings.broken("S2", || {
+                format!("{} draws the incarnation {incarnation}, and somebody has that", name(at))
             });
+            return None;
         }
-        self.nodes[at].storage = Some(self.storages.len());
-        self.nodes[at].now.is_named = true;
-        self.storages.push(Storage { node: at, incarnation, durable: NOTHING, left: BTreeMap::new() });
+        let storage = self.storages.len();
+        self.nodes[at].storage = Some(storage);
+        let durable = Image { is_named: true, ..NOTHING };
+        self.storages.push(Storage { node: at, incarnation, durable, left: BTreeMap::new() });
+        Some(storage)
     }
 
     fn balloted(&mut self, at: usize, term: u64, vote: Option<&NodeId>, findings: &mut Findings) {

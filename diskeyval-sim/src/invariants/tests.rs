@@ -12,11 +12,14 @@ use diskeyval_core::{
 };
 
 use super::*;
+use crate::choice::Choices;
+use crate::world::disk::Disk;
 
 /// What a checker is shown of one turn.
 struct Shown {
     vitals: Vitals,
     records: Vec<Record>,
+    recorded: u64,
     words: Vec<(usize, Word)>,
     answers: Vec<(Ticket, Answer)>,
     events: Vec<Event>,
@@ -43,11 +46,9 @@ struct Node {
     engine: Option<Engine>,
     inbox: VecDeque<Input>,
     pipes: BTreeMap<ConnId, Pipe>,
-    /// What the disk has kept of all lives, and how much of it of former ones.
-    kept: Vec<Record>,
-    former: usize,
-    recorded: u64,
-    stored: u64,
+    disk: Disk,
+    opened: bool,
+    durable: u64,
 }
 
 /// The outgoing half of a connection.
@@ -98,35 +99,34 @@ impl World {
         for peer in self.names.iter().enumerate().filter(|(peer, _)| *peer != at).map(|(_, name)| name) {
             config = config.peer(peer.as_str(), peer.as_str(), 1).expect("a good name");
         }
-        let settings = config.validate().expect("a good configuration");
+        let settings = config.persist("disk").validate().expect("a good configuration");
         let node = &mut self.nodes[at];
-        (node.former, node.recorded, node.stored) = (node.kept.len(), 0, 0);
-        let engine = Engine::open_on_disk(settings, Seed::from_u64(self.starts), node.kept.clone());
-        node.engine = Some(engine.expect("what was kept can be read"));
+        (node.opened, node.durable) = (false, 0);
+        node.engine = Some(Engine::open(settings, Seed::from_u64(self.starts)));
         node.inbox.push_back(Input::Listen { changes: true });
-        let kept = node.kept.clone();
-        let result = self.invariants.started(Time::default(), at, &kept);
-        self.note(result);
         self.turn(at);
     }
 
-    /// Of this life's records those that are durable survive, and so many more.
-    fn crash(&mut self, at: usize, more: u64) {
-        let node = &mut self.nodes[at];
-        node.engine = None;
-        node.inbox.clear();
-        let kept = (node.stored + more).min(node.recorded);
-        node.kept.truncate(node.former + usize::try_from(kept).expect("small"));
-        let conns: Vec<ConnId> = node.pipes.keys().copied().collect();
-        conns.into_iter().for_each(|conn| self.close(at, conn));
-        let result = self.invariants.crashed(Time::default(), at, Some(kept));
-        self.note(result);
+    /// What was not synced is lost, or a part of it.
+    fn crash(&mut self, at: usize, luck: u64) {
+        self.end(at, luck, false);
     }
 
     fn wipe(&mut self, at: usize) {
-        self.crash(at, 0);
-        self.nodes[at].kept.clear();
-        self.invariants.facts.crashed(at, None, &mut self.invariants.findings);
+        self.end(at, 0, true);
+        self.nodes[at].disk.wipe();
+    }
+
+    fn end(&mut self, at: usize, luck: u64, wiped: bool) {
+        let node = &mut self.nodes[at];
+        node.engine = None;
+        node.opened = false;
+        node.inbox.clear();
+        node.disk.crash(Time::default(), true, &mut Choices::from_seed(luck));
+        let conns: Vec<ConnId> = node.pipes.keys().copied().collect();
+        conns.into_iter().for_each(|conn| self.close(at, conn));
+        let result = self.invariants.crashed(Time::default(), at, wiped);
+        self.note(result);
     }
 
     fn close(&mut self, at: usize, conn: ConnId) {
@@ -174,7 +174,9 @@ impl World {
         node.inbox.drain(..).for_each(|input| turn.input(input));
         let effects: Vec<Effect> = turn.end().collect();
         let vitals = engine.vitals();
-        let mut shown = Shown { vitals, records: vec![], words: vec![], answers: vec![], events: vec![] };
+        let (records, recorded) = (engine.journal().0.to_vec(), engine.journal().1);
+        let mut shown = Shown { vitals, records, recorded, words: vec![], answers: vec![], events: vec![] };
+        self.see_what_is_durable(at);
         for effect in effects {
             self.perform(at, effect, &mut shown);
         }
@@ -186,7 +188,7 @@ impl World {
             engine: node.engine.as_ref().expect("it has just taken a turn"),
             vitals: shown.vitals,
             records: &shown.records,
-            recorded: node.recorded,
+            recorded: shown.recorded,
             words: &shown.words,
             answers: &shown.answers,
             events: &shown.events,
@@ -200,13 +202,27 @@ impl World {
         }
     }
 
+    fn see_what_is_durable(&mut self, at: usize) {
+        let node = &mut self.nodes[at];
+        let engine = node.engine.as_ref().expect("it has just taken a turn");
+        let durable = engine.journal_durable();
+        let result = if !node.opened {
+            let Some(kept) = engine.found().map(<[Record]>::to_vec) else { return };
+            (node.opened, node.durable) = (true, durable);
+            self.invariants.started(Time::default(), at, &kept)
+        } else if core::mem::replace(&mut node.durable, durable) < durable {
+            self.invariants.stored(Time::default(), at, durable)
+        } else {
+            return;
+        };
+        self.note(result);
+    }
+
     fn store(&mut self, at: usize) {
         let node = &mut self.nodes[at];
-        if node.recorded > node.stored {
-            node.stored = node.recorded;
-            node.inbox.push_back(Input::Stored { up_to: node.stored });
-            let result = self.invariants.stored(Time::default(), at, node.stored);
-            self.note(result);
+        for completed in node.disk.complete(Time(u64::MAX), &mut Choices::from_seed(0)) {
+            let (op, result) = (completed.op, completed.result);
+            node.inbox.push_back(Input::Disk { op, result });
         }
     }
 
@@ -238,10 +254,8 @@ impl World {
                 pipe.sent.push_back(bytes);
             }
             Effect::Close { conn, .. } => self.close(at, conn),
-            Effect::Store { number, records } => {
-                self.nodes[at].recorded = number;
-                self.nodes[at].kept.extend(records.iter().cloned());
-                shown.records = records;
+            Effect::Disk { op, what } => {
+                self.nodes[at].disk.ask(Time::default(), Duration::ZERO, op, what);
             }
             Effect::Answer { ticket, answer } => shown.answers.push((ticket, answer)),
             Effect::Event(event) => shown.events.push(event),

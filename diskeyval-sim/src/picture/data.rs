@@ -63,7 +63,7 @@ fn row(note: &Note) -> Row {
         What::Send { from, .. } => of("send", from),
         What::Arrive { .. } => ("arrive", None),
         What::Lose { .. } => ("lose", None),
-        What::Store { node, .. } | What::Durable { node, .. } => of("event", node),
+        What::Disk { node, .. } | What::Store { node, .. } | What::Durable { node, .. } => of("event", node),
         What::Commit { node, .. } => of("commit", node),
         What::Ask { node, .. } => of("ask", node),
         What::Answer { node, .. } => of("answer", node),

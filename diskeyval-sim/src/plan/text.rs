@@ -63,8 +63,12 @@ impl fmt::Display for Setting {
         writeln!(f, "disk {}", span(self.disk))?;
         writeln!(f, "buffer {}", self.buffer)?;
         writeln!(f, "log-bytes {}", self.log_bytes)?;
+        writeln!(f, "compact-every {}", self.compact_every)?;
         self.late.iter().try_for_each(|(node, at)| writeln!(f, "late n{} {}", node + 1, Span(*at)))?;
-        if self.doomed { writeln!(f, "doomed") } else { Ok(()) }
+        if self.doomed {
+            writeln!(f, "doomed")?;
+        }
+        if self.ruin { writeln!(f, "ruin") } else { Ok(()) }
     }
 }
 
@@ -267,7 +271,9 @@ fn read_setting(setting: &mut Setting, words: &[&str]) -> Result<(), String> {
         ["buffer", value] => setting.buffer = number(value)?,
         ["log-bytes", value] => setting.log_bytes = number(value)?,
         ["late", node, at] => setting.late.push((read_node(node)?, parse_span(at)?)),
+        ["compact-every", value] => setting.compact_every = number(value)?,
         ["doomed"] => setting.doomed = true,
+        ["ruin"] => setting.ruin = true,
         other => {
             let line = other.join(" ");
             return Err(format!(
@@ -364,8 +370,10 @@ impl Setting {
             disk: (Duration::from_micros(50), Duration::from_millis(1)),
             buffer: 1 << 20,
             log_bytes: 1 << 30,
+            compact_every: 1 << 20,
             late: Vec::new(),
             doomed: false,
+            ruin: false,
         }
     }
 
@@ -406,6 +414,9 @@ impl Setting {
         }
         if self.log_bytes < 1 << 16 {
             return Err("a log has 65536 bytes at least".into());
+        }
+        if !(1 << 16..=1 << 40).contains(&self.compact_every) {
+            return Err("a snapshot is written after 65536 bytes of log at least, and 1 TiB at most".into());
         }
         if self.late.iter().any(|(node, _)| *node >= nodes) {
             return Err(format!("only one of the {nodes} nodes can start late"));

@@ -35,6 +35,7 @@ enum Stage {
 /// What makes a setting simpler for people who read it.
 const PLAINER: &[fn(&mut Setting)] = &[
     |setting| setting.doomed = false,
+    |setting| setting.ruin = false,
     |setting| setting.late.clear(),
     |setting| setting.torn = 0,
     |setting| setting.steady = false,
@@ -42,6 +43,7 @@ const PLAINER: &[fn(&mut Setting)] = &[
     |setting| setting.core = (0..setting.nodes).collect(),
     |setting| setting.buffer = Setting::plain(setting.nodes).buffer,
     |setting| setting.log_bytes = Setting::plain(setting.nodes).log_bytes,
+    |setting| setting.compact_every = Setting::plain(setting.nodes).compact_every,
     |setting| setting.disk = Setting::plain(setting.nodes).disk,
     |setting| setting.delay = Setting::plain(setting.nodes).delay,
     |setting| setting.noise = 0,

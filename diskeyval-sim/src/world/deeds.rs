@@ -2,9 +2,11 @@
 
 use core::time::Duration;
 
-use diskeyval_core::{Request, RoleName};
+use diskeyval_core::{Request, RoleName, Standing};
 
 use super::clock::PROPER;
+use super::disk::Harm;
+use super::lives::Death;
 use super::{Due, Time, Undo, World};
 use crate::faults::Fault;
 use crate::notes::{What as Noted, name};
@@ -49,11 +51,11 @@ impl World<'_, '_, '_> {
         let millis = |most: u64| Duration::from_millis(strength % most);
         self.coverage.count_fault(fault);
         match fault {
-            Fault::Crash => self.crash(one, false, lasting),
-            Fault::Vanish => self.crash(one, true, lasting),
+            Fault::Crash => self.die(one, Death::Crash, lasting),
+            Fault::Vanish => self.die(one, Death::Vanish, lasting),
             Fault::PowerCut => {
                 for node in group {
-                    self.crash(node, false, lasting + millis(300));
+                    self.die(node, Death::PowerCut, lasting + millis(300));
                 }
             }
             Fault::Wipe => self.wipe(one, lasting),
@@ -97,6 +99,16 @@ impl World<'_, '_, '_> {
                 self.undo_in(lasting, Undo::DiskSpeed(one));
             }
             Fault::StalledDisk => self.stall_disk(one, lasting),
+            Fault::FullDisk => self.fill_disk(one, lasting),
+            Fault::FailedSync => self.nodes[one].disk.fail_next_sync(),
+            Fault::FailedWrite => self.nodes[one].disk.fail_next_write(),
+            Fault::FailedRead => self.nodes[one].disk.fail_next_read(strength & 1 == 1),
+            Fault::BitFlip => self.damage(one, Harm::Flip, lasting, strength),
+            Fault::ZeroedSector => self.damage(one, Harm::Zero, lasting, strength),
+            Fault::MisdirectedWrite => self.damage(one, Harm::Misdirect, lasting, strength),
+            Fault::LostFile => self.damage(one, Harm::Lose, lasting, strength),
+            Fault::SwappedFile => self.swap_files(one, other, lasting, strength),
+            Fault::PutBack => self.put_back(one, lasting),
             Fault::ClockRate => {
                 let rate = PROPER / 2 + strength % (PROPER + PROPER / 2 + 1);
                 self.set_clock_rate(one, rate, lasting);
@@ -113,24 +125,25 @@ impl World<'_, '_, '_> {
             Undo::Thaw(node) => self.thaw(node),
             Undo::Unblock(pairs) => self.unblock(&pairs),
             Undo::LinkSpeed(from, to) => self.routes.set_slower(from, to, Duration::ZERO),
+            Undo::DiskRoom(node) => self.nodes[node].disk.set_full(false),
             Undo::DiskSpeed(node) => self.nodes[node].disk.set_slower(Duration::ZERO),
             Undo::ClockRate(node) => self.change_clock(node, |clock, at| clock.set_rate(at, PROPER)),
             Undo::Cut(one, other) => self.cut(one, other),
             Undo::MustHaveStopped(node) => self.must_have_stopped(node),
             Undo::Exit { node, life, lasting } if self.nodes[node].life == life => {
-                self.crash(node, false, lasting);
+                self.die(node, Death::Process, lasting);
             }
             // It has ended otherwise, and is another process.
             Undo::Exit { .. } => {}
         }
     }
 
-    fn undo_in(&mut self, after: Duration, undo: Undo) {
+    pub(super) fn undo_in(&mut self, after: Duration, undo: Undo) {
         let phase = self.phase;
         self.schedule_in(after, Due::Undo(phase, undo));
     }
 
-    fn say(&mut self, nodes: &[usize], text: impl FnOnce() -> String) {
+    pub(super) fn say(&mut self, nodes: &[usize], text: impl FnOnce() -> String) {
         if self.watchers.notes.is_some() {
             self.note(Noted::Disturb { nodes: nodes.to_vec(), text: text() });
         }
@@ -149,9 +162,9 @@ impl World<'_, '_, '_> {
 
     // Processes.
 
-    fn crash(&mut self, node: usize, silent: bool, lasting: Duration) {
+    pub(super) fn die(&mut self, node: usize, death: Death, lasting: Duration) {
         if self.up[node] {
-            self.kill(node, silent, false);
+            self.kill(node, death);
             self.undo_in(lasting, Undo::Restart(node));
         }
     }
@@ -159,16 +172,16 @@ impl World<'_, '_, '_> {
     /// A wiped node never votes again, until members can be replaced. So as many must be left as the core of the
     /// second phase needs, in their seats.
     fn wipe(&mut self, node: usize, lasting: Duration) {
-        let spare = !self.setting.core.contains(&node) && !self.nodes[node].wiped;
+        let spare = !self.setting.core.contains(&node) && !self.nodes[node].is_out;
         let seated = self.setting.core.iter().all(|node| self.nodes[*node].was_member);
         let unbound = self.is_unbound(node);
         if !(self.setting.doomed || unbound || (spare && seated)) {
-            return self.crash(node, false, lasting);
+            return self.die(node, Death::Crash, lasting);
         }
         if self.up[node] {
             self.coverage.count(if unbound { "wiped before it had a seat" } else { "wiped" });
-            self.kill(node, false, true);
-            self.nodes[node].wiped |= !unbound;
+            self.kill(node, Death::Wipe);
+            self.nodes[node].is_out |= !unbound;
             self.nodes[node].began_anew = true;
             self.undo_in(lasting, Undo::Restart(node));
         }
@@ -238,15 +251,7 @@ impl World<'_, '_, '_> {
         }
     }
 
-    // Disks and clocks.
-
-    fn stall_disk(&mut self, node: usize, lasting: Duration) {
-        self.say(&[node], || format!("the disk of {} stalls", name(node)));
-        let until = self.now + lasting;
-        self.nodes[node].disk.stall(until);
-        let life = self.nodes[node].life;
-        self.schedule(until, Due::Disk { node, life });
-    }
+    // Clocks.
 
     fn set_clock_rate(&mut self, node: usize, rate: u64, lasting: Duration) {
         self.say(&[node], || format!("the clock of {} runs at {rate} of 1000", name(node)));
@@ -291,7 +296,7 @@ impl World<'_, '_, '_> {
         // A leader may have given the seat to the life that was lost, before it learned that it was.
         for node in 0..self.nodes.len() {
             let seated = self.nodes[node].was_member;
-            self.nodes[node].wiped |= self.nodes[node].began_anew && !seated && !self.is_unbound(node);
+            self.nodes[node].is_out |= self.nodes[node].began_anew && !seated && !self.is_unbound(node);
         }
         let can_go_on = self.setting.core.iter().all(|node| {
             let admitted = self.engine(*node).is_some_and(diskeyval_core::Engine::is_member);
@@ -299,11 +304,16 @@ impl World<'_, '_, '_> {
         });
         let core = match can_go_on {
             true => self.setting.core.clone(),
-            false => (0..self.nodes.len()).filter(|node| !self.nodes[*node].wiped).collect(),
+            false => (0..self.nodes.len()).filter(|node| !self.nodes[*node].is_out).collect(),
         };
         for node in &core {
-            if self.vitals(*node).is_some() && self.nodes[*node].stopping {
-                self.kill(*node, false, false);
+            // A read that came short looks like damage, and is none at the next start.
+            let this = &self.nodes[*node];
+            let is_misled = this.engine.as_ref().is_some_and(|engine| {
+                !this.opened && matches!(engine.status().standing, Standing::Damaged(_))
+            });
+            if is_misled || this.stopping {
+                self.kill(*node, Death::Process);
             }
             self.start(*node);
         }
@@ -320,7 +330,7 @@ impl World<'_, '_, '_> {
         let inward: Vec<_> = core.iter().map(|peer| (*peer, node)).collect();
         let outward: Vec<_> = core.iter().map(|peer| (node, *peer)).collect();
         match policy {
-            Rest::Dead => return self.kill(node, false, false),
+            Rest::Dead => return self.kill(node, Death::Process),
             Rest::Fine => {}
             // Who flaps does so later, when the core has a leader of its own.
             Rest::CutOff | Rest::Flapping => {
@@ -331,7 +341,7 @@ impl World<'_, '_, '_> {
             Rest::Mute => self.block(&outward),
         }
         if self.nodes[node].stopping {
-            self.kill(node, false, false);
+            self.kill(node, Death::Process);
         }
         self.start(node);
     }

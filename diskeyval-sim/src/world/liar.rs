@@ -93,12 +93,13 @@ impl World<'_, '_, '_> {
     pub(super) fn let_somebody_lie(&mut self, victim: usize, other: usize, strength: u64) {
         let (kind, text) = KINDS[usize::try_from(strength).unwrap_or(0) % KINDS.len()];
         let other = if other == victim { (victim + 1) % self.nodes.len() } else { other };
-        // Without its incarnation on the disk a node meets nobody.
-        let met = self.nodes[victim].was_member;
+        // Before it has opened a node meets nobody.
+        let met = self.nodes[victim].was_member && self.nodes[victim].opened;
         if !self.up[victim] || self.nodes[victim].frozen || other == victim || !met {
             return;
         }
-        let founded = (0..self.nodes.len()).all(|node| self.nodes[node].was_member || self.nodes[node].wiped);
+        let founded =
+            (0..self.nodes.len()).all(|node| self.nodes[node].was_member || self.nodes[node].is_out);
         if kind.needs_founding() && !founded {
             return;
         }

@@ -1,10 +1,28 @@
 //! Lives of nodes: how they begin and end, and when they are woken.
 
+use core::time::Duration;
+
 use diskeyval_core::{Engine, Input, Seed};
 
+use super::disk::Survived;
+use super::disks::Log;
 use super::{Due, Time, World};
 use crate::notes::What;
-use crate::observe::Violation;
+
+/// How a node dies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Death {
+    /// Its process ends. What it has written is in the cache of the machine, where its next life reads it.
+    Process,
+    /// Its process ends, and perhaps the machine goes down.
+    Crash,
+    /// The machine goes down: what was not synced is lost, or not, or in part.
+    PowerCut,
+    /// The same, and nobody is told that its connections are gone.
+    Vanish,
+    /// Its disk is lost with it.
+    Wipe,
+}
 
 impl World<'_, '_, '_> {
     /// A node begins a life with what its disk has kept.
@@ -12,29 +30,20 @@ impl World<'_, '_, '_> {
         if self.up[node] {
             return;
         }
-        let (now, name) = (self.now, node);
+        let now = self.now;
         let seed = Seed::from_u64(self.noise.below(u64::MAX));
         let this = &mut self.nodes[node];
+        if self.setting.ruin {
+            this.disk.keep_copy();
+        }
         this.life += 1;
         this.silent = false;
         this.frozen = false;
         let life = this.life;
-        let kept = this.disk.kept();
-        let opened = Engine::open_on_disk(this.settings.clone(), seed, kept.iter().cloned());
-        for checker in &mut self.watchers.checkers {
-            if let Err(violation) = checker.started(now, node, kept) {
-                self.violation.get_or_insert(violation);
-            }
-        }
-        match opened {
-            Ok(engine) => this.engine = Some(engine),
-            Err(error) => {
-                let what = format!("{} cannot be opened on what it kept: {error}", self.names[name]);
-                return self.blame(Violation { rule: "S15", what });
-            }
-        }
+        this.engine = Some(Engine::open(this.settings.clone(), seed));
         this.last = None;
-        this.recorded = 0;
+        this.opened = false;
+        this.durable = 0;
         self.up[node] = true;
         self.note(What::Start { node, life });
         if self.program.listens() {
@@ -46,51 +55,58 @@ impl World<'_, '_, '_> {
         self.with_program(|program, hands| program.up(hands, node));
     }
 
-    /// A node dies. With `silent`, nobody is told that its connections are gone.
-    pub(crate) fn kill(&mut self, node: usize, silent: bool, wipe: bool) {
+    /// A node dies.
+    pub(crate) fn kill(&mut self, node: usize, death: Death) {
         if !self.up[node] {
             return;
         }
         self.up[node] = false;
+        let now = self.now;
         let this = &mut self.nodes[node];
+        if !this.opened {
+            self.coverage.count("disk: a node dies before it has opened");
+        }
         this.engine = None;
+        this.opened = false;
         this.frozen = false;
-        this.silent = silent;
+        this.silent = death == Death::Vanish;
         this.stopping = false;
         this.dials.clear();
         this.waiting = 0;
         this.inbox.clear();
         this.wakes_at = None;
         self.ready &= !(1 << node);
-        let pending = this.disk.pending();
-        let lucky = self.noise.place(pending + 1);
+        let power = match death {
+            Death::Process => false,
+            Death::Crash => self.noise.chance(3, 4),
+            Death::PowerCut | Death::Vanish | Death::Wipe => true,
+        };
         let this = &mut self.nodes[node];
-        let mut survive = Some(this.disk.crash(lucky));
-        self.coverage.count_crash(pending, lucky);
-        if wipe {
-            this.disk.wipe();
-            this.was_member = false;
-            survive = None;
+        let Survived { pending, kept } = this.disk.crash(now, power, &mut self.noise);
+        if power {
+            self.coverage.count_crash(pending, kept);
+        } else if pending > 0 {
+            self.coverage.count("crash: what was pending is still in the cache");
         }
-        self.hash_event(3, node as u64, lucky as u64);
-        self.note(What::Crash { node, wiped: wipe });
-        self.drop_connections(node, silent);
-        let now = self.now;
-        self.check(|checker| checker.crashed(now, node, survive));
+        this.was_torn = power && kept < pending;
+        let wiped = death == Death::Wipe;
+        if wiped {
+            this.disk.wipe();
+            this.log = Log::default();
+            this.was_member = false;
+        }
+        self.hash_event(3, node as u64, kept as u64);
+        self.note(What::Crash { node, wiped });
+        self.drop_connections(node, death == Death::Vanish);
+        self.check(|checker| checker.crashed(now, node, wiped));
         self.with_program(|program, hands| program.down(hands, node));
     }
 
-    pub(super) fn disk_completes(&mut self, node: usize, life: u32) {
-        let now = self.now;
-        let this = &mut self.nodes[node];
-        if this.life != life || this.engine.is_none() {
-            return;
-        }
-        if let Some(up_to) = this.disk.complete(now) {
-            self.check(|checker| checker.stored(now, node, up_to));
-            self.note(What::Durable { node, record: up_to });
-            self.give(node, Input::Stored { up_to });
-        }
+    /// A node has halted since its disk has failed it: its process ends, and somebody starts it again.
+    pub(super) fn has_halted(&mut self, node: usize) {
+        self.coverage.count("disk: a node halts");
+        let lasting = Duration::from_millis(self.noise.between(50, 1_500));
+        self.die(node, Death::Crash, lasting);
     }
 
     /// Gives a node something, which it sees in its next turn; that is now, unless it is frozen.

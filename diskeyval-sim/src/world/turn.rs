@@ -1,9 +1,9 @@
 //! A turn of a node: what has arrived goes in, and what comes out is done, watched and hashed.
 
 use diskeyval_core::inspect::{Said, Word};
-use diskeyval_core::{Answer, Effect, Event, Fault, Record, RoleName, Ticket};
+use diskeyval_core::{Answer, DiskOp, Effect, Event, Fault, OpId, Record, RoleName, Ticket};
 
-use super::{Due, World, net};
+use super::{World, net};
 use crate::notes::What;
 use crate::observe::Turn;
 
@@ -14,7 +14,7 @@ pub(super) struct Scratch {
     words: Vec<(usize, Word)>,
     answers: Vec<(Ticket, Answer)>,
     events: Vec<Event>,
-    records: Vec<Record>,
+    ops: Vec<(OpId, DiskOp)>,
 }
 
 impl World<'_, '_, '_> {
@@ -29,16 +29,11 @@ impl World<'_, '_, '_> {
             turn.input(input);
         }
         scratch.effects.extend(turn.end());
-        let mut recorded = None;
         let mut halted = None;
         for effect in scratch.effects.drain(..) {
             match effect {
                 Effect::Send { conn, bytes } => self.send(node, conn, bytes, &mut scratch.words),
-                Effect::Store { number, records } => {
-                    scratch.records.clone_from(&records);
-                    recorded = Some(number);
-                    self.store(node, number, records);
-                }
+                Effect::Disk { op, what } => scratch.ops.push((op, what)),
                 Effect::Answer { ticket, answer } => scratch.answers.push((ticket, answer)),
                 Effect::Event(event) => scratch.events.push(event),
                 Effect::Dial { dial, peer, within, .. } => self.dial(node, dial, &peer, within),
@@ -50,7 +45,10 @@ impl World<'_, '_, '_> {
                 _ => unreachable!("an effect that this simulator does not know"),
             }
         }
-        self.watch(node, role, &scratch, recorded, halted.as_ref());
+        self.note_records(node);
+        self.see_what_is_durable(node);
+        self.ask_disk(node, &mut scratch.ops);
+        self.watch(node, role, &scratch, halted.as_ref());
         for (ticket, answer) in scratch.answers.drain(..) {
             self.nodes[node].waiting -= 1;
             // What the run itself has asked is not the program's.
@@ -67,47 +65,68 @@ impl World<'_, '_, '_> {
             self.with_program(|program, hands| program.event(hands, node, &event));
         }
         scratch.words.clear();
-        scratch.records.clear();
         self.scratch = scratch;
-        self.set_alarm(node);
+        match halted {
+            Some(Fault::Storage(_)) => self.has_halted(node),
+            _ => self.set_alarm(node),
+        }
     }
 
-    fn store(&mut self, node: usize, number: u64, records: Vec<Record>) {
-        if self.watchers.notes.is_some() {
-            let text = records.iter().map(describe).collect::<Vec<_>>().join(", ");
-            self.note(What::Store { node, record: number, text });
+    /// Tells what a node wants to be kept, if anybody reads it.
+    fn note_records(&mut self, node: usize) {
+        let Some(engine) = &self.nodes[node].engine else { return };
+        if self.watchers.notes.is_some() && !engine.journal().0.is_empty() {
+            let text = engine.journal().0.iter().map(describe).collect::<Vec<_>>().join(", ");
+            let record = engine.journal().1;
+            self.note(What::Store { node, record, text });
         }
-        let takes = self.draw_span(self.setting.disk);
+    }
+
+    /// A node has opened in this turn, or has learned that more is durable.
+    fn see_what_is_durable(&mut self, node: usize) {
         let now = self.now;
         let this = &mut self.nodes[node];
-        let at = this.disk.write(now, takes, number, records);
-        let life = this.life;
-        self.schedule(at, Due::Disk { node, life });
+        let Some(engine) = &this.engine else { return };
+        let durable = engine.journal_durable();
+        if !this.opened {
+            let Some(kept) = engine.found().map(<[Record]>::to_vec) else { return };
+            this.opened = true;
+            this.durable = durable;
+            this.log.open(durable);
+            if core::mem::take(&mut this.was_torn) {
+                self.coverage.count("disk: what was torn is cut off");
+            }
+            if kept.iter().any(|record| matches!(record, Record::Base { .. })) {
+                self.coverage.count("disk: a node opens with a snapshot");
+            }
+            self.check(|checker| checker.started(now, node, &kept));
+        } else if durable > this.durable {
+            this.durable = durable;
+            self.check_synced(node, durable);
+            self.check(|checker| checker.stored(now, node, durable));
+            self.note(What::Durable { node, record: durable });
+        }
     }
 
-    fn watch(
-        &mut self,
-        node: usize,
-        role: RoleName,
-        scratch: &Scratch,
-        recorded: Option<u64>,
-        halted: Option<&Fault>,
-    ) {
+    fn watch(&mut self, node: usize, role: RoleName, scratch: &Scratch, halted: Option<&Fault>) {
         let this = &mut self.nodes[node];
         let Some(engine) = &this.engine else { return };
         let vitals = engine.vitals();
         this.was_member |= engine.is_member();
         let before = this.last.replace(vitals);
-        if let Some(number) = recorded {
-            this.recorded = number;
+        if engine.journal().0.iter().any(|record| matches!(record, Record::Base { .. })) {
+            self.coverage.count("disk: a snapshot is taken for the log");
+        }
+        if scratch.events.iter().any(|event| matches!(event, Event::Damaged(_))) {
+            self.coverage.count("disk: damage is found");
         }
         let turn = Turn {
             at: self.now,
             node,
             engine,
             vitals,
-            records: &scratch.records,
-            recorded: this.recorded,
+            records: engine.journal().0,
+            recorded: engine.journal().1,
             words: &scratch.words,
             answers: &scratch.answers,
             events: &scratch.events,

@@ -311,3 +311,20 @@ proptest! {
         run::<16>(steps);
     }
 }
+
+#[test]
+fn a_map_that_is_built_in_order_is_the_same_map() {
+    for count in (0..300).chain([1_000, 5_000]) {
+        let mut ascending = Ascending::<SMALL>::default();
+        for key in 0..count {
+            assert!(ascending.push(number(key), value(key.into())));
+            assert!(!ascending.push(number(key), value(0)), "equal keys do not ascend");
+        }
+        let mut map = ascending.finish();
+        map.check();
+        assert!(map.iter().eq(filled::<SMALL>(0..count).iter()));
+        map.insert(number(count), value(1));
+        map.remove(&number(0));
+        map.check();
+    }
+}

@@ -42,7 +42,6 @@ impl Script {
         let names: Vec<NodeId> = (0..2).map(|node| NodeId::new(&name(node)).expect("a good name")).collect();
         let mut clients = Clients::new(&names);
         let mut findings = Findings::default();
-        (0..2).for_each(|node| clients.started(node));
         let seats = names.iter().map(|name| (name.clone(), Some(Incarnation(1)))).collect();
         clients.committed(&What::Genesis { cluster: ClusterId(1), seats }, &mut findings);
         for node in names {

@@ -80,9 +80,7 @@ impl Script {
             leads: [false; 3],
         };
         for node in 0..3 {
-            script.facts.started(node, &[], &mut script.findings);
-            script.turn(node, &[Record::Incarnation(incarnation(node))]);
-            script.store(node);
+            script.open(node, &[Record::Incarnation(incarnation(node))]);
         }
         script
     }
@@ -130,9 +128,13 @@ impl Script {
         self.facts.says(from, to, &claim, &mut self.findings);
     }
 
-    fn restart(&mut self, node: usize, kept: &[Record]) {
-        self.facts.crashed(node, Some(0), &mut self.findings);
+    fn open(&mut self, node: usize, kept: &[Record]) {
         self.facts.started(node, kept, &mut self.findings);
+    }
+
+    fn restart(&mut self, node: usize, kept: &[Record]) {
+        self.facts.crashed(node, false);
+        self.open(node, kept);
         (self.numbers[node], self.commits[node], self.leads[node]) = (0, 0, false);
     }
 
@@ -215,10 +217,10 @@ fn s1_a_leader_is_elected_by_a_majority_of_durable_votes() {
 #[test]
 fn s1_another_life_than_the_one_in_the_seat_does_not_vote() {
     let mut script = Script::founded();
-    script.facts.crashed(1, None, &mut script.findings);
-    script.facts.started(1, &[], &mut script.findings);
+    script.facts.crashed(1, true);
+    script.open(1, &[Record::Incarnation(Incarnation(99))]);
     script.commits[1] = 0;
-    script.keep(1, &[Record::Incarnation(Incarnation(99)), ballot(2, Some(0))]);
+    script.keep(1, &[ballot(2, Some(0))]);
     script = script.legal();
     script.keep(0, &[ballot(2, Some(0)), entry(3, &noop(2))]);
     script.breaks("S1");
@@ -279,6 +281,82 @@ fn s3_and_s15_a_restart_finds_what_was_durable() {
     script.breaks("S3");
     script.restart(1, &[]);
     script.breaks("S15");
+}
+
+/// What `n2` keeps once it is founded.
+fn kept() -> Vec<Record> {
+    vec![
+        Record::Incarnation(incarnation(1)),
+        ballot(1, Some(0)),
+        entry(1, &genesis(1, 9, ALL)),
+        entry(2, &noop(1)),
+    ]
+}
+
+#[test]
+fn s15_a_restart_may_find_the_beginning_of_what_was_on_its_way() {
+    for found in 0..4 {
+        let mut script = Script::founded();
+        script.turn(0, &[entry(3, &set(1, b'a')), entry(4, &set(1, b'b'))]);
+        script.turn(1, &[entry(3, &set(1, b'a')), entry(4, &set(1, b'b'))]);
+        let mut kept = kept();
+        kept.extend([entry(3, &set(1, b'a')), entry(4, &set(1, b'b'))].into_iter().take(found));
+        if found == 3 {
+            kept.remove(3);
+        }
+        // It dies again before it has opened, which changes nothing.
+        script.facts.crashed(1, false);
+        script.restart(1, &kept);
+        if found == 3 {
+            script.breaks("S15");
+            continue;
+        }
+        script = script.legal();
+        script.say(1, 0, appended(1, 2 + found as u64));
+        script = script.legal();
+        script.restart(1, &kept);
+        script = script.legal();
+        script.restart(1, &kept[..3]);
+        script.breaks("S15");
+    }
+}
+
+#[test]
+fn s15_a_vote_that_was_on_its_way_is_cast_once_it_is_found() {
+    let mut script = Script::founded();
+    script.turn(1, &[ballot(2, Some(0))]);
+    let mut kept = kept();
+    kept[1] = ballot(2, Some(0));
+    script.restart(1, &kept);
+    script.say(1, 0, Claim::VoteReply { term: Term(2), pre: false, granted: true });
+    script = script.legal();
+    script.keep(1, &[ballot(2, Some(2))]);
+    script.breaks("S2");
+}
+
+#[test]
+fn d2_a_damaged_disk_has_everything_or_its_node_does_not_open() {
+    let mut script = Script::founded();
+    script.facts.damaged(1);
+    script.restart(1, &kept());
+    script = script.legal();
+    script.restart(1, &kept()[..3]);
+    script.breaks("D2");
+    script.facts.crashed(1, true);
+    script.open(1, &[Record::Incarnation(Incarnation(99))]);
+    script.legal();
+}
+
+#[test]
+fn s13_a_snapshot_stands_for_what_is_committed() {
+    let base = |index, term| Record::Base { last: EntryId { index: Index(index), term: Term(term) } };
+    let mut script = Script::founded();
+    script.restart(1, &[Record::Incarnation(incarnation(1)), ballot(1, Some(0)), base(2, 1)]);
+    script = script.legal();
+    script.keep(2, &[ballot(1, None), base(2, 1)]);
+    script = script.legal();
+    script.keep(2, &[base(3, 1)]);
+    script.breaks("S13");
 }
 
 #[test]
@@ -561,10 +639,9 @@ fn s12_there_is_one_cluster() {
     let mut script = Script::founded();
     // Two disks are lost, and their nodes found anew.
     for node in 1..3 {
-        script.facts.crashed(node, None, &mut script.findings);
-        script.facts.started(node, &[], &mut script.findings);
+        script.facts.crashed(node, true);
+        script.open(node, &[Record::Incarnation(Incarnation(20 + node as u128))]);
         (script.numbers[node], script.commits[node]) = (0, 0);
-        script.keep(node, &[Record::Incarnation(Incarnation(20 + node as u128))]);
     }
     let anew = genesis(1, 8, [None, Some(21), Some(22)]);
     script.leads[0] = false;

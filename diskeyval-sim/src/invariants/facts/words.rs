@@ -1,5 +1,6 @@
 //! What nodes say to each other: nothing that is not true, and no promise before the disk has it.
 
+use diskeyval_core::EntryId;
 use diskeyval_core::inspect::Claim;
 
 use super::super::findings::Findings;
@@ -36,7 +37,13 @@ impl Facts {
             Claim::Append { term, commit, .. }
             | Claim::Commit { term, commit }
             | Claim::Heartbeat { term, commit, .. } => self.directs(at, term.0, commit.0, findings),
+            Claim::Snapshot { term, last, .. } => {
+                self.directs(at, term.0, last.index.0, findings);
+                self.sends_state(at, last, findings);
+            }
+            Claim::Received { term, .. } => self.promises_term(at, &durable, term.0, findings),
             Claim::TimeoutNow { term } => self.directs(at, term.0, 0, findings),
+            // A leader sends what it has applied, so it calls that committed.
             // A pre-vote promises nothing, and services are judged by what clients see.
             Claim::VoteRequest { pre: true, .. }
             | Claim::VoteReply { pre: true, .. }
@@ -45,6 +52,15 @@ impl Facts {
             | Claim::Read { .. }
             | Claim::ReadAt { .. }
             | Claim::Other => {}
+        }
+    }
+
+    /// The state that a leader sends is that after a committed entry.
+    fn sends_state(&self, at: usize, last: EntryId, findings: &mut Findings) {
+        if self.committed_at(last).is_none() {
+            findings.broken("S13", || {
+                format!("{} sends a snapshot up to {last}, and that is not committed", name(at))
+            });
         }
     }
 

@@ -13,14 +13,13 @@ use folder::Folder;
 pub(crate) fn run(command: &WalCommand) -> Result<(), Failure> {
     let (WalCommand::Dump(WalArgs { dir }) | WalCommand::Verify(WalArgs { dir })) = command;
     let folder = Folder::read(dir).map_err(Failure::input)?;
-    let description = describe::describe(&folder.files).map_err(Failure::input)?;
+    let description = describe::describe(&folder.files);
     let in_full = matches!(command, WalCommand::Dump(_));
     print(&folder, &description, in_full, &mut io::stdout().lock())
         .map_err(|error| Failure::failed(format!("what was found cannot be told: {error}")))?;
-    match &description.damages[..] {
-        [] => Ok(()),
-        [damage] => Err(Failure::failed(damage)),
-        [first, more @ ..] => Err(Failure::failed(format!("{first}; and {} more of the kind", more.len()))),
+    match description.fault {
+        None => Ok(()),
+        Some(fault) => Err(Failure::failed(fault)),
     }
 }
 
@@ -38,11 +37,9 @@ fn print(folder: &Folder, description: &Description, in_full: bool, out: &mut im
     if folder.aside > 0 {
         writeln!(out, "{} files that were set aside (`aside-…`): not looked into", folder.aside)?;
     }
-    for damage in &description.damages {
-        writeln!(out, "{damage}")?;
-    }
-    if description.damages.is_empty() {
-        writeln!(out, "sound")?;
+    match &description.fault {
+        None => writeln!(out, "sound: a node goes on from this")?,
+        Some(fault) => writeln!(out, "{fault}")?,
     }
     out.flush()
 }

@@ -1,0 +1,303 @@
+//! A node and its directory over several lives: rotation, snapshots, full disks, failed syncs, seals.
+
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+use core::time::Duration;
+
+use crate::config::{Config, Settings};
+use crate::engine::Engine;
+use crate::error::{Error, Fault, Refusal, StorageFault};
+use crate::id::Ticket;
+use crate::io::{Answer, DiskError, DiskOp, Effect, Event, Input, Request};
+use crate::kv::Command;
+use crate::prng::Seed;
+use crate::store::FileName;
+use crate::store::folder::Folder;
+use crate::time::Instant;
+
+/// A node, alone in its cluster, on a disk of which a part may be told to fail.
+struct Node {
+    engine: Engine,
+    folder: Folder,
+    done: Vec<Input>,
+    now: Instant,
+    life: u64,
+    tickets: u64,
+    /// What a disk answers instead of doing what it is told.
+    refuses: fn(&DiskOp) -> Option<DiskError>,
+    answers: Vec<Answer>,
+    events: Vec<Event>,
+    halted: Option<Fault>,
+    ops: Vec<DiskOp>,
+}
+
+fn settings() -> Settings {
+    let config = Config::new("n1").expect("a good name").persist("its disk");
+    let mut settings = config.validate().expect("a good configuration");
+    settings.compact_every = 64 << 10;
+    settings
+}
+
+fn willing(_: &DiskOp) -> Option<DiskError> {
+    None
+}
+
+impl Node {
+    fn start(folder: Folder, life: u64) -> Node {
+        let mut node = Node {
+            engine: Engine::open(settings(), Seed::from_u64(life)),
+            folder,
+            done: Vec::new(),
+            now: Instant::ZERO,
+            life,
+            tickets: 0,
+            refuses: willing,
+            answers: Vec::new(),
+            events: Vec::new(),
+            halted: None,
+            ops: Vec::new(),
+        };
+        node.done.push(Input::Listen { changes: true });
+        node.settle();
+        node
+    }
+
+    /// It dies; whatever it has asked for by then is done.
+    fn restart(self) -> Node {
+        Node::start(self.folder, self.life + 1)
+    }
+
+    fn turn(&mut self) {
+        let mut turn = self.engine.turn(self.now);
+        self.done.drain(..).for_each(|input| turn.input(input));
+        let effects: Vec<Effect> = turn.end().collect();
+        for effect in effects {
+            match effect {
+                Effect::Disk { op, what } => {
+                    let result = match (self.refuses)(&what) {
+                        Some(error) => Err(error),
+                        None => self.folder.perform(&what),
+                    };
+                    self.ops.push(what);
+                    self.done.push(Input::Disk { op, result });
+                }
+                Effect::Answer { answer, .. } => self.answers.push(answer),
+                Effect::Event(event) => self.events.push(event),
+                Effect::Halt { fault } => self.halted = Some(fault),
+                _ => {}
+            }
+        }
+    }
+
+    /// Turns until nothing is to be done at this moment.
+    fn settle(&mut self) {
+        self.turn();
+        while !self.done.is_empty() || self.engine.deadline().is_some_and(|due| due.at <= self.now) {
+            self.turn();
+        }
+    }
+
+    fn advance(&mut self, span: Duration) {
+        let end = self.now + span;
+        while let Some(due) = self.engine.deadline().filter(|due| due.at <= end) {
+            self.now = self.now.max(due.at);
+            self.settle();
+        }
+        self.now = end;
+        self.settle();
+    }
+
+    fn ask(&mut self, request: Request) {
+        self.tickets += 1;
+        let budget = Duration::from_secs(1);
+        self.done.push(Input::Ask { ticket: Ticket(self.tickets), request, budget });
+        self.settle();
+    }
+
+    fn set(&mut self, key: &str, size: usize) -> Result<(), Error> {
+        let value = alloc::vec![b'x'; size].into();
+        self.ask(Request::Write(Command::Set { key: key.to_string().into(), value }));
+        match self.answers.pop() {
+            Some(Answer::Written(result)) => result.map(drop),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn keys(&self) -> usize {
+        self.engine.status().keys
+    }
+
+    fn files(&self) -> Vec<String> {
+        self.folder.files.keys().map(ToString::to_string).collect()
+    }
+}
+
+#[test]
+fn segments_fill_up_and_are_released_for_snapshots() {
+    let mut node = Node::start(Folder::default(), 1);
+    for n in 0..400 {
+        node.set(&(n % 50).to_string(), 1000).expect("a write");
+    }
+    let hash = node.engine.state_hash();
+    let snapshots = node.files().iter().filter(|file| file.starts_with("snapshot")).count();
+    assert_eq!(snapshots, 1, "{:?}", node.files());
+    // 400 writes of a kilobyte, each a flush of a block, are 1.6 MiB; a snapshot is due every 64 KiB of entries.
+    let bytes: usize = node.folder.files.values().map(Vec::len).sum();
+    assert!(bytes < 700 << 10, "{bytes} bytes in {:?}", node.files());
+    let mut node = node.restart();
+    assert_eq!((node.keys(), node.halted.clone()), (50, None));
+    node.advance(Duration::from_secs(1));
+    node.set("one more", 1).expect("a write");
+    assert_ne!(node.engine.state_hash(), hash);
+    for life in 0..20 {
+        node = node.restart();
+        assert_eq!(node.keys(), 51, "life {life}");
+    }
+    let segments = node.files().iter().filter(|file| file.starts_with("wal")).count();
+    assert!(segments <= 8, "segments of lives in which nothing was written are given up: {:?}", node.files());
+}
+
+#[test]
+fn a_snapshot_is_written_when_it_is_asked_for() {
+    let mut node = Node::start(Folder::default(), 1);
+    node.set("k", 10).expect("a write");
+    node.ask(Request::Snapshot);
+    assert!(matches!(node.answers.pop(), Some(Answer::Snapshot(Ok(_)))));
+    assert_eq!(node.restart().keys(), 1);
+}
+
+/// W8: entries that were committed again after a restart were told again.
+#[test]
+fn w8_what_was_told_before_a_restart_is_not_told_again() {
+    let mut node = Node::start(Folder::default(), 1);
+    node.set("before", 10).expect("a write");
+    let mut node = node.restart();
+    node.set("after", 10).expect("a write");
+    let told: Vec<_> =
+        node.events.iter().filter(|e| matches!(e, Event::Change(_) | Event::Resync { .. })).collect();
+    assert!(
+        matches!(told[..], [Event::Resync { .. }, Event::Change(change)] if change.key == "after"),
+        "{told:?}"
+    );
+}
+
+#[test]
+fn a_failed_sync_ends_the_node_and_nothing_is_promised() {
+    let mut node = Node::start(Folder::default(), 1);
+    node.set("k", 10).expect("a write");
+    node.refuses = |op| match op {
+        DiskOp::Sync { file: FileName::Segment(_) } => Some(DiskError::Failed("input/output error".into())),
+        _ => None,
+    };
+    let ended = node.set("lost", 10);
+    assert!(matches!(node.halted, Some(Fault::Storage(StorageFault::Failed { .. }))), "{:?}", node.halted);
+    assert!(matches!(ended, Err(Error::Unknown(_))), "it may have reached the disk: {ended:?}");
+}
+
+#[test]
+fn a_full_disk_refuses_writes_and_serves_reads_until_there_is_room() {
+    let mut node = Node::start(Folder::default(), 1);
+    node.set("k", 10).expect("a write");
+    node.refuses = |op| match op {
+        DiskOp::Create { file: FileName::Segment(_) | FileName::Snapshot(_), .. } => Some(DiskError::Full),
+        _ => None,
+    };
+    let mut refused = None;
+    for n in 0..2000 {
+        if let Err(error) = node.set(&n.to_string(), 1000) {
+            refused = Some(error);
+            break;
+        }
+    }
+    assert_eq!(refused, Some(Error::Refused(Refusal::DiskFull)));
+    assert_eq!(node.halted, None);
+    node.ask(Request::Get { key: "k".into(), read: crate::io::Read::Linearizable });
+    assert!(matches!(node.answers.pop(), Some(Answer::Read(Ok(Some(_))))));
+    node.refuses = willing;
+    node.advance(Duration::from_secs(2));
+    node.set("there is room", 10).expect("a write");
+    let keys = node.keys();
+    assert_eq!(node.restart().keys(), keys);
+}
+
+#[test]
+fn an_idle_log_is_sealed_once_and_a_node_that_stops_leaves_a_seal() {
+    let mut node = Node::start(Folder::default(), 1);
+    node.advance(Duration::from_secs(2));
+    node.ops.clear();
+    node.set("k", 10).expect("a write");
+    node.advance(Duration::from_secs(5));
+    let syncs = |node: &Node| {
+        node.ops.iter().filter(|op| matches!(op, DiskOp::Sync { file: FileName::Segment(_) })).count()
+    };
+    assert_eq!(syncs(&node), 2, "the write, and one seal");
+    node.ops.clear();
+    node.set("k", 10).expect("a write");
+    node.ask(Request::Stop);
+    assert!(matches!(node.answers.pop(), Some(Answer::Stopped)));
+    assert_eq!(syncs(&node), 2, "the write, and one seal");
+    assert_eq!(node.restart().keys(), 1);
+}
+
+#[test]
+fn a_directory_of_another_node_is_refused_by_name() {
+    let node = Node::start(Folder::of("n2", crate::id::Incarnation(4), []), 1);
+    let Some(Fault::Storage(StorageFault::OtherNode { ours, theirs })) = node.halted else {
+        panic!("{:?}", node.halted)
+    };
+    assert_eq!((ours.as_str(), theirs.as_str()), ("n1", "n2"));
+}
+
+/// W4: one torn byte at the end made a node forget everything.
+#[test]
+fn w4_a_torn_tail_loses_nothing_that_was_durable() {
+    let mut node = Node::start(Folder::default(), 1);
+    for n in 0..5 {
+        node.set(&n.to_string(), 10).expect("a write");
+    }
+    let mut folder = node.folder;
+    let (_, wal) = folder
+        .files
+        .iter_mut()
+        .rfind(|(file, bytes)| matches!(file, FileName::Segment(_)) && bytes.iter().any(|byte| *byte != 0))
+        .expect("a segment");
+    let end = wal.iter().rposition(|byte| *byte != 0).expect("something").next_multiple_of(4096);
+    wal[end..end + 3000].fill(0xa5);
+    let node = Node::start(folder, 2);
+    assert_eq!((node.halted.clone(), node.engine.status().keys), (None, 5));
+}
+
+/// One bit of every byte that counts is another in turn, while the node runs: it heals, and the next life finds all.
+#[test]
+fn what_rots_while_a_node_runs_is_healed() {
+    let mut before = Node::start(Folder::default(), 1);
+    before.set("a", 10).expect("a write");
+    before.ask(Request::Snapshot);
+    before.set("b", 3000).expect("a write");
+    before.advance(Duration::from_secs(3));
+    let files: Vec<(FileName, usize)> =
+        before.folder.files.iter().map(|(file, bytes)| (*file, bytes.len())).collect();
+    for (file, len) in files {
+        for at in (0..len).step_by(97) {
+            let mut node = Node::start(before.folder.clone(), 2);
+            node.advance(Duration::from_secs(10));
+            let Some(bytes) = node.folder.files.get_mut(&file) else { continue };
+            bytes[at] ^= 4;
+            node.advance(Duration::from_secs(10));
+            node.set("c", 10).expect("a write");
+            let aside = node.folder.aside.len();
+            let healed = node.events.iter().filter(|event| matches!(event, Event::Rotten(_))).count();
+            let told: Vec<String> = node
+                .events
+                .iter()
+                .filter_map(|event| match event {
+                    Event::Rotten(damage) => Some(damage.to_string()),
+                    _ => None,
+                })
+                .collect();
+            assert_eq!(aside, healed, "{file} byte {at}: {told:#?}");
+            let node = node.restart();
+            assert_eq!((node.halted.clone(), node.keys()), (None, 3), "{file} byte {at}");
+        }
+    }
+}

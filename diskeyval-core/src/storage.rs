@@ -1,0 +1,79 @@
+//! A node's directory, looked into from outside: what its files say, and whether they can be relied on. Nothing is
+//! written, and no node is needed.
+
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+
+use bytes::Bytes;
+
+use crate::error::{Damage, StorageFault};
+use crate::io::{DiskDone, DiskError, DiskOp};
+use crate::kv::Decoder;
+use crate::store::{FileName, Opening};
+
+/// What the files of a directory say.
+#[derive(Clone, Debug)]
+pub struct Description {
+    /// In words: which file, and what stands there, in its order.
+    pub lines: Vec<(FileName, String)>,
+    /// Why a node could not go on from it; `None` if it could.
+    pub fault: Option<StorageFault>,
+}
+
+/// Looks into all files of a directory, each given whole, exactly as a node does that starts there.
+pub fn describe(files: &[(FileName, Bytes)]) -> Description {
+    let mut opening = Opening::examining();
+    let mut decoder = Decoder::default();
+    let mut fault = None;
+    let mut snapshot = false;
+    loop {
+        let ops = opening.take_ops();
+        if ops.is_empty() || fault.is_some() {
+            break;
+        }
+        for (op, what) in ops {
+            fault = fault.or_else(|| opening.done(op, read(files, &what)).err());
+            for piece in opening.take_pieces() {
+                snapshot = true;
+                if let Err(why) = decoder.push(&piece) {
+                    fault.get_or_insert_with(|| opening.snapshot_is_wrong(&why.to_string()));
+                }
+            }
+        }
+    }
+    if fault.is_none() && snapshot {
+        match decoder.finish() {
+            Ok(read) => {
+                let keys = read.machine.keys();
+                opening.tell_snapshot(alloc::format!("{keys} keys, up to {}", read.last));
+            }
+            Err(why) => fault = Some(opening.snapshot_is_wrong(&why.to_string())),
+        }
+    }
+    Description { lines: opening.take_told(), fault }
+}
+
+impl Description {
+    /// The file that is damaged, if one is.
+    pub fn damage(&self) -> Option<&Damage> {
+        match &self.fault {
+            Some(StorageFault::Damaged(damage)) => Some(damage),
+            Some(_) | None => None,
+        }
+    }
+}
+
+fn read(files: &[(FileName, Bytes)], op: &DiskOp) -> Result<DiskDone, DiskError> {
+    match op {
+        DiskOp::List => {
+            Ok(DiskDone::Listed(files.iter().map(|(file, bytes)| (*file, bytes.len() as u64)).collect()))
+        }
+        DiskOp::Read { file, at, len } => {
+            let (_, bytes) = files.iter().find(|(name, _)| name == file).ok_or(DiskError::Missing)?;
+            let from = usize::try_from(*at).unwrap_or(usize::MAX).min(bytes.len());
+            Ok(DiskDone::Read(bytes.slice(from..from.saturating_add(*len).min(bytes.len()))))
+        }
+        // Who only looks asks for nothing else.
+        _ => Err(DiskError::Failed("nothing is written here".into())),
+    }
+}

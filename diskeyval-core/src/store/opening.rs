@@ -1,0 +1,577 @@
+//! How a node finds its storage, or makes it: everything is read and judged before a word is said or written.
+//!
+//! ```text
+//! list -> superblock -> files that nobody names -> segments -> verdict -> snapshot -> a new segment -> open
+//! ```
+//!
+//! An old segment is never written to again. What was read may have come from a cache that the disk never saw, so a
+//! new segment begins with a flush that repeats the last whole one, and nothing is promised before that is durable.
+
+use alloc::collections::BTreeMap;
+use alloc::format;
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+
+use bytes::Bytes;
+
+use super::FileName;
+use super::describe;
+use super::fold::Fold;
+use super::format::{BLOCK, FlushNumber, Header, Salt, Written, decode_body};
+use super::ops::{Ops, naming};
+use super::snapshot::Reader;
+use super::superblock::{self, Named, Names, NoSlot};
+use super::verdict::{Chain, Flush, Scanned, judge, scan};
+use super::wal::{Found, Segment, Wal, Worth, tell};
+use crate::error::{Damage, StorageFault};
+use crate::id::{EntryId, Incarnation, Index, NodeId, OpId, Term};
+use crate::io::{DiskDone, DiskError, DiskOp};
+use crate::mutants::{Mutant, is};
+use crate::time::Instant;
+
+/// How many bytes of a last segment are repeated in the next.
+const REPEATED: u64 = 64 << 10;
+
+/// What a node is, before it knows what it was.
+#[derive(Clone, Debug)]
+pub(crate) struct Origin {
+    pub(crate) node: NodeId,
+    pub(crate) cluster_name: String,
+    /// Drawn, and taken if the storage first comes into being now.
+    pub(crate) incarnation: Incarnation,
+    pub(crate) salt: u64,
+    pub(crate) segment_bytes: u64,
+}
+
+/// Storage on its way to being open.
+#[derive(Clone, Debug)]
+pub(crate) struct Opening {
+    origin: Origin,
+    ops: Ops<()>,
+    step: Step,
+    files: BTreeMap<FileName, u64>,
+    names: Option<Names>,
+    scanned: Vec<Scanned>,
+    strays: Vec<FileName>,
+    snapshot: Option<Reader>,
+    /// Pieces of the snapshot that nobody has taken yet.
+    pieces: Vec<Bytes>,
+    snapshot_is_read: bool,
+    chain: Option<Chain>,
+    wal: Option<Wal>,
+    recalled: Option<Recalled>,
+    now: Instant,
+    reads: u64,
+    /// What is found, in words: then nothing is written.
+    told: Option<Vec<(FileName, String)>>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Step {
+    List,
+    Superblock,
+    /// The first start: whatever is asked for now is to be done, and then there are names.
+    Found,
+    Stray(usize),
+    Segment(usize),
+    Snapshot,
+    /// What nobody names is removed.
+    Tidy,
+    /// The first flush of a new segment is on its way.
+    Writing,
+    Open,
+}
+
+/// What a node has kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Recalled {
+    pub(crate) incarnation: Incarnation,
+    pub(crate) term: Term,
+    pub(crate) vote: Option<NodeId>,
+    /// The log begins behind this entry, which the snapshot reflects; zero if there is none.
+    pub(crate) base: EntryId,
+    /// The entries behind.
+    pub(crate) entries: Vec<Bytes>,
+    /// Whether the storage came into being just now.
+    pub(crate) is_new: bool,
+}
+
+impl Opening {
+    pub(crate) fn new(origin: Origin) -> Opening {
+        let mut ops = Ops::default();
+        ops.ask(DiskOp::List, ());
+        Opening {
+            origin,
+            ops,
+            step: Step::List,
+            files: BTreeMap::new(),
+            names: None,
+            scanned: Vec::new(),
+            strays: Vec::new(),
+            snapshot: None,
+            pieces: Vec::new(),
+            snapshot_is_read: false,
+            chain: None,
+            wal: None,
+            recalled: None,
+            now: Instant::ZERO,
+            reads: 0,
+            told: None,
+        }
+    }
+
+    /// Only looks, whosever storage it is, and tells what it finds.
+    pub(crate) fn examining() -> Opening {
+        let nobody = Origin {
+            node: NodeId::nobody(),
+            cluster_name: String::new(),
+            incarnation: Incarnation(0),
+            salt: 0,
+            segment_bytes: 0,
+        };
+        Opening { told: Some(Vec::new()), ..Opening::new(nobody) }
+    }
+
+    /// What was found, of which file.
+    pub(crate) fn take_told(&mut self) -> Vec<(FileName, String)> {
+        self.told.take().unwrap_or_default()
+    }
+
+    /// What the snapshot has come to.
+    pub(crate) fn tell_snapshot(&mut self, what: String) {
+        let number = self.names.as_ref().and_then(|names| names.snapshot).map_or(0, |named| named.number);
+        self.tell(FileName::Snapshot(number), || alloc::vec![what]);
+    }
+
+    fn tell(&mut self, file: FileName, what: impl FnOnce() -> Vec<String>) {
+        if let Some(told) = &mut self.told {
+            told.extend(what().into_iter().map(|line| (file, line)));
+        }
+    }
+
+    pub(crate) fn wake(&mut self, now: Instant) {
+        self.now = now;
+    }
+
+    pub(crate) fn take_ops(&mut self) -> Vec<(OpId, DiskOp)> {
+        match &mut self.wal {
+            // Nothing is idle yet.
+            Some(wal) => wal.take_ops(core::time::Duration::MAX),
+            None => self.ops.take(),
+        }
+    }
+
+    /// Pieces of the snapshot, in their order.
+    pub(crate) fn take_pieces(&mut self) -> Vec<Bytes> {
+        core::mem::take(&mut self.pieces)
+    }
+
+    /// What was kept, once it is durable in the present life: then storage can be written to.
+    pub(super) fn take_open(&mut self) -> Option<(Wal, Recalled)> {
+        if self.step != Step::Open {
+            return None;
+        }
+        self.wal.take().zip(self.recalled.take())
+    }
+
+    /// An operation was carried out.
+    pub(crate) fn done(&mut self, op: OpId, result: Result<DiskDone, DiskError>) -> Result<(), StorageFault> {
+        if let Some(wal) = &mut self.wal {
+            wal.wake(self.now);
+            wal.done(op, result);
+            if let Some(fault) = wal.fault() {
+                return Err(fault.clone());
+            }
+            if wal.durable() > 0 {
+                self.step = Step::Open;
+            }
+            return Ok(());
+        }
+        if self.ops.done(op).is_none() {
+            return Ok(());
+        }
+        let done = result.map_err(|error| self.failed(&error))?;
+        match (self.step, done) {
+            (Step::List, DiskDone::Listed(files)) => {
+                self.files = files.into_iter().collect();
+                self.listed()
+            }
+            (Step::Superblock, DiskDone::Read(bytes)) => self.read_superblock(&bytes),
+            (Step::Found, _) if self.ops.is_idle() => {
+                self.chain = Some(Chain { flushes: Vec::new(), cut: None });
+                self.write()
+            }
+            (Step::Stray(place), DiskDone::Read(bytes)) => self.read_stray(place, &bytes),
+            (Step::Segment(place), DiskDone::Read(bytes)) => self.read_segment(place, &bytes),
+            (Step::Snapshot, DiskDone::Read(bytes)) => self.read_snapshot(bytes),
+            (Step::Tidy, _) if self.ops.is_idle() => self.write(),
+            _ => Ok(()),
+        }
+    }
+
+    fn failed(&self, error: &DiskError) -> StorageFault {
+        let what = match self.step {
+            Step::List => "the reading of the directory".to_string(),
+            Step::Superblock => format!("the reading of {}", FileName::Superblock),
+            Step::Found => "the making of the first files".to_string(),
+            Step::Stray(place) => format!("the reading of {}", self.strays[place]),
+            Step::Segment(_) | Step::Snapshot => "the reading of a file that is named".to_string(),
+            Step::Tidy => "the removal of a file that nobody names".to_string(),
+            Step::Writing | Step::Open => "the writing of a new segment".to_string(),
+        };
+        StorageFault::Failed { what, why: tell(error) }
+    }
+
+    fn listed(&mut self) -> Result<(), StorageFault> {
+        if !self.files.contains_key(&FileName::Superblock) {
+            return self.nothing("there is none, and there are other files");
+        }
+        self.step = Step::Superblock;
+        let len = usize::try_from(superblock::SIZE).unwrap_or(usize::MAX);
+        self.ops.ask(DiskOp::Read { file: FileName::Superblock, at: 0, len }, ());
+        Ok(())
+    }
+
+    /// No slot can be read: the first start, if there is nothing else.
+    fn nothing(&mut self, what: &str) -> Result<(), StorageFault> {
+        let others = self.files.keys().any(|file| *file != FileName::Superblock);
+        if others && !is(Mutant::DamageStartsAnew) {
+            return Err(damage(FileName::Superblock, 0, what));
+        }
+        if self.told.is_some() {
+            self.tell(FileName::Superblock, || alloc::vec!["a first start that was not finished".into()]);
+            return Ok(());
+        }
+        let names = Names {
+            generation: 1,
+            node: self.origin.node.clone(),
+            cluster_name: self.origin.cluster_name.clone(),
+            incarnation: self.origin.incarnation,
+            salt: self.origin.salt,
+            cluster: None,
+            segments: Vec::new(),
+            snapshot: None,
+        };
+        for file in self.files.keys() {
+            self.ops.ask(DiskOp::Remove { file: *file }, ());
+        }
+        self.ops.ask(DiskOp::Create { file: FileName::Superblock, size: superblock::SIZE }, ());
+        for op in naming(&names) {
+            self.ops.ask(op, ());
+        }
+        self.names = Some(names);
+        self.step = Step::Found;
+        Ok(())
+    }
+
+    fn read_superblock(&mut self, bytes: &[u8]) -> Result<(), StorageFault> {
+        self.reads += 1;
+        let mut slots = Names::decode_both(bytes);
+        if is(Mutant::OneSlotTrusted) {
+            slots[1] = slots[0].clone();
+        }
+        if let Some(format) = slots.iter().find_map(|slot| match slot {
+            Err(NoSlot::Newer(format)) => Some(*format),
+            _ => None,
+        }) {
+            return Err(StorageFault::Newer { file: FileName::Superblock, format });
+        }
+        self.tell(FileName::Superblock, || describe::slots(&slots));
+        let Some(names) = slots.into_iter().flatten().max_by_key(|names| names.generation) else {
+            return self.nothing("neither slot can be read, and there are other files");
+        };
+        if self.told.is_some() {
+            self.origin.node = names.node.clone();
+            self.origin.cluster_name.clone_from(&names.cluster_name);
+        }
+        if names.node != self.origin.node {
+            return Err(StorageFault::OtherNode { ours: self.origin.node.clone(), theirs: names.node });
+        }
+        if names.cluster_name != self.origin.cluster_name {
+            let ours = self.origin.cluster_name.clone();
+            return Err(StorageFault::OtherCluster { ours, theirs: names.cluster_name });
+        }
+        self.check_files(&names)?;
+        self.names = Some(names);
+        self.read_next_stray(0)
+    }
+
+    /// What is named has to be there, in its whole length.
+    fn check_files(&mut self, names: &Names) -> Result<(), StorageFault> {
+        let mut named: Vec<(FileName, u64)> =
+            names.segments.iter().map(|segment| (FileName::Segment(segment.number), segment.size)).collect();
+        named.extend(
+            names.snapshot.iter().map(|snapshot| (FileName::Snapshot(snapshot.number), snapshot.size)),
+        );
+        for (file, size) in &named {
+            match self.files.get(file) {
+                Some(found) if found == size => {}
+                Some(found) => {
+                    let at = (*found).min(*size);
+                    return Err(damage(*file, at, format!("{found} bytes, where {size} were")));
+                }
+                None => return Err(damage(*file, 0, "it is not there, and the superblock names it")),
+            }
+        }
+        let is_named = |file: &FileName| named.iter().any(|(named, _)| named == file);
+        self.strays = self
+            .files
+            .keys()
+            .copied()
+            .filter(|file| *file != FileName::Superblock && !is_named(file))
+            .collect();
+        Ok(())
+    }
+
+    /// A file that nobody names promised nothing, unless the superblock has lost what it said.
+    fn read_next_stray(&mut self, from: usize) -> Result<(), StorageFault> {
+        let segment =
+            (from..self.strays.len()).find(|place| matches!(self.strays[*place], FileName::Segment(_)));
+        match segment {
+            Some(place) => {
+                self.step = Step::Stray(place);
+                let len = usize::try_from(2 * BLOCK).unwrap_or(usize::MAX);
+                self.ops.ask(DiskOp::Read { file: self.strays[place], at: 0, len }, ());
+                Ok(())
+            }
+            None => self.read_next_segment(0),
+        }
+    }
+
+    fn read_stray(&mut self, place: usize, bytes: &[u8]) -> Result<(), StorageFault> {
+        self.reads += 1;
+        let (Some(names), FileName::Segment(number)) = (&self.names, self.strays[place]) else {
+            return Ok(());
+        };
+        let salt = Salt(names.salt);
+        // The head is the first record, so it stands in the first block, whether the flush is whole or not.
+        let header = Header::decode(bytes, salt, names.incarnation, number, 0);
+        let generation = header.ok().and_then(|header| {
+            let body = bytes.get(super::format::HEADER..)?;
+            let len = usize::try_from(header.body_len).unwrap_or(usize::MAX).min(body.len());
+            head_of(&body[..len])
+        });
+        if let Some(generation) = generation.filter(|generation| *generation > names.generation) {
+            let what = format!(
+                "it is of generation {}, and {} was written in generation {generation}",
+                names.generation, self.strays[place]
+            );
+            return Err(damage(FileName::Superblock, 0, what));
+        }
+        self.read_next_stray(place + 1)
+    }
+
+    fn read_next_segment(&mut self, place: usize) -> Result<(), StorageFault> {
+        let Some(names) = &self.names else { return Ok(()) };
+        match names.segments.get(place) {
+            Some(named) => {
+                self.step = Step::Segment(place);
+                let len = usize::try_from(named.size).unwrap_or(usize::MAX);
+                self.ops.ask(DiskOp::Read { file: FileName::Segment(named.number), at: 0, len }, ());
+                Ok(())
+            }
+            None => self.judge(),
+        }
+    }
+
+    fn read_segment(&mut self, place: usize, bytes: &[u8]) -> Result<(), StorageFault> {
+        self.reads += 1;
+        let Some(names) = &self.names else { return Ok(()) };
+        let named = names.segments[place];
+        if (bytes.len() as u64) < named.size {
+            return Err(StorageFault::Failed {
+                what: format!("the reading of {}", FileName::Segment(named.number)),
+                why: format!("{} of {} bytes came", bytes.len(), named.size),
+            });
+        }
+        let scanned = scan(named, bytes, Salt(names.salt), names.incarnation);
+        self.tell(FileName::Segment(named.number), || describe::segment(&scanned));
+        self.scanned.push(scanned);
+        self.read_next_segment(place + 1)
+    }
+
+    fn judge(&mut self) -> Result<(), StorageFault> {
+        let chain = judge(core::mem::take(&mut self.scanned)).map_err(StorageFault::Damaged)?;
+        if let Some((segment, at, what)) = &chain.cut {
+            let line = format!("from byte {at} on: {what}; it was never promised, and is left out");
+            self.tell(FileName::Segment(*segment), || alloc::vec![line]);
+        }
+        self.chain = Some(chain);
+        let Some(names) = &self.names else { return Ok(()) };
+        match names.snapshot {
+            Some(snapshot) => {
+                self.snapshot = Some(Reader::new(snapshot, Salt(names.salt)));
+                self.step = Step::Snapshot;
+                self.read_more_of_snapshot()
+            }
+            None => {
+                self.snapshot_is_read = true;
+                self.tidy()
+            }
+        }
+    }
+
+    fn read_more_of_snapshot(&mut self) -> Result<(), StorageFault> {
+        let number = self.names.as_ref().and_then(|names| names.snapshot).map_or(0, |named| named.number);
+        match self.snapshot.as_ref().and_then(Reader::wants) {
+            Some((at, len)) => {
+                self.ops.ask(DiskOp::Read { file: FileName::Snapshot(number), at, len }, ());
+                Ok(())
+            }
+            None => {
+                self.snapshot_is_read = true;
+                self.tidy()
+            }
+        }
+    }
+
+    fn read_snapshot(&mut self, bytes: Bytes) -> Result<(), StorageFault> {
+        self.reads += 1;
+        let number = self.names.as_ref().and_then(|names| names.snapshot).map_or(0, |named| named.number);
+        let Some(reader) = &mut self.snapshot else { return Ok(()) };
+        let pieces = reader.take(bytes).map_err(|(at, what)| damage(FileName::Snapshot(number), at, what))?;
+        self.pieces.extend(pieces);
+        self.read_more_of_snapshot()
+    }
+
+    /// Whether every piece of the snapshot was given out, or is about to be.
+    pub(crate) fn has_read_snapshot(&self) -> bool {
+        self.snapshot_is_read
+    }
+
+    /// What the snapshot says cannot be what was written.
+    pub(crate) fn snapshot_is_wrong(&self, what: &str) -> StorageFault {
+        let number = self.names.as_ref().and_then(|names| names.snapshot).map_or(0, |named| named.number);
+        damage(FileName::Snapshot(number), 0, what)
+    }
+
+    /// What the log says cannot be what was written.
+    pub(crate) fn log_is_wrong(&self, what: &str) -> StorageFault {
+        let segment = self.wal.as_ref().map_or(0, Wal::first_segment);
+        damage(FileName::Segment(segment), 0, what)
+    }
+
+    /// When it wants to be woken: to try a full disk again.
+    pub(crate) fn deadline(&self) -> Option<Instant> {
+        self.wal.as_ref()?.deadline(core::time::Duration::MAX)
+    }
+
+    fn tidy(&mut self) -> Result<(), StorageFault> {
+        self.step = Step::Tidy;
+        if self.told.is_some() {
+            for file in self.strays.clone() {
+                self.tell(file, || alloc::vec!["nobody names it: it promised nothing".into()]);
+            }
+            return Ok(());
+        }
+        if self.strays.is_empty() {
+            return self.write();
+        }
+        for file in self.strays.clone() {
+            self.ops.ask(DiskOp::Remove { file }, ());
+        }
+        Ok(())
+    }
+
+    /// Everything is read: a new segment goes on from it.
+    fn write(&mut self) -> Result<(), StorageFault> {
+        let (Some(names), Some(chain)) = (self.names.take(), self.chain.take()) else { return Ok(()) };
+        let base = names.snapshot.map_or(EntryId::default(), |snapshot| snapshot.last);
+        let mut fold = Fold::new(base, names.segments.first().copied());
+        let mut repeat = Vec::new();
+        let mut behind = names.segments.last().map_or(FlushNumber::default(), |last| last.behind);
+        let mut floor = names.segments.iter().map(|named| named.behind).max().unwrap_or_default();
+        let mut log_end = Index(0);
+        let (before, repeated) = chain.flushes.split_at(first_to_repeat(&chain.flushes));
+        for flush in before {
+            fold.take(flush).map_err(StorageFault::Damaged)?;
+        }
+        if let (Some(first), Some(last)) = (repeated.first(), repeated.last()) {
+            // The flush before the last was durable when that was begun.
+            floor = floor.max(last.header.previous);
+            behind = first.header.previous;
+            log_end = fold.end_before(first);
+            for flush in repeated {
+                fold.take(flush).map_err(StorageFault::Damaged)?;
+            }
+            if is(Mutant::LastFlushNotRepeated) {
+                (behind, log_end) = (last.header.number, fold.log_end);
+            } else {
+                let records = repeated.iter().flat_map(|flush| &flush.records);
+                repeat.extend(records.filter(|record| !matches!(record, Written::Head(_))).cloned());
+            }
+        }
+        let entries = fold.behind_base();
+        if fold.log_end < base.index || entries.is_none() {
+            // The snapshot was installed, and the log does not know it yet.
+            repeat.push(Written::Base { last: base });
+        }
+        // What stands before the first flush that is repeated counts.
+        let segments = names.segments.iter().map(|named| worth_of(*named, &chain.flushes, behind)).collect();
+        let numbers = self.files.keys().map(|file| match file {
+            FileName::Superblock => 0,
+            FileName::Segment(number) | FileName::Snapshot(number) => *number,
+        });
+        let next_number = numbers.max().unwrap_or(0) + 1;
+        self.recalled = Some(Recalled {
+            incarnation: names.incarnation,
+            term: fold.term,
+            vote: fold.vote.clone(),
+            base,
+            entries: entries.unwrap_or_default(),
+            is_new: names.segments.is_empty(),
+        });
+        let ballot = (fold.term, fold.vote);
+        let found =
+            Found { names, segments, behind, log_end, repeat, ballot, next_number, floor, reads: self.reads };
+        self.step = Step::Writing;
+        self.wal = Some(Wal::new(found, self.origin.segment_bytes, &self.ops, self.now));
+        Ok(())
+    }
+}
+
+/// What a segment is still good for, when everything behind a flush is repeated.
+fn worth_of(named: Named, chain: &[Flush], behind: FlushNumber) -> Segment {
+    let mut segment = Segment { named, highest: Index(0), end: 0, worth: Worth::Nothing };
+    for flush in chain.iter().filter(|flush| flush.header.number.segment() == named.number) {
+        if flush.header.number > behind {
+            if segment.worth == Worth::Nothing {
+                segment.worth = Worth::Repeated;
+            }
+            break;
+        }
+        segment.worth = Worth::Counts;
+        segment.end = flush.header.end();
+        for record in &flush.records {
+            if let Written::Entry { index, .. } = record {
+                segment.highest = segment.highest.max(*index);
+            }
+        }
+    }
+    segment
+}
+
+/// From which flush on everything is repeated: from the last, or from the first of its segment if that holds little, so
+/// that segments do not add up with each start.
+fn first_to_repeat(flushes: &[Flush]) -> usize {
+    let Some(last) = flushes.last() else { return 0 };
+    let segment = last.header.number.segment();
+    let first =
+        flushes.iter().rposition(|flush| flush.header.number.segment() != segment).map_or(0, |at| at + 1);
+    let size: u64 = flushes[first..].iter().map(|flush| flush.header.body_len).sum();
+    if size <= REPEATED { first } else { flushes.len() - 1 }
+}
+
+fn damage(file: FileName, at: u64, what: impl Into<String>) -> StorageFault {
+    StorageFault::Damaged(Damage { file, at, what: what.into() })
+}
+
+/// The generation in the head of a segment, whose first record it is.
+fn head_of(body: &[u8]) -> Option<u64> {
+    let (len, _) = body.split_first_chunk::<4>()?;
+    let len = 4 + usize::try_from(u32::from_le_bytes(*len)).ok()?;
+    match decode_body(body.get(..len)?)?.as_slice() {
+        [Written::Head(head)] => Some(head.generation),
+        _ => None,
+    }
+}

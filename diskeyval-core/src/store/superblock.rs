@@ -1,0 +1,176 @@
+//! The superblock: which files make up a node's storage. Two slots hold the same, each in a block of its own; one is
+//! written and synced, and then the other, so that a crash spoils one at the most.
+
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use bytes::{BufMut, Bytes, BytesMut};
+use serde::{Deserialize, Serialize};
+use xxhash_rust::xxh3::xxh3_64_with_seed;
+
+use super::format::{BLOCK, FlushNumber};
+use crate::id::{ClusterId, EntryId, Incarnation, NodeId};
+
+/// The size of the file.
+pub(super) const SIZE: u64 = 2 * BLOCK;
+
+/// The version of its format.
+pub(super) const FORMAT: u16 = 1;
+
+/// The most segments that can be named at once.
+pub(super) const MAX_SEGMENTS: usize = 120;
+
+const MAGIC: [u8; 8] = *b"dkvsuper";
+const HEADER: usize = 8 + 2 + 2 + 4;
+const SLOT: usize = BLOCK as usize;
+
+/// What both slots say.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Names {
+    /// Counted up with each change.
+    pub(super) generation: u64,
+    pub(super) node: NodeId,
+    /// The name of the cluster in the node's configuration.
+    pub(super) cluster_name: String,
+    pub(super) incarnation: Incarnation,
+    /// What checksums are seeded with.
+    pub(super) salt: u64,
+    /// The cluster that the node belongs to, once it is founded and something was written since.
+    pub(super) cluster: Option<ClusterId>,
+    /// In their order.
+    pub(super) segments: Vec<Named>,
+    pub(super) snapshot: Option<NamedSnapshot>,
+}
+
+/// A segment that makes up the log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Named {
+    pub(super) number: u64,
+    /// In bytes.
+    pub(super) size: u64,
+    /// The last flush that was known to be durable when this segment was named: the log before it ends there at
+    /// the earliest.
+    pub(super) behind: FlushNumber,
+}
+
+/// The snapshot that the log goes on from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct NamedSnapshot {
+    /// The number in the name of its file.
+    pub(super) number: u64,
+    /// The last entry that it reflects.
+    pub(super) last: EntryId,
+    /// The size of its file in bytes.
+    pub(super) size: u64,
+}
+
+/// What a slot holds that does not say what files there are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum NoSlot {
+    /// Nothing was ever written there.
+    Blank,
+    /// It was written by a later version.
+    Newer(u16),
+    /// It is damaged.
+    Bad,
+}
+
+impl Names {
+    /// The bytes of a slot: 0 or 1.
+    pub(super) fn encode(&self, slot: u64) -> Bytes {
+        let mut bytes = BytesMut::with_capacity(SLOT);
+        // Memory is there, and none of our types refuses to be written.
+        let body = postcard::to_allocvec(self).unwrap_or_default();
+        bytes.put_slice(&MAGIC);
+        bytes.put_u16_le(FORMAT);
+        bytes.put_u16_le(0);
+        bytes.put_u32_le(u32::try_from(body.len()).unwrap_or(u32::MAX));
+        bytes.put_slice(&body);
+        assert!(bytes.len() <= SLOT - 8, "as many segments as may be named fit into a slot");
+        bytes.resize(SLOT - 8, 0);
+        let sum = xxh3_64_with_seed(&bytes, slot);
+        bytes.put_u64_le(sum);
+        bytes.freeze()
+    }
+
+    fn decode(bytes: &[u8], slot: u64) -> Result<Names, NoSlot> {
+        let (Some((body, sum)), SLOT) = (bytes.split_last_chunk::<8>(), bytes.len()) else {
+            return Err(NoSlot::Bad);
+        };
+        if bytes.iter().all(|byte| *byte == 0) {
+            return Err(NoSlot::Blank);
+        }
+        let format = u16::from_le_bytes([bytes[8], bytes[9]]);
+        if bytes[..8] == MAGIC && format > FORMAT {
+            return Err(NoSlot::Newer(format));
+        }
+        if u64::from_le_bytes(*sum) != xxh3_64_with_seed(body, slot) || bytes[..8] != MAGIC {
+            return Err(NoSlot::Bad);
+        }
+        let (names, _): (Names, _) = postcard::take_from_bytes(&body[HEADER..]).map_err(|_| NoSlot::Bad)?;
+        Ok(names)
+    }
+
+    /// Reads both slots.
+    pub(super) fn decode_both(file: &[u8]) -> [Result<Names, NoSlot>; 2] {
+        [0, 1].map(|slot| match file.get(slot * SLOT..(slot + 1) * SLOT) {
+            Some(bytes) => Names::decode(bytes, slot as u64),
+            None => Err(NoSlot::Bad),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    pub(super) fn names(segments: usize) -> Names {
+        let name = "n".repeat(NodeId::MAX_LEN);
+        let segment =
+            |number| Named { number: u64::MAX - number, size: u64::MAX, behind: FlushNumber(u64::MAX) };
+        Names {
+            generation: u64::MAX,
+            node: NodeId::new(&name).expect("a good name"),
+            cluster_name: name,
+            incarnation: Incarnation(u128::MAX),
+            salt: u64::MAX,
+            cluster: Some(ClusterId(u128::MAX)),
+            segments: (0..segments as u64).map(segment).collect(),
+            snapshot: Some(NamedSnapshot {
+                number: u64::MAX,
+                last: EntryId::new(u64::MAX, u64::MAX),
+                size: u64::MAX,
+            }),
+        }
+    }
+
+    #[test]
+    fn what_is_written_is_read_again_in_its_own_slot_only() {
+        let names = names(1);
+        let file = [names.encode(0), names.encode(1)].concat();
+        assert_eq!(Names::decode_both(&file), [Ok(names.clone()), Ok(names.clone())]);
+        let swapped = [names.encode(1), names.encode(0)].concat();
+        assert_eq!(Names::decode_both(&swapped), [Err(NoSlot::Bad), Err(NoSlot::Bad)]);
+        assert_eq!(Names::decode_both(&[0; 2 * SLOT]), [Err(NoSlot::Blank), Err(NoSlot::Blank)]);
+        assert_eq!(Names::decode_both(&file[..SLOT]), [Ok(names), Err(NoSlot::Bad)]);
+    }
+
+    #[test]
+    fn as_many_segments_as_may_be_named_fit() {
+        let names = names(MAX_SEGMENTS);
+        assert_eq!(Names::decode(&names.encode(0), 0), Ok(names));
+    }
+
+    #[test]
+    fn every_flipped_bit_of_a_slot_is_found() {
+        let slot = names(2).encode(1);
+        for at in 0..slot.len() {
+            for bit in 0..8 {
+                let mut flipped = slot.to_vec();
+                flipped[at] ^= 1 << bit;
+                let read = Names::decode(&flipped, 1);
+                assert!(read.is_err(), "bit {bit} of byte {at} makes {read:?}");
+            }
+        }
+    }
+}

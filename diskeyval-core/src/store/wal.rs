@@ -1,0 +1,613 @@
+//! Writing: records become flushes, flushes fill segments, snapshots release them.
+//!
+//! 1. One flush is on its way at a time. It is written and synced, and what comes meanwhile rides with the next.
+//! 2. A segment is made and named in both slots of the superblock before anything in it is promised.
+//! 3. A segment is given up only when all that it says is covered by a durable snapshot, and a flush of a later one
+//!    is durable. It is no longer named first, and removed then.
+//! 4. A failed operation ends everything: what has reached the disk is not known. A full disk is no failure: the
+//!    next segment is made before it is needed, so that there is room for what the protocol itself has to write.
+
+mod scrub;
+mod snapshots;
+
+use alloc::collections::VecDeque;
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+use core::time::Duration;
+
+use super::FileName;
+use super::format::{FlushNumber, HEADER, Head, Salt, Written, blocks, encode};
+use super::ops::{Ops, naming};
+use super::superblock::{MAX_SEGMENTS, Named, NamedSnapshot, Names};
+use crate::error::StorageFault;
+use crate::id::{ClusterId, EntryId, Index, NodeId, OpId, Term};
+use crate::io::{DiskDone, DiskError, DiskOp};
+use crate::mutants::{Mutant, is};
+use crate::status::Metrics;
+use crate::time::Instant;
+use scrub::Scrub;
+
+/// No flush takes more than this, unless a single record does.
+const MAX_FLUSH: u64 = 4 << 20;
+
+/// After so many bytes of a snapshot the disk is told to keep them, so that the last sync is no long one.
+const SYNC_SNAPSHOT_EVERY: u64 = 1 << 20;
+
+/// Each start makes a segment: with more than these there should be a snapshot, however little log there is.
+const MANY_SEGMENTS: usize = 12;
+
+/// How long a full disk is left alone before the next attempt.
+const FULL_PAUSE: Duration = Duration::from_secs(1);
+
+#[derive(Clone, Debug)]
+pub(super) struct Wal {
+    ops: Ops<Purpose>,
+    salt: Salt,
+    /// As both slots say.
+    names: Names,
+    /// As they are to say.
+    target: Names,
+    /// As they are being written.
+    naming: Option<Names>,
+    /// All segments that are named, the oldest first. The last is the one that is written to.
+    segments: VecDeque<Segment>,
+    /// Where the next flush goes in the last segment.
+    head: u64,
+    /// The last flush that is durable, or the one that the next is to follow.
+    last: FlushNumber,
+    /// The last flush that is known to be durable.
+    floor: FlushNumber,
+    segment_bytes: u64,
+    spare: Spare,
+    /// No file was given this number or a higher one.
+    next_number: u64,
+    fresh: VecDeque<Written>,
+    /// How many records there have been, the fresh ones included.
+    recorded: u64,
+    durable: u64,
+    flight: Option<Flight>,
+    /// The ballot in force, with what is fresh.
+    ballot: (Term, Option<NodeId>),
+    /// The end of the log before what is fresh, and with it.
+    log_end: Index,
+    /// Nothing was written since the last seal.
+    sealed: bool,
+    wants_seal: bool,
+    /// When the last flush became durable.
+    idle_since: Instant,
+    writing: Option<Snapshot>,
+    /// Operations for it, or for one that was given up, that are not done yet.
+    snapshot_busy: u32,
+    /// Since when something is to be written and cannot be.
+    stuck_since: Option<Instant>,
+    scrub: Scrub,
+    /// Both slots are to be written again, whatever they are to say.
+    rename: bool,
+    /// The next flush has to hold all that is fresh.
+    is_whole: bool,
+    now: Instant,
+    fault: Option<StorageFault>,
+    pub(super) metrics: Metrics,
+}
+
+/// What an operation is for.
+#[derive(Clone, Debug)]
+enum Purpose {
+    FlushWrite,
+    FlushSync,
+    Spare,
+    Slot,
+    LastSlot,
+    /// With the number of the snapshot.
+    SnapshotPiece(u64),
+    SnapshotEnd(u64),
+    Removal,
+    Scrub,
+}
+
+/// A segment that is named.
+#[derive(Clone, Debug)]
+pub(super) struct Segment {
+    pub(super) named: Named,
+    /// The highest index of any entry in it.
+    pub(super) highest: Index,
+    /// Where the last flush that counts ends.
+    pub(super) end: u64,
+    pub(super) worth: Worth,
+}
+
+/// What a segment is still good for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Worth {
+    /// Its records count, until a snapshot covers them.
+    Counts,
+    /// What it holds is repeated in the segment that is being made, and not read again once that is durable.
+    Repeated,
+    /// It never held a whole flush.
+    Nothing,
+}
+
+#[derive(Clone, Debug)]
+struct Flight {
+    number: FlushNumber,
+    end: u64,
+    up_to: u64,
+    since: Instant,
+    is_seal: bool,
+}
+
+/// The segment after the last.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Spare {
+    None,
+    Asked {
+        number: u64,
+        size: u64,
+    },
+    Ready {
+        number: u64,
+        size: u64,
+    },
+    /// The disk was full.
+    Refused {
+        again_at: Instant,
+    },
+}
+
+/// A snapshot that is being written.
+#[derive(Clone, Debug)]
+struct Snapshot {
+    number: u64,
+    last: EntryId,
+    /// Where the next chunk goes.
+    at: u64,
+    unsynced: u64,
+    ended: bool,
+}
+
+/// A log that was read, to be written on.
+pub(super) struct Found {
+    pub(super) names: Names,
+    /// All named segments.
+    pub(super) segments: Vec<Segment>,
+    /// The flush that the next is to follow: the one before the last whole one.
+    pub(super) behind: FlushNumber,
+    /// The end of the log there.
+    pub(super) log_end: Index,
+    /// The records of the last whole flush, and whatever else has to stand in the first.
+    pub(super) repeat: Vec<Written>,
+    pub(super) ballot: (Term, Option<NodeId>),
+    pub(super) next_number: u64,
+    /// The last flush that was durable for sure.
+    pub(super) floor: FlushNumber,
+    /// How many reads it took.
+    pub(super) reads: u64,
+}
+
+impl Wal {
+    /// Goes on behind what was found, in a new segment whose first flush is on its way at once: it is what opening
+    /// waits for.
+    pub(super) fn new<U>(found: Found, segment_bytes: u64, former: &Ops<U>, now: Instant) -> Wal {
+        let mut wal = Wal {
+            ops: Ops::behind(former),
+            salt: Salt(found.names.salt),
+            target: found.names.clone(),
+            names: found.names,
+            naming: None,
+            segments: found.segments.into(),
+            head: u64::MAX,
+            last: found.behind,
+            floor: found.floor.max(found.behind),
+            segment_bytes,
+            spare: Spare::None,
+            next_number: found.next_number,
+            fresh: found.repeat.into(),
+            recorded: 1,
+            durable: 0,
+            flight: None,
+            ballot: found.ballot,
+            log_end: found.log_end,
+            sealed: false,
+            wants_seal: false,
+            idle_since: now,
+            writing: None,
+            snapshot_busy: 0,
+            stuck_since: None,
+            scrub: Scrub::new(now),
+            rename: false,
+            is_whole: true,
+            now,
+            fault: None,
+            metrics: Metrics { persistence_loads: found.reads, ..Metrics::default() },
+        };
+        wal.pump();
+        wal
+    }
+
+    pub(super) fn wake(&mut self, now: Instant) {
+        self.now = now;
+    }
+
+    /// A record is to be kept.
+    pub(super) fn record(&mut self, number: u64, record: Written) {
+        if let Written::Ballot { term, vote } = &record {
+            self.ballot = (*term, vote.clone());
+        }
+        self.recorded = number;
+        self.fresh.push_back(record);
+    }
+
+    /// Every record up to this number is durable.
+    pub(super) fn durable(&self) -> u64 {
+        self.durable
+    }
+
+    pub(super) fn set_cluster(&mut self, cluster: ClusterId) {
+        // Told with whatever is named next.
+        self.target.cluster = Some(cluster);
+    }
+
+    /// Since when a flush has been on its way, or could not be begun.
+    pub(super) fn busy_since(&self) -> Option<Instant> {
+        self.flight.as_ref().map(|flight| flight.since).or(self.stuck_since)
+    }
+
+    /// Whether there are so many segments that a snapshot should release some of them.
+    pub(super) fn wants_snapshot(&self) -> bool {
+        self.names.segments.len() > MANY_SEGMENTS
+    }
+
+    /// Whether no room can be made for what programs write.
+    pub(super) fn is_full(&self) -> bool {
+        matches!(self.spare, Spare::Refused { .. }) || self.names.segments.len() + 8 > MAX_SEGMENTS
+    }
+
+    /// The number of the oldest segment.
+    pub(super) fn first_segment(&self) -> u64 {
+        self.segments.front().map_or(0, |segment| segment.named.number)
+    }
+
+    pub(super) fn fault(&self) -> Option<&StorageFault> {
+        self.fault.as_ref()
+    }
+
+    /// Whether everything is durable, and a seal stands behind it.
+    pub(super) fn is_sealed(&self) -> bool {
+        self.sealed && self.fresh.is_empty() && self.flight.is_none()
+    }
+
+    /// Wants a seal behind everything, as soon as may be.
+    pub(super) fn seal(&mut self) {
+        self.wants_seal = true;
+    }
+
+    /// When it wants to be woken: to seal what was idle for so long, or to try a full disk again.
+    pub(super) fn deadline(&self, idle: Duration) -> Option<Instant> {
+        let quiet = self.flight.is_none() && self.fresh.is_empty() && !self.sealed && self.durable > 0;
+        let seal = quiet.then(|| self.idle_since + idle);
+        let again = match self.spare {
+            Spare::Refused { again_at } => Some(again_at),
+            Spare::None | Spare::Asked { .. } | Spare::Ready { .. } => None,
+        };
+        [seal, again, self.scrub_deadline()].into_iter().flatten().min()
+    }
+
+    // Asking.
+
+    pub(super) fn take_ops(&mut self, idle: Duration) -> Vec<(OpId, DiskOp)> {
+        let quiet = self.flight.is_none() && self.fresh.is_empty() && !self.sealed && self.durable > 0;
+        if quiet && self.now.since(self.idle_since) >= idle && !is(Mutant::NeverSeals) {
+            self.wants_seal = true;
+        }
+        self.pump();
+        self.ops.take()
+    }
+
+    /// Begins whatever can be begun.
+    fn pump(&mut self) {
+        if self.fault.is_some() {
+            return;
+        }
+        self.give_up_segments();
+        self.begin_naming();
+        self.begin_flush();
+        self.read_on();
+        self.keep_spare();
+        self.begin_naming();
+        let stuck = self.flight.is_none() && !self.fresh.is_empty();
+        self.stuck_since = stuck.then(|| self.stuck_since.unwrap_or(self.now));
+    }
+
+    fn begin_flush(&mut self) {
+        if self.flight.is_some() {
+            return;
+        }
+        if self.fresh.is_empty() && !self.is_whole {
+            if !self.wants_seal || self.sealed {
+                return;
+            }
+            self.fresh.push_back(Written::Seal);
+        }
+        let mut count = 0;
+        let mut size = HEADER as u64;
+        for record in &self.fresh {
+            let more = record.size();
+            if count > 0 && size + more > MAX_FLUSH && !self.is_whole {
+                break;
+            }
+            size += more;
+            count += 1;
+        }
+        let room = self.segments.back().map_or(0, |segment| segment.named.size).saturating_sub(self.head);
+        if blocks(size) > room {
+            // What stands at the beginning of a segment takes room, too.
+            return self.rotate(blocks(size + 1024));
+        }
+        self.is_whole = false;
+        self.write_flush(count);
+    }
+
+    /// Puts the first records that are fresh on their way.
+    fn write_flush(&mut self, count: usize) {
+        let Some(segment) = self.segments.back_mut() else { return };
+        let mut records: Vec<Written> = Vec::with_capacity(count + 2);
+        let first = self.head == 0;
+        if first {
+            records.push(Written::Head(Head {
+                node: self.names.node.clone(),
+                incarnation: self.names.incarnation,
+                generation: self.names.generation,
+                log_end: self.log_end,
+            }));
+        }
+        records.extend(self.fresh.drain(..count));
+        for record in &records {
+            match record {
+                Written::Entry { index, .. } => {
+                    self.log_end = *index;
+                    segment.highest = segment.highest.max(*index);
+                }
+                Written::Truncate { behind } => self.log_end = *behind,
+                Written::Base { last } => self.log_end = last.index,
+                Written::Head(_) | Written::Ballot { .. } | Written::Seal => {}
+            }
+        }
+        if first && !is(Mutant::BallotLostWithSegment) {
+            let (term, vote) = self.ballot.clone();
+            records.push(Written::Ballot { term, vote });
+        }
+        let number = if first { FlushNumber::first_of(segment.named.number) } else { self.last.next() };
+        let file = FileName::Segment(segment.named.number);
+        let (header, parts) =
+            encode(self.salt, self.names.incarnation, (number, self.last), self.head, &records);
+        let end = header.end();
+        self.metrics.persistence_bytes_written += header.end() - self.head;
+        self.ops.ask(DiskOp::Write { file, at: self.head, parts }, Purpose::FlushWrite);
+        self.ops.ask(DiskOp::Sync { file }, Purpose::FlushSync);
+        let up_to = self.recorded - self.fresh.len() as u64;
+        let is_seal = matches!(records.as_slice(), [Written::Seal]);
+        self.flight = Some(Flight { number, end, up_to, since: self.now, is_seal });
+    }
+
+    /// The last segment has no room for the next flush: a new one is named, once it is made.
+    fn rotate(&mut self, wanted: u64) {
+        match self.spare {
+            // It is named already, or as many are as may be.
+            _ if self.is_rotating() || self.target.segments.len() >= MAX_SEGMENTS => {}
+            Spare::Ready { number, size } if size >= wanted => {
+                let named = Named { number, size, behind: self.floor };
+                self.spare = Spare::None;
+                self.head = u64::MAX;
+                self.target.segments.push(named);
+            }
+            Spare::Ready { number, .. } => {
+                // Too small for this one.
+                let file = FileName::Segment(number);
+                self.ops.ask(DiskOp::Remove { file }, Purpose::Removal);
+                self.make_spare(wanted);
+            }
+            Spare::None => self.make_spare(wanted),
+            Spare::Refused { again_at } if self.now >= again_at => self.make_spare(wanted),
+            Spare::Refused { .. } | Spare::Asked { .. } => {}
+        }
+    }
+
+    /// There is always one more segment than is needed: when the disk is full, that is the room that is left.
+    fn keep_spare(&mut self) {
+        match self.spare {
+            Spare::Refused { again_at } if self.now < again_at => {}
+            Spare::None | Spare::Refused { .. } => self.make_spare(0),
+            Spare::Asked { .. } | Spare::Ready { .. } => {}
+        }
+    }
+
+    fn make_spare(&mut self, wanted: u64) {
+        let size = self.segment_bytes.max(wanted);
+        let number = self.next_number();
+        let file = FileName::Segment(number);
+        self.spare = Spare::Asked { number, size };
+        self.ops.ask(DiskOp::Create { file, size }, Purpose::Spare);
+    }
+
+    fn next_number(&mut self) -> u64 {
+        self.next_number += 1;
+        self.next_number - 1
+    }
+
+    /// Whether a segment behind the last is about to be named.
+    fn is_rotating(&self) -> bool {
+        let last = self.segments.back().map(|segment| segment.named);
+        self.target.segments.last().copied() != last
+    }
+
+    /// Segments whose entries a durable snapshot covers are not named any more, but for the last.
+    fn give_up_segments(&mut self) {
+        let covered = self.names.snapshot.map_or(Index(0), |snapshot| snapshot.last.index);
+        let is_open = self.head != u64::MAX;
+        let is_written = is_open && self.head > 0;
+        let early = is_written && is(Mutant::SegmentGivenUpEarly);
+        let others = self.segments.len().saturating_sub(usize::from(is_open));
+        // A segment in the middle is given up only if it is not read any more.
+        let mut is_oldest = true;
+        for segment in self.segments.iter().take(others) {
+            is_oldest &= segment.highest <= covered || segment.worth != Worth::Counts || early;
+            let gone = match segment.worth {
+                Worth::Nothing => true,
+                Worth::Repeated => is_written,
+                Worth::Counts => is_written && is_oldest,
+            };
+            if gone {
+                self.target.segments.retain(|named| named.number != segment.named.number);
+            }
+        }
+    }
+
+    fn begin_naming(&mut self) {
+        self.target.generation = self.names.generation;
+        if self.naming.is_some() || (self.target == self.names && !self.rename) {
+            return;
+        }
+        self.rename = false;
+        let mut names = self.target.clone();
+        names.generation += 1;
+        for (place, op) in naming(&names).enumerate() {
+            if place >= 2 && is(Mutant::OneSlotNamed) {
+                continue;
+            }
+            let purpose = if place == 3 { Purpose::LastSlot } else { Purpose::Slot };
+            self.ops.ask(op, purpose);
+        }
+        if is(Mutant::OneSlotNamed) {
+            self.ops.ask(DiskOp::Sync { file: FileName::Superblock }, Purpose::LastSlot);
+        }
+        self.naming = Some(names);
+    }
+
+    // Being answered.
+
+    pub(super) fn done(&mut self, op: OpId, result: Result<DiskDone, DiskError>) {
+        let Some(purpose) = self.ops.done(op) else { return };
+        let of_snapshot = match purpose {
+            Purpose::SnapshotPiece(number) | Purpose::SnapshotEnd(number) => Some(number),
+            _ => None,
+        };
+        self.snapshot_busy -= u32::from(of_snapshot.is_some());
+        let writing = self.writing.as_ref().map(|writing| writing.number);
+        self.metrics.persistence_save_failures += u64::from(result.is_err());
+        if self.fault.is_some() {
+            // A sync that is done says nothing of what failed to be written before it.
+            return;
+        }
+        match (result, &purpose) {
+            (Ok(done), Purpose::Scrub) => self.look_at(done),
+            // It may have been removed meanwhile.
+            (Err(DiskError::Missing), Purpose::Scrub) => self.look_at(DiskDone::Done),
+            (Ok(_), _) => self.succeeded(purpose),
+            (Err(DiskError::Full), Purpose::Spare) => {
+                self.spare = Spare::Refused { again_at: self.now + FULL_PAUSE };
+            }
+            // It was given up before.
+            (Err(_), _) if of_snapshot.is_some() && of_snapshot != writing => {}
+            (Err(DiskError::Full), _) if of_snapshot.is_some() => self.abort_snapshot(),
+            (Err(_), Purpose::FlushSync) if is(Mutant::FailedSyncRetried) => {
+                // A second sync succeeds, and what the first has dropped is taken for durable.
+                if let Some(segment) = self.segments.back() {
+                    let file = FileName::Segment(segment.named.number);
+                    self.ops.ask(DiskOp::Sync { file }, Purpose::FlushSync);
+                }
+            }
+            (Err(error), _) => {
+                let (what, why) = (describe(&purpose), tell(&error));
+                self.fault.get_or_insert(StorageFault::Failed { what: what.into(), why });
+            }
+        }
+    }
+
+    fn succeeded(&mut self, purpose: Purpose) {
+        match purpose {
+            Purpose::FlushWrite if is(Mutant::WriteIsDurable) => self.flush_is_durable(),
+            Purpose::FlushWrite | Purpose::Slot => {}
+            Purpose::FlushSync => self.flush_is_durable(),
+            Purpose::Spare => {
+                if let Spare::Asked { number, size } = self.spare {
+                    self.spare = Spare::Ready { number, size };
+                }
+            }
+            Purpose::LastSlot => self.named(),
+            Purpose::SnapshotEnd(ended) => match self.writing {
+                Some(Snapshot { number, last, at, .. }) if number == ended => {
+                    self.target.snapshot = Some(NamedSnapshot { number, last, size: at });
+                }
+                Some(_) | None => {}
+            },
+            Purpose::SnapshotPiece(_) | Purpose::Removal | Purpose::Scrub => {}
+        }
+    }
+
+    fn flush_is_durable(&mut self) {
+        let Some(flight) = self.flight.take() else { return };
+        self.metrics.persistence_saves += 1;
+        self.last = flight.number;
+        self.floor = flight.number;
+        self.head = flight.end;
+        if let Some(segment) = self.segments.back_mut() {
+            segment.end = flight.end;
+        }
+        self.durable = self.durable.max(flight.up_to);
+        self.idle_since = self.now;
+        self.sealed = flight.is_seal;
+        self.wants_seal &= !flight.is_seal;
+    }
+
+    /// Both slots say the same again.
+    fn named(&mut self) {
+        let Some(names) = self.naming.take() else { return };
+        let former = core::mem::replace(&mut self.names, names);
+        for named in &self.names.segments {
+            if !former.segments.contains(named) {
+                self.segments.push_back(Segment {
+                    named: *named,
+                    highest: Index(0),
+                    end: 0,
+                    worth: Worth::Counts,
+                });
+                self.head = 0;
+            }
+        }
+        for gone in &former.segments {
+            if self.names.segments.contains(gone) {
+                continue;
+            }
+            self.segments.retain(|segment| segment.named.number != gone.number);
+            self.take_away(FileName::Segment(gone.number));
+        }
+        if self.names.snapshot != former.snapshot {
+            let named = self.names.snapshot.map(|snapshot| snapshot.number);
+            self.writing.take_if(|writing| Some(writing.number) == named);
+            if let Some(snapshot) = former.snapshot {
+                self.take_away(FileName::Snapshot(snapshot.number));
+            }
+        }
+    }
+}
+
+fn describe(purpose: &Purpose) -> &'static str {
+    match purpose {
+        Purpose::FlushWrite => "a write to the log",
+        Purpose::FlushSync => "a sync of the log",
+        Purpose::Spare => "the making of a segment",
+        Purpose::Slot | Purpose::LastSlot => "a write to the superblock",
+        Purpose::SnapshotPiece(_) | Purpose::SnapshotEnd(_) => "a write to a snapshot",
+        Purpose::Removal => "the removal of a file",
+        Purpose::Scrub => "the reading of a file",
+    }
+}
+
+/// What the disk has said, in words.
+pub(super) fn tell(error: &DiskError) -> String {
+    match error {
+        DiskError::Full => "there is no room left".into(),
+        DiskError::Missing => "there is no such file".into(),
+        DiskError::Failed(why) => why.to_string(),
+    }
+}
