@@ -17,9 +17,6 @@ use crate::node::Node;
 /// No test waits for this to pass.
 const AGES: Duration = Duration::from_secs(60);
 
-/// Whether the core keeps anything.
-const ENABLED: bool = false;
-
 /// Holds up every operation of a disk, from when a test says so until it says otherwise.
 #[derive(Default)]
 struct Stall {
@@ -147,9 +144,6 @@ fn local(node: &Node, key: &'static str) -> Option<bytes::Bytes> {
 
 #[test]
 fn a_follower_whose_disk_stalls_holds_up_nobody() {
-    if !ENABLED {
-        return;
-    }
     let three = Three::new();
     let leader = three.leader();
     let follower = (leader + 1) % 3;
@@ -174,9 +168,6 @@ fn a_follower_whose_disk_stalls_holds_up_nobody() {
 
 #[test]
 fn a_leader_whose_disk_stalls_is_replaced_and_comes_back() {
-    if !ENABLED {
-        return;
-    }
     let three = Three::new();
     let old = three.leader();
     three.nodes[old].set("k", "before").expect("committed");
@@ -194,9 +185,6 @@ fn a_leader_whose_disk_stalls_is_replaced_and_comes_back() {
 
 #[test]
 fn a_node_ends_although_its_disk_hangs() {
-    if !ENABLED {
-        return;
-    }
     let three = Three::new();
     let follower = (three.leader() + 1) % 3;
     three.stalls[follower].set(true);
@@ -210,9 +198,6 @@ fn a_node_ends_although_its_disk_hangs() {
 
 #[test]
 fn a_disk_that_fails_at_the_start_refuses_the_node() {
-    if !ENABLED {
-        return;
-    }
     let scratch = Scratch::new();
     let authority = Authority::new("test").expect("a CA");
     let mut config = config(&authority, "n1", &scratch);
