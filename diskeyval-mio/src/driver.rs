@@ -175,7 +175,10 @@ impl Driver {
                     None => unreachable!("only a node that has a directory has anything to do there"),
                 },
                 Effect::Answer { ticket: OWN, answer } => {
-                    if matches!(&answer, Answer::Status(status) if status.standing != Standing::Opening) {
+                    // Of one that has halted, the end is told.
+                    let is_open =
+                        |standing: &Standing| !matches!(standing, Standing::Opening | Standing::Halted(_));
+                    if matches!(&answer, Answer::Status(status) if is_open(&status.standing)) {
                         self.opening = Opening::Done;
                         self.shared.board.opened();
                     }
@@ -190,7 +193,12 @@ impl Driver {
                 }
                 Effect::Event(event) => self.events.push(event),
                 Effect::Halt { fault } => {
-                    error!(node = %self.node, %fault, "the node halts");
+                    if self.opening == Opening::Done {
+                        error!(node = %self.node, %fault, "the node halts");
+                    } else {
+                        // Whoever starts it is told.
+                        debug!(node = %self.node, %fault, "the node cannot be opened");
+                    }
                     end = Some(End::Halted(fault));
                 }
                 other => {

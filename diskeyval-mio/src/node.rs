@@ -115,7 +115,13 @@ impl Node {
     /// # Errors
     /// As [`start`](Node::start).
     pub fn start_on(listener: TcpListener, mut config: Config) -> Result<Node, StartError> {
-        let Started { shared, local_addr, threads } = start::start_on(listener, &mut config)?;
+        let started = start::start_on(listener, &mut config)?;
+        Ok(Node::of(started, config))
+    }
+
+    /// The handle of a node that has been started with this configuration.
+    pub(crate) fn of(started: Started, config: Config) -> Node {
+        let Started { shared, local_addr, threads } = started;
         let inner = Inner {
             listeners: Arc::new(Listeners { count: Mutex::new(0), shared: shared.clone() }),
             shared,
@@ -126,7 +132,7 @@ impl Node {
             stopping: AtomicBool::new(false),
             subscriptions: AtomicU64::new(1),
         };
-        Ok(Node { inner: Arc::new(inner), budget: config.proposal_timeout })
+        Node { inner: Arc::new(inner), budget: config.proposal_timeout }
     }
 
     /// A handle of the same node whose calls wait for `budget` at the most.

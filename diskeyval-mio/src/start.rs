@@ -1,5 +1,8 @@
 //! From a configuration to a node that runs.
 
+#[cfg(all(test, feature = "dev-certs"))]
+mod tests;
+
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
@@ -9,7 +12,7 @@ use std::time::Duration;
 use diskeyval_core::{Address, Config, ConfigError, Engine, Fault, Settings, StorageFault};
 
 use crate::board::Board;
-use crate::disk::{Directory, Disk, Files};
+use crate::disk::{Directory, Disk, Files, Perform};
 use crate::driver::{Driver, Shared};
 use crate::error::StartError;
 use crate::net::{Net, resolve};
@@ -37,6 +40,15 @@ fn listen(address: &Address) -> io::Result<TcpListener> {
 
 /// Starts a node behind a listener.
 pub(crate) fn start_on(listener: TcpListener, config: &mut Config) -> Result<Started, StartError> {
+    start_with(listener, config, Files::new)
+}
+
+/// The same, on whatever carries out what is to be done to the directory.
+fn start_with<P: Perform>(
+    listener: TcpListener,
+    config: &mut Config,
+    on: impl FnOnce(Directory) -> P,
+) -> Result<Started, StartError> {
     let local_addr =
         listener.local_addr().map_err(|source| cannot("ask for the address of a socket", source))?;
     // Whatever port it is that port 0 has become, peers and status are told the real one.
@@ -64,7 +76,8 @@ pub(crate) fn start_on(listener: TcpListener, config: &mut Config) -> Result<Sta
         hub: Arc::new(Hub::default()),
     });
     let is_kept = directory.is_some();
-    let threads = spawn(settings, config.election_timeout, seed, net, directory, &shared)
+    let performer = directory.map(on);
+    let threads = spawn(settings, config.election_timeout, seed, net, performer, &shared)
         .map_err(|source| cannot("start a thread", source))?;
     if is_kept && let Err(fault) = wait_until_open(&shared) {
         for thread in threads {
@@ -92,13 +105,13 @@ fn spawn(
     election_timeout: Duration,
     seed: diskeyval_core::Seed,
     net: Net,
-    directory: Option<Directory>,
+    performer: Option<impl Perform>,
     shared: &Arc<Shared>,
 ) -> io::Result<[JoinHandle<()>; 2]> {
     let node = settings.node_id().clone();
-    let start_disk = |directory| Disk::start(&node, Files::new(directory), net.waker());
+    let start_disk = |performer| Disk::start(&node, performer, net.waker());
     // If nothing comes of the rest, it ends with this.
-    let disk = directory.map(start_disk).transpose()?;
+    let disk = performer.map(start_disk).transpose()?;
     let hub = shared.hub.clone();
     let notifier = thread::Builder::new().name(format!("dkv-{node}-events")).spawn(move || hub.serve())?;
     // The engine stops within an election timeout, which is at most twice the configured one.

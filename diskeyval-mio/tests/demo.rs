@@ -80,7 +80,8 @@ fn line_with(words: &str, stderr: &mut impl BufRead) -> String {
 fn a_demo_loses_its_leader_and_nothing_else() {
     let _alone = alone();
     let file = std::env::temp_dir().join(format!("diskeyval-demo-{}.jsonl", std::process::id()));
-    let run = diskeyval().args(["demo", "--seconds", "6", "--json", "--history"]).arg(&file).spawn();
+    let run =
+        diskeyval().args(["demo", "--memory", "--seconds", "6", "--json", "--history"]).arg(&file).spawn();
     let done = finish(run.expect("a process"));
     let history = lines::read(BufReader::new(File::open(&file).expect("a history")));
     std::fs::remove_file(&file).expect("removed");
@@ -108,7 +109,7 @@ fn an_interrupt_ends_a_demo_early_with_a_report() {
     let _alone = alone();
     let mut process = diskeyval().args(["demo", "--seconds", "600", "--json"]).spawn().expect("a process");
     let mut stderr = BufReader::new(process.stderr.take().expect("piped"));
-    line_with("is frozen", &mut stderr);
+    line_with("the leader, is ", &mut stderr);
     process.stderr = Some(stderr.into_inner());
     kill_process(Pid::from_child(&process), Signal::INT).expect("signalled");
     let done = finish(process);
@@ -123,7 +124,8 @@ fn an_interrupt_ends_a_demo_early_with_a_report() {
 #[test]
 fn children_end_with_their_parent() {
     let _alone = alone();
-    let mut process = diskeyval().args(["demo", "--seconds", "600"]).spawn().expect("a process");
+    let args = ["demo", "--memory", "--seconds", "600"];
+    let mut process = diskeyval().args(args).spawn().expect("a process");
     let mut stderr = BufReader::new(process.stderr.take().expect("piped"));
     line_with("is frozen", &mut stderr);
     let children = children_of(process.id());
@@ -199,6 +201,7 @@ fn what_cannot_be_is_refused_before_anything_starts() {
         (&["demo", "--disturb-every", "1"], "at least 2"),
         (&["demo", "--seconds", "0"], "--seconds"),
         (&["failover", "--rounds", "none"], "--rounds"),
+        (&["demo", "--memory", "--data", "x"], "--data"),
     ] {
         let done = finish(diskeyval().args(args).spawn().expect("a process"));
         assert_eq!(done.code, Some(2), "{args:?}: {}", done.stderr);
@@ -208,4 +211,9 @@ fn what_cannot_be_is_refused_before_anything_starts() {
     let done = finish(run.expect("a process"));
     assert_eq!(done.code, Some(1), "{}", done.stderr);
     assert!(done.stderr.contains("/no/such/directory/file"), "{}", done.stderr);
+    let full = std::env::temp_dir();
+    let run = diskeyval().args(["demo", "--data"]).arg(&full).spawn();
+    let done = finish(run.expect("a process"));
+    assert_eq!(done.code, Some(1), "{}", done.stderr);
+    assert!(done.stderr.contains("is not empty"), "{}", done.stderr);
 }

@@ -22,6 +22,8 @@ pub(crate) struct Clients {
     pending: BTreeMap<Ticket, Pending>,
     /// How often each node was started.
     lives: Vec<u32>,
+    /// How often each has said, in its present life, that its state has moved at once.
+    resyncs: Vec<u32>,
     /// Everything that was asked and told, if it is to be kept.
     pub(crate) history: Option<Vec<Record>>,
     pub(crate) most_in_flight: usize,
@@ -190,6 +192,10 @@ impl Program for Clients {
     }
 
     fn event(&mut self, hands: &mut Hands<'_, '_>, node: usize, event: &Event) {
+        if let (Event::Resync { .. }, Some(resyncs)) = (event, self.resyncs.get_mut(node)) {
+            // What it tells from now on is another story: there may be a gap between the two.
+            *resyncs += 1;
+        }
         let (Some(history), Event::Change(change)) = (&mut self.history, event) else { return };
         let text = |bytes: &Bytes| String::from_utf8_lossy(bytes).into_owned();
         let Change { key, value, revision } = change;
@@ -197,8 +203,12 @@ impl Program for Clients {
             // The run itself has written it, and no client.
             return;
         }
+        let life = self.lives.get(node).copied().unwrap_or(0);
         history.push(Record::Event(history::Event {
-            node: format!("{}#{}", name(node), self.lives.get(node).copied().unwrap_or(0)),
+            node: match self.resyncs.get(node).copied().unwrap_or(0) {
+                0 => format!("{}#{life}", name(node)),
+                resyncs => format!("{}#{life}.{resyncs}", name(node)),
+            },
             key: text(key),
             value: value.as_ref().map(text),
             revision: *revision,
@@ -209,6 +219,8 @@ impl Program for Clients {
     fn up(&mut self, hands: &mut Hands<'_, '_>, node: usize) {
         self.lives.resize(hands.nodes(), 0);
         self.lives[node] += 1;
+        self.resyncs.resize(hands.nodes(), 0);
+        self.resyncs[node] = 0;
     }
 
     fn down(&mut self, _: &mut Hands<'_, '_>, node: usize) {

@@ -374,7 +374,7 @@ impl Common {
     pub(super) fn pledge_acknowledgement(&mut self) {
         if let (Some(matched), Some(leader)) = (self.acknowledge.take(), self.leader.clone()) {
             let pledge = Pledge::Appended { term: self.term, matched };
-            // It speaks of the term as well, which may be newer than anything in the log.
+            // Who acknowledges nothing new, since its disk is full say, has entered the term all the same.
             let both = self.log_receipt.and(&self.ballot_receipt);
             let receipt = self.awaited(&both, Mutant::AckBeforeDurable);
             self.hold(receipt.promise(Claim::ToPeer(leader, pledge)));
@@ -416,7 +416,7 @@ impl Common {
 
     /// Whether what is left of the disk is for what the protocol itself has to write.
     pub(super) fn disk_is_full(&self) -> bool {
-        self.store.is_full() && !is(Mutant::FullUnnoticed)
+        self.store.is_nearly_full() && !is(Mutant::FullUnnoticed)
     }
 
     pub(super) fn wake_storage(&mut self) {

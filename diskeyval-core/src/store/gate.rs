@@ -56,7 +56,7 @@ impl Receipt {
         Promised { after: self.0, claim }
     }
 
-    /// The receipt for two writes: that for the later.
+    /// The receipt for both writes: that of the later.
     pub fn and(&self, other: &Receipt) -> Receipt {
         Receipt(self.0.max(other.0))
     }

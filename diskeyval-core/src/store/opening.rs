@@ -75,6 +75,8 @@ enum Step {
     Stray(usize),
     Segment(usize),
     Snapshot,
+    /// Both slots are written anew, as they were read.
+    Naming,
     /// What nobody names is removed.
     Tidy,
     /// The first flush of a new segment is on its way.
@@ -151,6 +153,9 @@ impl Opening {
 
     pub(crate) fn wake(&mut self, now: Instant) {
         self.now = now;
+        if let Some(wal) = &mut self.wal {
+            wal.wake(now);
+        }
     }
 
     pub(crate) fn take_ops(&mut self) -> Vec<(OpId, DiskOp)> {
@@ -177,7 +182,6 @@ impl Opening {
     /// An operation was carried out.
     pub(crate) fn done(&mut self, op: OpId, result: Result<DiskDone, DiskError>) -> Result<(), StorageFault> {
         if let Some(wal) = &mut self.wal {
-            wal.wake(self.now);
             wal.done(op, result);
             if let Some(fault) = wal.fault() {
                 return Err(fault.clone());
@@ -204,6 +208,13 @@ impl Opening {
             (Step::Stray(place), DiskDone::Read(bytes)) => self.read_stray(place, &bytes),
             (Step::Segment(place), DiskDone::Read(bytes)) => self.read_segment(place, &bytes),
             (Step::Snapshot, DiskDone::Read(bytes)) => self.read_snapshot(bytes),
+            (Step::Naming, _) if self.ops.is_idle() => {
+                self.step = Step::Tidy;
+                for file in self.strays.clone() {
+                    self.ops.ask(DiskOp::Remove { file }, ());
+                }
+                Ok(())
+            }
             (Step::Tidy, _) if self.ops.is_idle() => self.write(),
             _ => Ok(()),
         }
@@ -216,6 +227,7 @@ impl Opening {
             Step::Found => "the making of the first files".to_string(),
             Step::Stray(place) => format!("the reading of {}", self.strays[place]),
             Step::Segment(_) | Step::Snapshot => "the reading of a file that is named".to_string(),
+            Step::Naming => format!("the writing of {}", FileName::Superblock),
             Step::Tidy => "the removal of a file that nobody names".to_string(),
             Step::Writing | Step::Open => "the writing of a new segment".to_string(),
         };
@@ -457,8 +469,8 @@ impl Opening {
     }
 
     fn tidy(&mut self) -> Result<(), StorageFault> {
-        self.step = Step::Tidy;
         if self.told.is_some() {
+            self.step = Step::Tidy;
             for file in self.strays.clone() {
                 self.tell(file, || alloc::vec!["nobody names it: it promised nothing".into()]);
             }
@@ -467,9 +479,15 @@ impl Opening {
         if self.strays.is_empty() {
             return self.write();
         }
-        for file in self.strays.clone() {
-            self.ops.ask(DiskOp::Remove { file }, ());
+        // What was read may have come from a cache that the disk never saw, and the disk may still name what the cache
+        // does not. So nothing is removed before the disk says for certain that it is not named.
+        if let Some(names) = &mut self.names {
+            names.generation += 1;
+            for op in naming(names) {
+                self.ops.ask(op, ());
+            }
         }
+        self.step = Step::Naming;
         Ok(())
     }
 

@@ -1,6 +1,6 @@
 //! What befalls the medium of a disk, behind the back of its node.
 //!
-//! Where the log of a node was made durable last, damage cannot be told from a write that a crash has torn: there is
+//! A file that is missing is always noticed. But where the log of a node was made durable last, damage cannot be told from a write that a crash has torn: there is
 //! nothing behind it that would say so (fault 62 of the ledger). So nothing befalls the place of the last two flushes;
 //! and if the last is known to be a seal, nothing befalls that one. Everything else has to be found out, or to be harmless.
 
@@ -138,8 +138,12 @@ impl Disk {
         if has_harm(self) || has_harm(theirs) {
             return None;
         }
-        let common: Vec<FileName> =
-            self.files.keys().copied().filter(|name| theirs.files.contains_key(name)).collect();
+        let is_spared =
+            |disk: &Disk, file: FileName| disk.is_spared(Extent { file, from: 0, to: u64::MAX }, false);
+        let may_be = |name: &FileName| {
+            theirs.files.contains_key(name) && !is_spared(self, *name) && !(both && is_spared(theirs, *name))
+        };
+        let common: Vec<FileName> = self.files.keys().copied().filter(may_be).collect();
         if common.is_empty() {
             return None;
         }
@@ -247,6 +251,10 @@ mod tests {
         other.files.remove(&FileName::Superblock);
         assert_eq!(one.swap(&mut other, false, &mut Choices::from_seed(0)), None, "there is too little");
         other.files.insert(FileName::Snapshot(3), File::new(10));
+        assert_eq!(one.swap(&mut other, true, &mut Choices::from_seed(0)), None, "the log ends in it");
+        for disk in [&mut one, &mut other] {
+            disk.flushes.clear();
+        }
         assert!(one.swap(&mut other, true, &mut Choices::from_seed(0)).is_some());
         assert_eq!(one.files[&LOG].on_medium(0, 6), b"theirs");
         assert_eq!(other.files[&LOG].on_medium(0, 6), [1; 6]);

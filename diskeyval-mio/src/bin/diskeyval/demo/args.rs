@@ -9,7 +9,7 @@ use clap::value_parser;
 ///
 /// Starts nodes in processes of their own, on loopback and over mutual TLS. Clients on all of them write,
 /// read, delete and compare-and-set, while the leader is frozen, cut off or silenced in turn, and let back.
-/// Nodes that have a directory are killed by SIGKILL as well, the leader alone and all at once, and started again.
+/// Nodes that have a directory are killed by SIGKILL as well, one of them or all at once, and started again.
 /// What the clients were told and what the nodes reported is then judged: whether a write was lost or
 /// doubled, or a read was stale. Certificates live in memory alone.
 #[derive(Debug, Args)]
@@ -68,7 +68,7 @@ pub(crate) struct DemoArgs {
 
 /// Measure for how long nothing can be written after the leader was killed
 ///
-/// For each round it starts three nodes in processes of their own, on loopback and over mutual TLS; a client on
+/// For each round it starts three new nodes in processes of their own, on loopback and over mutual TLS; a client on
 /// one that does not lead writes without a pause; the leader is killed by SIGKILL; and the longest time between
 /// two successful writes around that moment is taken. The history of each round is judged, too. The nodes have
 /// the default timing: T, the longest election timeout, is 600 ms. The aim is a median of at most 2 T, and

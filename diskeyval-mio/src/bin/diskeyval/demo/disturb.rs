@@ -20,6 +20,8 @@ pub(super) enum Disturbance {
     Silenced,
     /// Its process is ended on the spot, and starts again from its directory.
     Killed,
+    /// The same, with one that does not lead.
+    FollowerKilled,
     /// The same, with all processes at once: nobody is left who could remember.
     AllKilled,
 }
@@ -30,7 +32,7 @@ impl fmt::Display for Disturbance {
             Disturbance::Frozen => "frozen",
             Disturbance::CutOff => "cut off",
             Disturbance::Silenced => "silenced",
-            Disturbance::Killed | Disturbance::AllKilled => "killed",
+            Disturbance::Killed | Disturbance::FollowerKilled | Disturbance::AllKilled => "killed",
         })
     }
 }
@@ -45,6 +47,7 @@ const WITH_KILLS: &[Disturbance] = &[
     Disturbance::Killed,
     Disturbance::AllKilled,
     Disturbance::Frozen,
+    Disturbance::FollowerKilled,
     Disturbance::Killed,
     Disturbance::CutOff,
     Disturbance::AllKilled,
@@ -107,7 +110,15 @@ impl Disturber {
         let what = self.turns[self.done.len() % self.turns.len()];
         let nodes = match what {
             Disturbance::AllKilled => (0..cluster.size()).collect(),
-            _ => vec![leader],
+            Disturbance::FollowerKilled => vec![(leader + 1) % cluster.size()],
+            Disturbance::Killed | Disturbance::Frozen | Disturbance::CutOff | Disturbance::Silenced => {
+                vec![leader]
+            }
+        };
+        let happens = match nodes[..] {
+            [node] if node == leader => format!("{}, the leader, is {what}", name(node)),
+            [node] => format!("{}, a follower, is {what}", name(node)),
+            _ => format!("all nodes are {what}"),
         };
         // From here on it has to be undone, even if this does not come to its end.
         self.active = Some(Active { what, nodes: nodes.clone(), until: now + self.span });
@@ -121,13 +132,12 @@ impl Disturber {
                     .map_err(|error| format!("{} cannot be frozen: {error}", name(node)))?,
                 Disturbance::CutOff => self.proxies.set(node, Passage::Severed),
                 Disturbance::Silenced => self.proxies.set(node, Passage::Held),
-                Disturbance::Killed | Disturbance::AllKilled => cluster.kill(node)?,
+                Disturbance::Killed | Disturbance::FollowerKilled | Disturbance::AllKilled => {
+                    cluster.kill(node)?;
+                }
             }
         }
-        Ok(Some(match what {
-            Disturbance::AllKilled => format!("all nodes are {what}"),
-            _ => format!("{}, the leader, is {what}", name(leader)),
-        }))
+        Ok(Some(happens))
     }
 
     /// Lets back who is out of action; says who that was.
@@ -140,7 +150,7 @@ impl Disturber {
                     .thaw()
                     .map_err(|error| format!("{} cannot be let go on: {error}", name(node)))?,
                 Disturbance::CutOff | Disturbance::Silenced => self.proxies.set(node, Passage::Open),
-                Disturbance::Killed | Disturbance::AllKilled => {
+                Disturbance::Killed | Disturbance::FollowerKilled | Disturbance::AllKilled => {
                     cluster.revive(node, |address| self.proxies.moved(node, address))?;
                 }
             }

@@ -9,9 +9,6 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use super::cluster::name;
 
-/// Whether nodes keep anything unless something else is asked for.
-const DURABLE: bool = false;
-
 /// A directory with one for each node in it.
 pub(super) struct Keep {
     root: PathBuf,
@@ -24,7 +21,7 @@ impl Keep {
     pub(super) fn chosen(memory: bool, dir: Option<&Path>) -> Result<Option<Keep>, String> {
         match dir {
             Some(dir) => Keep::at(dir).map(Some),
-            None if memory || !DURABLE => Ok(None),
+            None if memory => Ok(None),
             None => Keep::temporary().map(Some),
         }
     }

@@ -153,13 +153,15 @@ impl Report {
         let of = |what| disturbances.iter().filter(|done| **done == what).count();
         writeln!(
             out,
-            "\n{:18}{:>9}   of the leader: killed {}, frozen {}, cut off {}, silenced {}; all killed {}",
+            "\n{:18}{:>9}   of the leader: killed {}, frozen {}, cut off {}, silenced {}; \
+             killed: a follower {}, all {}",
             "disturbances",
             disturbances.len(),
             of(Disturbance::Killed),
             of(Disturbance::Frozen),
             of(Disturbance::CutOff),
             of(Disturbance::Silenced),
+            of(Disturbance::FollowerKilled),
             of(Disturbance::AllKilled),
         )?;
         let changes = self.leader_changes();

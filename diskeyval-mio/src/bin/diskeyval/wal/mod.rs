@@ -15,8 +15,11 @@ pub(crate) fn run(command: &WalCommand) -> Result<(), Failure> {
     let folder = Folder::read(dir).map_err(Failure::input)?;
     let description = describe::describe(&folder.files);
     let in_full = matches!(command, WalCommand::Dump(_));
-    print(&folder, &description, in_full, &mut io::stdout().lock())
-        .map_err(|error| Failure::failed(format!("what was found cannot be told: {error}")))?;
+    match print(&folder, &description, in_full, &mut io::stdout().lock()) {
+        // Whoever closed stdout has read enough.
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {}
+        told => told.map_err(|error| Failure::failed(format!("what was found cannot be told: {error}")))?,
+    }
     match description.fault {
         None => Ok(()),
         Some(fault) => Err(Failure::failed(fault)),

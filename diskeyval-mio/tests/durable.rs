@@ -1,0 +1,404 @@
+//! What nodes have promised, they keep: real processes and real files, killed, torn and filled up.
+
+#![cfg(unix)]
+
+mod common;
+
+use std::fs::{self, File};
+use std::io::{self, BufReader, Write};
+use std::net::{Ipv4Addr, TcpListener};
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::Duration;
+use std::{env, mem, thread};
+
+use common::*;
+use diskeyval_mio as dkv;
+use diskeyval_mio::certs::Authority;
+use diskeyval_mio::{Config, Notice, StartError, StorageFault};
+use diskeyval_sim::{check, lines};
+use rustix::process::Signal;
+
+/// Past the capture of the test harness: whoever reads the log has to see it.
+fn skipped(why: &str) {
+    let _ = io::stderr().write_all(format!("SKIPPED: {why}\n").as_bytes());
+}
+
+/// A place in a directory of a test, as text.
+fn inside(dir: &Scratch, name: &str) -> String {
+    dir.0.join(name).to_str().expect("text").to_owned()
+}
+
+/// Three nodes with a directory each, `data-n1` and so on.
+struct Three {
+    dir: Scratch,
+    ports: [u16; 3],
+    more: Vec<&'static str>,
+}
+
+impl Three {
+    fn new(more: &[&'static str]) -> Three {
+        Three { dir: Scratch::with_certs(&NAMES), ports: ports(), more: more.to_vec() }
+    }
+
+    fn data(&self, which: usize) -> String {
+        inside(&self.dir, &format!("data-{}", NAMES[which]))
+    }
+
+    fn start(&self, which: usize) -> Node {
+        let data = self.data(which);
+        let more: Vec<&str> = [&["--data", &data], &self.more[..]].concat();
+        start(&self.dir, self.ports, which, &more)
+    }
+
+    /// All of them, each in its seat.
+    fn start_all(&self) -> [Node; 3] {
+        let mut nodes = [0, 1, 2].map(|which| self.start(which));
+        for node in &mut nodes {
+            until("every node is in its seat", || node.is_member());
+        }
+        nodes
+    }
+}
+
+/// Reads until there is an answer; what comes before there is a leader is refused.
+fn value(node: &mut Node, key: &str) -> String {
+    let mut answer = String::new();
+    until("a read is answered", || {
+        answer = node.ask(format!("get {key}"));
+        !answer.starts_with("refused: ")
+    });
+    answer
+}
+
+fn kill_all(nodes: [Node; 3]) {
+    for node in &nodes {
+        node.signal(Signal::KILL);
+    }
+    // Each is waited for.
+    drop(nodes);
+}
+
+// ---- Restarts -----------------------------------------------------------------------------------------
+
+/// The npm package told old writes again after a restart.
+#[test]
+fn w8_an_orderly_restart_of_all_keeps_everything_and_tells_nothing_twice() {
+    const AGES: Duration = Duration::from_secs(60);
+    const WRITES: usize = 200;
+    let dir = Scratch::new();
+    let authority = Authority::new("test").expect("a CA");
+    let listeners = NAMES.map(|_| TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port"));
+    let ports = listeners.each_ref().map(|listener| listener.local_addr().expect("bound").port());
+    let config = |which: usize| {
+        let mut config = Config::new(NAMES[which]).expect("a good name").listen("127.0.0.1", ports[which]);
+        for other in (0..3).filter(|other| *other != which) {
+            config = config.peer(NAMES[other], "127.0.0.1", ports[other]).expect("a good name");
+        }
+        let issued = authority.issue_node(&config.node_id).expect("a certificate");
+        let config = config.tls(&issued.cert_pem, &issued.key_pem, authority.cert_pem());
+        config.persist(&inside(&dir, NAMES[which]))
+    };
+    let mut which = 0;
+    let first = listeners.map(|listener| {
+        which += 1;
+        dkv::Node::start_on(listener, config(which - 1)).expect("it starts")
+    });
+    let end_all = |nodes: &[dkv::Node; 3]| {
+        thread::scope(|scope| {
+            for node in nodes {
+                scope.spawn(|| node.end());
+            }
+        });
+    };
+    for node in &first {
+        node.wait_ready(AGES).expect("it takes its seat");
+    }
+    let mut last = 0;
+    for number in 0..WRITES {
+        let commit = first[number % 3].set(format!("k{}", number % 50), format!("v{number}"));
+        last = commit.expect("committed").revision;
+    }
+    first[0].delete("k49").expect("committed");
+    let before = first[0].view().expect("it runs");
+    end_all(&first);
+
+    let second = [0, 1, 2].map(|which| dkv::Node::start(config(which)).expect("it starts again"));
+    let mut streams = second.each_ref().map(dkv::Node::events);
+    for node in &second {
+        node.wait_ready(AGES).expect("it is in its seat");
+        for (key, versioned) in before.iter() {
+            let found = node.get_with(key.clone(), dkv::Read::Linearizable).expect("read");
+            assert_eq!(found.as_ref(), Some(versioned), "{key:?}");
+        }
+        assert_eq!(node.get("k49").expect("read"), None);
+        assert_eq!(node.view().expect("it runs").len(), before.len());
+    }
+    let new = second[1].set("new", "one").expect("committed").revision;
+    assert!(new > last);
+    for events in &mut streams {
+        let mut resyncs = 0;
+        loop {
+            match events.next_timeout(AGES).expect("the new write is told") {
+                Notice::Resync { .. } => resyncs += 1,
+                notice => {
+                    let Some(change) = notice.change() else { continue };
+                    assert_eq!(
+                        (change.key.as_ref(), change.revision),
+                        (&b"new"[..], new),
+                        "nothing old is told"
+                    );
+                    break;
+                }
+            }
+        }
+        assert!(resyncs <= 1, "{resyncs}");
+    }
+    end_all(&second);
+}
+
+#[test]
+fn w3_what_was_acknowledged_survives_that_all_are_killed_at_once() {
+    let three = Three::new(&[]);
+    let mut nodes = three.start_all();
+    for number in 0..30 {
+        nodes[number % 3].set(&format!("k{number}"), &format!("v{number}"));
+    }
+    kill_all(nodes);
+    let mut nodes = three.start_all();
+    for number in 0..30 {
+        assert_eq!(value(&mut nodes[(number + 1) % 3], &format!("k{number}")), format!("value v{number}"));
+    }
+    nodes[0].set("after", "1");
+}
+
+/// For as many seconds as `DISKEYVAL_KILL_SECONDS` says.
+#[test]
+fn w3_nodes_that_are_killed_under_load_lose_no_acknowledged_write() {
+    let seconds = env::var("DISKEYVAL_KILL_SECONDS").unwrap_or_else(|_| "12".to_owned());
+    let dir = Scratch::new();
+    let (data, file) = (inside(&dir, "data"), inside(&dir, "history.jsonl"));
+    let args = ["demo", "--seconds", &seconds, "--data", &data, "--history", &file];
+    let rhythm = ["--disturb-every", "2", "--disturb-for", "300"];
+    let done = run(args.iter().chain(&rhythm));
+    let (told, errors) = (text(&done.stdout), text(&done.stderr));
+    assert!(done.status.success(), "{told}\n{errors}");
+    assert!(errors.contains("the leader, is killed") && errors.contains("all nodes are killed"), "{errors}");
+    let history = lines::read(BufReader::new(File::open(&file).expect("a history"))).expect("understood");
+    let report = check(&history);
+    assert!(report.is_clean() && report.undecided.is_empty(), "{report}");
+    assert!(report.unknown > 0 || report.operations > 0, "{report}");
+}
+
+// ---- Files --------------------------------------------------------------------------------------------
+
+const BLOCK: usize = 4096;
+
+/// The segment that was written to last.
+fn last_segment(data: &str) -> PathBuf {
+    let mut segments: Vec<_> = fs::read_dir(data)
+        .expect("a directory")
+        .map(|entry| entry.expect("an entry").path())
+        .filter(|path| path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("wal-")))
+        .filter(|path| end_of_writing(path) > 0)
+        .collect();
+    segments.sort();
+    segments.pop().expect("a segment")
+}
+
+/// Where the next flush would begin: behind the last block that holds anything.
+fn end_of_writing(path: &Path) -> usize {
+    let bytes = fs::read(path).expect("a file");
+    bytes.iter().rposition(|byte| *byte != 0).map_or(0, |last| (last / BLOCK + 1) * BLOCK)
+}
+
+/// What stands behind the last sync may be anything when the power goes.
+#[test]
+fn w4_a_torn_tail_makes_no_node_forget() {
+    let three = Three::new(&[]);
+    let mut nodes = three.start_all();
+    for number in 0..20 {
+        nodes[number % 3].set(&format!("k{number}"), &format!("v{number}"));
+    }
+    kill_all(nodes);
+
+    // One has garbage there, one a half of something that looks like a flush, one a single bit.
+    let paths = [0, 1, 2].map(|which| last_segment(&three.data(which)));
+    let files = paths.each_ref().map(|path| File::options().write(true).open(path).expect("a file"));
+    let ends = paths.each_ref().map(|path| end_of_writing(path));
+    let garbage: Vec<u8> = (1..=251_u8).cycle().take(3 * BLOCK + 100).collect();
+    files[0].write_all_at(&garbage, ends[0] as u64).expect("written");
+    let whole = fs::read(&paths[1]).expect("a file");
+    files[1].write_all_at(&whole[ends[1] - BLOCK..ends[1] - BLOCK / 2], ends[1] as u64).expect("written");
+    files[2].write_all_at(&[1], (ends[2] + BLOCK / 2) as u64).expect("written");
+
+    let mut nodes = three.start_all();
+    for number in 0..20 {
+        for node in &mut nodes {
+            assert_eq!(value(node, &format!("k{number}")), format!("value v{number}"));
+        }
+    }
+    nodes[1].set("after", "1");
+    kill_all(nodes);
+    // And what was cut off stays cut off.
+    let mut nodes = three.start_all();
+    assert_eq!(value(&mut nodes[2], "after"), "value 1");
+}
+
+/// What `wal` finds in a directory, and with which exit code.
+fn looked_into(command: &str, data: &str, code: i32) -> String {
+    let done = run(&["wal", command, data]);
+    assert_eq!(done.status.code(), Some(code), "{}\n{}", text(&done.stdout), text(&done.stderr));
+    text(&done.stdout)
+}
+
+/// What was promised and is not there any more is said, and not passed over.
+#[test]
+fn w4_a_damaged_file_keeps_its_node_out_and_is_named() {
+    let dir = Scratch::with_certs(&["solo"]);
+    let data = inside(&dir, "data");
+    let mut node = Node::start(&dir, "solo", 0, &[], &["--data", &data]);
+    for number in 0..20 {
+        node.set(&format!("k{number}"), &"v".repeat(1000));
+    }
+    let told = looked_into("dump", &data, 0);
+    assert!(told.contains("a node is at work") && told.contains("superblock: 8192 bytes"), "{told}");
+    assert_eq!(node.ask("quit"), "bye");
+    node.ended();
+    let told = looked_into("verify", &data, 0);
+    assert!(told.contains("sound") && !told.contains("at work"), "{told}");
+    let path = last_segment(&data);
+    let name = path.file_name().expect("a file").to_str().expect("text").to_owned();
+    let bytes = fs::read(&path).expect("a file");
+    let at = end_of_writing(&path) / 2 / BLOCK * BLOCK + 100;
+    let file = File::options().write(true).open(&path).expect("a file");
+    file.write_all_at(&[!bytes[at]], at as u64).expect("written");
+    let told = looked_into("verify", &data, 1);
+    assert!(told.contains(&name) && !told.contains("sound"), "{told}");
+
+    let mut node = Node::start(&dir, "solo", 0, &[], &["--data", &data]);
+    let standing = node.json("status")["standing"].clone();
+    assert_eq!(standing["is"], "damaged", "{standing}");
+    assert!(standing["why"].as_str().is_some_and(|why| why.contains(&name)), "{standing}");
+    let refused = node.ask("set k v");
+    assert!(refused.starts_with("refused: ") && refused.contains(&name), "{refused}");
+    assert!(node.ask("get k1").starts_with("refused: "));
+    assert_eq!(node.ask("quit"), "bye");
+    assert_eq!(node.ended().code(), Some(0));
+    assert!(path.exists(), "it keeps its files");
+}
+
+// ---- Directories --------------------------------------------------------------------------------------
+
+#[test]
+fn the_directory_of_another_node_is_refused_by_both_names() {
+    let dir = Scratch::with_certs(&["mine", "yours"]);
+    let data = inside(&dir, "data");
+    let mut node = Node::start(&dir, "yours", 0, &[], &["--data", &data]);
+    node.set("k", "v");
+    let more = ["--certs", dir.path(), "--data", &data];
+    let other = [&["node", "--id", "mine", "--listen", "127.0.0.1:0"][..], &more].concat();
+    fails(&other, 1, ["in use", data.as_str()]);
+    drop(node);
+    fails(&other, 2, ["mine", "yours", "its own"]);
+    let renamed =
+        [&["node", "--id", "yours", "--listen", "127.0.0.1:0", "--cluster", "x"][..], &more].concat();
+    fails(&renamed, 2, ["\"x\"", "\"diskeyval\""]);
+
+    let authority = Authority::new("test").expect("a CA");
+    let config = Config::new("mine").expect("a good name").persist(&data);
+    let issued = authority.issue_node(&config.node_id).expect("a certificate");
+    let config = config.tls(&issued.cert_pem, &issued.key_pem, authority.cert_pem());
+    let refused = dkv::Node::start(config.clone()).map(|_| ()).expect_err("not its own");
+    assert!(
+        matches!(&refused, StartError::Storage(StorageFault::OtherNode { ours, theirs })
+            if ours.as_str() == "mine" && theirs.as_str() == "yours"),
+        "{refused:?}"
+    );
+    // And whoever was refused has let go of it.
+    let mut node = Node::start(&dir, "yours", 0, &[], &["--data", &data]);
+    assert_eq!(value(&mut node, "k"), "value v");
+}
+
+// ---- A full disk --------------------------------------------------------------------------------------
+
+/// Whether a node whose disk is full can follow a new leader: its first entry has its room.
+const FULL_FOLLOWERS_TAKE_WHAT_THE_PROTOCOL_WRITES: bool = true;
+
+/// A file system in memory, with bounds, below a directory that is there.
+struct Mounted(String);
+
+impl Mounted {
+    /// `None`, and a word on it, where this process must not mount.
+    fn new(path: String, size: &str) -> Option<Mounted> {
+        fs::create_dir_all(&path).expect("a directory");
+        let mut mount = Command::new("mount");
+        mount.args(["-t", "tmpfs", "-o", &format!("size={size}"), "diskeyval-test", &path]);
+        let done = mount.stderr(Stdio::null()).status();
+        if done.is_ok_and(|done| done.success()) {
+            return Some(Mounted(path));
+        }
+        skipped("only root can mount a small file system");
+        None
+    }
+
+    /// Leaves no room.
+    fn fill(&self) -> PathBuf {
+        let path = Path::new(&self.0).join("filler");
+        let mut file = File::create(&path).expect("a file");
+        while file.write(&[1; 4096]).is_ok_and(|written| written > 0) {}
+        path
+    }
+}
+
+impl Drop for Mounted {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").args(["-l", &self.0]).status();
+    }
+}
+
+#[test]
+fn a_full_disk_refuses_writes_and_nothing_else_until_there_is_room() {
+    let three = Three::new(&[]);
+    let mounts: Vec<_> = (0..3).filter_map(|which| Mounted::new(three.data(which), "80m")).collect();
+    if mounts.len() < 3 {
+        return;
+    }
+    let mut nodes = three.start_all();
+    nodes[0].set("before", "1");
+    let fillers: Vec<_> = mounts.iter().map(Mounted::fill).collect();
+    let large = "x".repeat(256 << 10);
+    let mut written = 0;
+    until("a write is refused for want of room", || {
+        let answer = nodes[written % 3].ask(format!("set large-{} {large}", written % 7));
+        written += 1;
+        let for_room = answer.contains("disk") && answer.contains("full");
+        assert!(answer.starts_with("ok ") || answer.starts_with("refused: ") && for_room, "{answer}");
+        for_room
+    });
+    for node in &mut nodes {
+        assert_eq!(value(node, "before"), "value 1");
+    }
+    if FULL_FOLLOWERS_TAKE_WHAT_THE_PROTOCOL_WRITES {
+        let leader = leader_of(&mut nodes);
+        let which = NAMES.iter().position(|name| *name == leader).expect("a member");
+        nodes[which].signal(Signal::KILL);
+        nodes[which].ended();
+        let other = (which + 1) % 3;
+        until("another leads", || nodes[other].leader().is_some_and(|now| now != leader));
+        assert_eq!(value(&mut nodes[other], "before"), "value 1");
+        drop(mem::replace(&mut nodes[which], three.start(which)));
+        assert_eq!(value(&mut nodes[which], "before"), "value 1");
+    } else {
+        skipped("a follower whose disk is full does not take the first entry of a new leader yet");
+    }
+    for filler in fillers {
+        fs::remove_file(filler).expect("ours");
+    }
+    nodes[0].set("after", "2");
+    for node in &mut nodes {
+        assert_eq!(value(node, "after"), "value 2");
+    }
+    drop(nodes);
+}
