@@ -324,7 +324,7 @@ fn the_directory_of_another_node_is_refused_by_both_names() {
 // ---- A full disk --------------------------------------------------------------------------------------
 
 /// Whether a node whose disk is full can follow a new leader: its first entry has its room.
-const FULL_FOLLOWERS_TAKE_WHAT_THE_PROTOCOL_WRITES: bool = false;
+const FULL_FOLLOWERS_TAKE_WHAT_THE_PROTOCOL_WRITES: bool = true;
 
 /// A file system in memory, with bounds, below a directory that is there.
 struct Mounted(String);

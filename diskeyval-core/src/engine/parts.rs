@@ -23,6 +23,8 @@ impl Engine {
         &self.desk
     }
 
+    /// Whether it still reads what it has kept.
+    #[cfg(test)]
     pub(crate) fn is_opening(&self) -> bool {
         self.opening.is_some() || !self.begun
     }

@@ -416,7 +416,7 @@ impl Common {
 
     /// Whether what is left of the disk is for what the protocol itself has to write.
     pub(super) fn disk_is_full(&self) -> bool {
-        self.store.is_full() && !is(Mutant::FullUnnoticed)
+        self.store.is_nearly_full() && !is(Mutant::FullUnnoticed)
     }
 
     pub(super) fn wake_storage(&mut self) {

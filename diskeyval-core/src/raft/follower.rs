@@ -147,7 +147,7 @@ fn append_entries(common: &mut Common, from: &NodeId, append: &Append, mut entri
                 return;
             }
             // What is left of the disk is for what the protocol itself has to write. The leader asks again.
-            _ if common.disk_is_full() => {
+            _ if matches!(entry.payload, Payload::Write(_)) && common.disk_is_full() => {
                 index = Index(index.0 - 1);
                 break;
             }

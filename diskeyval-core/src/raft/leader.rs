@@ -526,7 +526,7 @@ fn next_append(
         Replication::Probe { asked, .. } => *asked = Some(common.now),
         Replication::Stream { next, in_flight, bytes } => {
             let size = entries.iter().map(|entry| entry.len()).sum();
-            in_flight.push_back(InFlight { last: sent_up_to, bytes: size });
+            in_flight.push_back(InFlight { sent: common.now, last: sent_up_to, bytes: size });
             *bytes += size;
             *next = sent_up_to.next();
         }

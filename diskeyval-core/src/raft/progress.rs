@@ -42,6 +42,7 @@ pub(crate) enum Replication {
 /// An append on its way.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct InFlight {
+    pub(crate) sent: Instant,
     pub(crate) last: Index,
     pub(crate) bytes: usize,
 }
@@ -113,8 +114,16 @@ impl Progress {
     /// anything since: it may have come before the follower listened to us (see `Common::hears`).
     pub(crate) fn ask_again(&mut self, then: Instant) {
         let heard = self.heard;
-        if let Replication::Probe { asked, .. } = &mut self.replication {
-            asked.take_if(|at| *at <= then && heard.is_some_and(|heard| heard > *at));
+        let is_lost = |at: Instant| at <= then && heard.is_some_and(|heard| heard > at);
+        match &mut self.replication {
+            Replication::Probe { asked, .. } => _ = asked.take_if(|at| is_lost(*at)),
+            // Its disk was full, perhaps: then it has not taken what was sent, and has said nothing.
+            Replication::Stream { in_flight, .. }
+                if in_flight.front().is_some_and(|first| is_lost(first.sent)) =>
+            {
+                self.replication = Replication::Probe { next: self.matched.next(), asked: None };
+            }
+            Replication::Stream { .. } | Replication::Snapshot { .. } => {}
         }
     }
 
@@ -207,7 +216,11 @@ mod tests {
         let mut progress = probing(1);
         progress.appended(Index(0), Index(0));
         let Replication::Stream { in_flight, bytes, .. } = &mut progress.replication else { panic!() };
-        in_flight.extend([InFlight { last: Index(3), bytes: 30 }, InFlight { last: Index(6), bytes: 40 }]);
+        let sent = Instant::ZERO;
+        in_flight.extend([
+            InFlight { sent, last: Index(3), bytes: 30 },
+            InFlight { sent, last: Index(6), bytes: 40 },
+        ]);
         *bytes = 70;
         progress.appended(Index(5), Index(0));
         assert!(matches!(progress.replication, Replication::Stream { bytes: 40, .. }));

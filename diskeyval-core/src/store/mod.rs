@@ -177,9 +177,14 @@ impl Store {
         self.wal.as_ref()?.busy_since()
     }
 
-    /// Whether the disk is full: what is left is for what the protocol itself has to write.
+    /// Whether the disk is full: nothing new is to be begun.
     pub(crate) fn is_full(&self) -> bool {
         self.wal.as_ref().is_some_and(|wal| wal.is_full())
+    }
+
+    /// Whether what is left of it is for what the protocol itself has to write.
+    pub(crate) fn is_nearly_full(&self) -> bool {
+        self.wal.as_ref().is_some_and(|wal| wal.is_nearly_full())
     }
 
     /// Wants a seal behind everything: the node is about to stop.

@@ -8,6 +8,7 @@
 //!    next segment is made before it is needed, so that there is room for what the protocol itself has to write.
 
 mod scrub;
+mod segments;
 mod snapshots;
 
 use alloc::collections::VecDeque;
@@ -258,6 +259,12 @@ impl Wal {
         self.names.segments.len() > MANY_SEGMENTS
     }
 
+    /// Whether the rest of the room is for what the protocol itself has to write.
+    pub(super) fn is_nearly_full(&self) -> bool {
+        let size = self.segments.back().map_or(0, |segment| segment.named.size);
+        self.is_full() && self.head >= size / 2
+    }
+
     /// Whether no room can be made for what programs write.
     pub(super) fn is_full(&self) -> bool {
         matches!(self.spare, Spare::Refused { .. }) || self.names.segments.len() + 8 > MAX_SEGMENTS
@@ -388,79 +395,6 @@ impl Wal {
         let up_to = self.recorded - self.fresh.len() as u64;
         let is_seal = matches!(records.as_slice(), [Written::Seal]);
         self.flight = Some(Flight { number, end, up_to, since: self.now, is_seal });
-    }
-
-    /// The last segment has no room for the next flush: a new one is named, once it is made.
-    fn rotate(&mut self, wanted: u64) {
-        match self.spare {
-            // It is named already, or as many are as may be.
-            _ if self.is_rotating() || self.target.segments.len() >= MAX_SEGMENTS => {}
-            Spare::Ready { number, size } if size >= wanted => {
-                let named = Named { number, size, behind: self.floor };
-                self.spare = Spare::None;
-                self.head = u64::MAX;
-                self.target.segments.push(named);
-            }
-            Spare::Ready { number, .. } => {
-                // Too small for this one.
-                let file = FileName::Segment(number);
-                self.ops.ask(DiskOp::Remove { file }, Purpose::Removal);
-                self.make_spare(wanted);
-            }
-            Spare::None => self.make_spare(wanted),
-            Spare::Refused { again_at } if self.now >= again_at => self.make_spare(wanted),
-            Spare::Refused { .. } | Spare::Asked { .. } => {}
-        }
-    }
-
-    /// There is always one more segment than is needed: when the disk is full, that is the room that is left.
-    fn keep_spare(&mut self) {
-        match self.spare {
-            Spare::Refused { again_at } if self.now < again_at => {}
-            Spare::None | Spare::Refused { .. } => self.make_spare(0),
-            Spare::Asked { .. } | Spare::Ready { .. } => {}
-        }
-    }
-
-    fn make_spare(&mut self, wanted: u64) {
-        let size = self.segment_bytes.max(wanted);
-        let number = self.next_number();
-        let file = FileName::Segment(number);
-        self.spare = Spare::Asked { number, size };
-        self.ops.ask(DiskOp::Create { file, size }, Purpose::Spare);
-    }
-
-    fn next_number(&mut self) -> u64 {
-        self.next_number += 1;
-        self.next_number - 1
-    }
-
-    /// Whether a segment behind the last is about to be named.
-    fn is_rotating(&self) -> bool {
-        let last = self.segments.back().map(|segment| segment.named);
-        self.target.segments.last().copied() != last
-    }
-
-    /// Segments whose entries a durable snapshot covers are not named any more, but for the last.
-    fn give_up_segments(&mut self) {
-        let covered = self.names.snapshot.map_or(Index(0), |snapshot| snapshot.last.index);
-        let is_open = self.head != u64::MAX;
-        let is_written = is_open && self.head > 0;
-        let early = is_written && is(Mutant::SegmentGivenUpEarly);
-        let others = self.segments.len().saturating_sub(usize::from(is_open));
-        // A segment in the middle is given up only if it is not read any more.
-        let mut is_oldest = true;
-        for segment in self.segments.iter().take(others) {
-            is_oldest &= segment.highest <= covered || segment.worth != Worth::Counts || early;
-            let gone = match segment.worth {
-                Worth::Nothing => true,
-                Worth::Repeated => is_written,
-                Worth::Counts => is_written && is_oldest,
-            };
-            if gone {
-                self.target.segments.retain(|named| named.number != segment.named.number);
-            }
-        }
     }
 
     fn begin_naming(&mut self) {
