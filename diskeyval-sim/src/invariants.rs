@@ -13,7 +13,7 @@ mod store;
 mod tests;
 mod tree;
 
-use diskeyval_core::{Engine, Event, Fault, Limits, NodeId, Record, Request, RoleName, StorageFault, Ticket};
+use diskeyval_core::{Engine, Event, Fault, Limits, NodeId, Record, Request, RoleName, Ticket};
 
 use crate::notes::name;
 use crate::observe::{Checker, Time, Turn, Violation, Wrong};
@@ -188,9 +188,7 @@ impl Invariants {
     fn check_fault(&mut self, node: usize, fault: &Fault) {
         let Disk { failed, damaged } = self.disks[node];
         let rule = match fault {
-            Fault::Storage(StorageFault::Failed { .. }) if failed => return,
-            Fault::Storage(StorageFault::Failed { .. }) => "D1",
-            // A read that comes short is like a file that is.
+            // A read that comes short is like a file that is, and a file that is gone cannot be written to.
             Fault::Storage(_) if failed || damaged => return,
             Fault::Storage(_) => "D1",
             Fault::CommittedOverwritten { .. } => "S7",

@@ -70,13 +70,13 @@ pub(crate) struct Opening {
 enum Step {
     List,
     Superblock,
-    /// The first start: whatever is asked for now is to be done, and then there are names.
-    Found,
+    /// The first start: the first files are made, and this slot of the superblock is written.
+    Found(u64),
     Stray(usize),
     Segment(usize),
     Snapshot,
-    /// Both slots are written anew, as they were read.
-    Naming,
+    /// Both slots are written anew, as they were read: now this one.
+    Naming(u64),
     /// What nobody names is removed.
     Tidy,
     /// The first flush of a new segment is on its way.
@@ -201,14 +201,24 @@ impl Opening {
                 self.listed()
             }
             (Step::Superblock, DiskDone::Read(bytes)) => self.read_superblock(&bytes),
-            (Step::Found, _) if self.ops.is_idle() => {
+            (Step::Found(0), _) if self.ops.is_idle() => {
+                self.step = Step::Found(1);
+                self.name(1);
+                Ok(())
+            }
+            (Step::Naming(0), _) if self.ops.is_idle() => {
+                self.step = Step::Naming(1);
+                self.name(1);
+                Ok(())
+            }
+            (Step::Found(_), _) if self.ops.is_idle() => {
                 self.chain = Some(Chain { flushes: Vec::new(), cut: None });
                 self.write()
             }
             (Step::Stray(place), DiskDone::Read(bytes)) => self.read_stray(place, &bytes),
             (Step::Segment(place), DiskDone::Read(bytes)) => self.read_segment(place, &bytes),
             (Step::Snapshot, DiskDone::Read(bytes)) => self.read_snapshot(bytes),
-            (Step::Naming, _) if self.ops.is_idle() => {
+            (Step::Naming(_), _) if self.ops.is_idle() => {
                 self.step = Step::Tidy;
                 for file in self.strays.clone() {
                     self.ops.ask(DiskOp::Remove { file }, ());
@@ -224,10 +234,10 @@ impl Opening {
         let what = match self.step {
             Step::List => "the reading of the directory".to_string(),
             Step::Superblock => format!("the reading of {}", FileName::Superblock),
-            Step::Found => "the making of the first files".to_string(),
+            Step::Found(_) => "the making of the first files".to_string(),
             Step::Stray(place) => format!("the reading of {}", self.strays[place]),
             Step::Segment(_) | Step::Snapshot => "the reading of a file that is named".to_string(),
-            Step::Naming => format!("the writing of {}", FileName::Superblock),
+            Step::Naming(_) => format!("the writing of {}", FileName::Superblock),
             Step::Tidy => "the removal of a file that nobody names".to_string(),
             Step::Writing | Step::Open => "the writing of a new segment".to_string(),
         };
@@ -268,11 +278,9 @@ impl Opening {
             self.ops.ask(DiskOp::Remove { file: *file }, ());
         }
         self.ops.ask(DiskOp::Create { file: FileName::Superblock, size: superblock::SIZE }, ());
-        for op in naming(&names) {
-            self.ops.ask(op, ());
-        }
         self.names = Some(names);
-        self.step = Step::Found;
+        self.name(0);
+        self.step = Step::Found(0);
         Ok(())
     }
 
@@ -483,12 +491,16 @@ impl Opening {
         // does not. So nothing is removed before the disk says for certain that it is not named.
         if let Some(names) = &mut self.names {
             names.generation += 1;
-            for op in naming(names) {
-                self.ops.ask(op, ());
-            }
         }
-        self.step = Step::Naming;
+        self.name(0);
+        self.step = Step::Naming(0);
         Ok(())
+    }
+
+    /// One slot of the superblock is to say what there is.
+    fn name(&mut self, slot: u64) {
+        let names = self.names.iter();
+        names.flat_map(|names| naming(names, slot)).for_each(|op| self.ops.ask(op, ()));
     }
 
     /// Everything is read: a new segment goes on from it.

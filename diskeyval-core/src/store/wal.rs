@@ -98,6 +98,7 @@ enum Purpose {
     FlushSync,
     Spare,
     Slot,
+    FirstSlot,
     LastSlot,
     /// With the number of the snapshot.
     SnapshotPiece(u64),
@@ -404,15 +405,8 @@ impl Wal {
         self.rename = false;
         let mut names = self.target.clone();
         names.generation += 1;
-        for (place, op) in naming(&names).enumerate() {
-            if place >= 2 && is(Mutant::OneSlotNamed) {
-                continue;
-            }
-            let purpose = if place == 3 { Purpose::LastSlot } else { Purpose::Slot };
+        for (op, purpose) in naming(&names, 0).into_iter().zip([Purpose::Slot, Purpose::FirstSlot]) {
             self.ops.ask(op, purpose);
-        }
-        if is(Mutant::OneSlotNamed) {
-            self.ops.ask(DiskOp::Sync { file: FileName::Superblock }, Purpose::LastSlot);
         }
         self.naming = Some(names);
     }
@@ -467,6 +461,7 @@ impl Wal {
                     self.spare = Spare::Ready { number, size };
                 }
             }
+            Purpose::FirstSlot => self.name_again(),
             Purpose::LastSlot => self.named(),
             Purpose::SnapshotEnd(ended) => match self.writing {
                 Some(Snapshot { number, last, at, .. }) if number == ended => {
@@ -491,6 +486,16 @@ impl Wal {
         self.idle_since = self.now;
         self.sealed = flight.is_seal;
         self.wants_seal &= !flight.is_seal;
+    }
+
+    /// The first slot says what the other is to say, too.
+    fn name_again(&mut self) {
+        let Some(names) = &self.naming else { return };
+        let [write, sync] = naming(names, 1);
+        if !is(Mutant::OneSlotNamed) {
+            self.ops.ask(write, Purpose::Slot);
+        }
+        self.ops.ask(sync, Purpose::LastSlot);
     }
 
     /// Both slots say the same again.
@@ -530,7 +535,7 @@ fn describe(purpose: &Purpose) -> &'static str {
         Purpose::FlushWrite => "a write to the log",
         Purpose::FlushSync => "a sync of the log",
         Purpose::Spare => "the making of a segment",
-        Purpose::Slot | Purpose::LastSlot => "a write to the superblock",
+        Purpose::Slot | Purpose::FirstSlot | Purpose::LastSlot => "a write to the superblock",
         Purpose::SnapshotPiece(_) | Purpose::SnapshotEnd(_) => "a write to a snapshot",
         Purpose::Removal => "the removal of a file",
         Purpose::Scrub => "the reading of a file",
