@@ -484,11 +484,9 @@ impl Opening {
             }
             return Ok(());
         }
-        if self.strays.is_empty() {
-            return self.write();
-        }
         // What was read may have come from a cache that the disk never saw, and the disk may still name what the cache
-        // does not. So nothing is removed before the disk says for certain that it is not named.
+        // does not, or nothing at all. So nothing is made and nothing is removed before the disk says for certain what
+        // is named.
         if let Some(names) = &mut self.names {
             names.generation += 1;
         }
