@@ -218,6 +218,7 @@ impl Opening {
             (Step::Stray(place), DiskDone::Read(bytes)) => self.read_stray(place, &bytes),
             (Step::Segment(place), DiskDone::Read(bytes)) => self.read_segment(place, &bytes),
             (Step::Snapshot, DiskDone::Read(bytes)) => self.read_snapshot(bytes),
+            (Step::Naming(_), _) if self.ops.is_idle() && self.strays.is_empty() => self.write(),
             (Step::Naming(_), _) if self.ops.is_idle() => {
                 self.step = Step::Tidy;
                 for file in self.strays.clone() {
