@@ -31,6 +31,9 @@ use scrub::Scrub;
 /// No flush takes more than this, unless a single record does.
 const MAX_FLUSH: u64 = 4 << 20;
 
+/// What stands at the beginning of a segment takes no more: whose it is, and a ballot.
+const BEGINNING: u64 = 512;
+
 /// After so many bytes of a snapshot the disk is told to keep them, so that the last sync is no long one.
 const SYNC_SNAPSHOT_EVERY: u64 = 1 << 20;
 
@@ -84,8 +87,10 @@ pub(super) struct Wal {
     scrub: Scrub,
     /// Both slots are to be written again, whatever they are to say.
     rename: bool,
-    /// The next flush has to hold all that is fresh.
-    is_whole: bool,
+    /// So many of the records that are fresh have to be in the next flush together.
+    whole: usize,
+    /// A flush is wanted, whatever there is to be said.
+    is_opening: bool,
     now: Instant,
     fault: Option<StorageFault>,
     pub(super) metrics: Metrics,
@@ -217,11 +222,13 @@ impl Wal {
             stuck_since: None,
             scrub: Scrub::new(now),
             rename: false,
-            is_whole: true,
+            whole: 0,
+            is_opening: true,
             now,
             fault: None,
             metrics: Metrics { persistence_loads: found.reads, ..Metrics::default() },
         };
+        wal.whole = wal.fresh.len();
         wal.pump();
         wal
     }
@@ -330,28 +337,31 @@ impl Wal {
         if self.flight.is_some() {
             return;
         }
-        if self.fresh.is_empty() && !self.is_whole {
+        if self.fresh.is_empty() && !self.is_opening {
             if !self.wants_seal || self.sealed {
                 return;
             }
             self.fresh.push_back(Written::Seal);
         }
+        let is_first = self.head == 0 || self.head == u64::MAX;
+        let room = self.segments.back().map_or(0, |segment| segment.named.size).saturating_sub(self.head);
+        // A segment that was made for what was fresh then is begun with as much of it as it has room for.
+        let most = if self.head == 0 { room.min(MAX_FLUSH) } else { MAX_FLUSH };
         let mut count = 0;
-        let mut size = HEADER as u64;
+        let mut size = HEADER as u64 + if is_first { BEGINNING } else { 0 };
         for record in &self.fresh {
             let more = record.size();
-            if count > 0 && size + more > MAX_FLUSH && !self.is_whole {
+            if count > 0 && count >= self.whole && size + more > most {
                 break;
             }
             size += more;
             count += 1;
         }
-        let room = self.segments.back().map_or(0, |segment| segment.named.size).saturating_sub(self.head);
         if blocks(size) > room {
-            // What stands at the beginning of a segment takes room, too.
-            return self.rotate(blocks(size + 1024));
+            return self.rotate(blocks(size + BEGINNING));
         }
-        self.is_whole = false;
+        self.whole = 0;
+        self.is_opening = false;
         self.write_flush(count);
     }
 

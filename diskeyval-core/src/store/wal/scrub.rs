@@ -203,7 +203,8 @@ impl Wal {
         self.fresh = (base.0 + 1..).zip(entries).map(entry).collect();
         self.log_end = base;
         self.last = FlushNumber::default();
-        self.is_whole = true;
+        self.whole = self.fresh.len();
+        self.is_opening = true;
         self.head = u64::MAX;
         for segment in &mut self.segments {
             segment.worth = Worth::Repeated;
