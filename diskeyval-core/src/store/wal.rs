@@ -87,6 +87,8 @@ pub(super) struct Wal {
     scrub: Scrub,
     /// Both slots are to be written again, whatever they are to say.
     rename: bool,
+    /// The slot that is written first: one that has rotted, if any has.
+    worse_slot: u64,
     /// So many of the records that are fresh have to be in the next flush together.
     whole: usize,
     /// A flush is wanted, whatever there is to be said.
@@ -222,6 +224,7 @@ impl Wal {
             stuck_since: None,
             scrub: Scrub::new(now),
             rename: false,
+            worse_slot: 0,
             whole: 0,
             is_opening: true,
             now,
@@ -415,7 +418,9 @@ impl Wal {
         self.rename = false;
         let mut names = self.target.clone();
         names.generation += 1;
-        for (op, purpose) in naming(&names, 0).into_iter().zip([Purpose::Slot, Purpose::FirstSlot]) {
+        for (op, purpose) in
+            naming(&names, self.worse_slot).into_iter().zip([Purpose::Slot, Purpose::FirstSlot])
+        {
             self.ops.ask(op, purpose);
         }
         self.naming = Some(names);
@@ -501,7 +506,7 @@ impl Wal {
     /// The first slot says what the other is to say, too.
     fn name_again(&mut self) {
         let Some(names) = &self.naming else { return };
-        let [write, sync] = naming(names, 1);
+        let [write, sync] = naming(names, 1 - self.worse_slot);
         if !is(Mutant::OneSlotNamed) {
             self.ops.ask(write, Purpose::Slot);
         }
@@ -511,6 +516,7 @@ impl Wal {
     /// Both slots say the same again.
     fn named(&mut self) {
         let Some(names) = self.naming.take() else { return };
+        self.worse_slot = 0;
         let former = core::mem::replace(&mut self.names, names);
         for named in &self.names.segments {
             if !former.segments.contains(named) {
