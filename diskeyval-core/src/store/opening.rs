@@ -484,7 +484,9 @@ impl Opening {
             }
             return Ok(());
         }
-        if self.strays.is_empty() {
+        // At a first start that was cut short, the disk may have neither slot; and a file beside that would look like damage.
+        let is_young = self.names.as_ref().is_some_and(|names| names.segments.is_empty());
+        if self.strays.is_empty() && !is_young {
             return self.write();
         }
         // What was read may have come from a cache that the disk never saw, and the disk may still name what the cache
