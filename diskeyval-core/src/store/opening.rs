@@ -218,6 +218,7 @@ impl Opening {
             (Step::Stray(place), DiskDone::Read(bytes)) => self.read_stray(place, &bytes),
             (Step::Segment(place), DiskDone::Read(bytes)) => self.read_segment(place, &bytes),
             (Step::Snapshot, DiskDone::Read(bytes)) => self.read_snapshot(bytes),
+            (Step::Naming(_), _) if self.ops.is_idle() && self.strays.is_empty() => self.write(),
             (Step::Naming(_), _) if self.ops.is_idle() => {
                 self.step = Step::Tidy;
                 for file in self.strays.clone() {
@@ -484,13 +485,9 @@ impl Opening {
             }
             return Ok(());
         }
-        // At a first start that was cut short, the disk may have neither slot; and a file beside that would look like damage.
-        let is_young = self.names.as_ref().is_some_and(|names| names.segments.is_empty());
-        if self.strays.is_empty() && !is_young {
-            return self.write();
-        }
         // What was read may have come from a cache that the disk never saw, and the disk may still name what the cache
-        // does not. So nothing is removed before the disk says for certain that it is not named.
+        // does not, or nothing at all. So nothing is made and nothing is removed before the disk says for certain what
+        // is named.
         if let Some(names) = &mut self.names {
             names.generation += 1;
         }
