@@ -16,6 +16,8 @@ use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::time::Duration;
 
+use bytes::Bytes;
+
 use super::FileName;
 use super::format::{FlushNumber, HEADER, Head, Salt, Written, blocks, encode};
 use super::ops::{Ops, naming};
@@ -443,8 +445,8 @@ impl Wal {
         }
         match (result, &purpose) {
             (Ok(done), Purpose::Scrub) => self.look_at(done),
-            // It may have been removed meanwhile.
-            (Err(DiskError::Missing), Purpose::Scrub) => self.look_at(DiskDone::Done),
+            // It may have been removed meanwhile, and then it is not named any more. If it is, all of it is missing.
+            (Err(DiskError::Missing), Purpose::Scrub) => self.look_at(DiskDone::Read(Bytes::new())),
             (Ok(_), _) => self.succeeded(purpose),
             (Err(DiskError::Full), Purpose::Spare) => {
                 self.spare = Spare::Refused { again_at: self.now + FULL_PAUSE };
