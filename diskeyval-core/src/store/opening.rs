@@ -51,6 +51,8 @@ pub(crate) struct Opening {
     step: Step,
     files: BTreeMap<FileName, u64>,
     names: Option<Names>,
+    /// The slot that could not be read, or is older: it is written first, since the other may be all there is.
+    worse_slot: u64,
     scanned: Vec<Scanned>,
     strays: Vec<FileName>,
     snapshot: Option<Reader>,
@@ -108,6 +110,7 @@ impl Opening {
             step: Step::List,
             files: BTreeMap::new(),
             names: None,
+            worse_slot: 0,
             scanned: Vec::new(),
             strays: Vec::new(),
             snapshot: None,
@@ -203,12 +206,12 @@ impl Opening {
             (Step::Superblock, DiskDone::Read(bytes)) => self.read_superblock(&bytes),
             (Step::Found(0), _) if self.ops.is_idle() => {
                 self.step = Step::Found(1);
-                self.name(1);
+                self.name_other();
                 Ok(())
             }
             (Step::Naming(0), _) if self.ops.is_idle() => {
                 self.step = Step::Naming(1);
-                self.name(1);
+                self.name_other();
                 Ok(())
             }
             (Step::Found(_), _) if self.ops.is_idle() => {
@@ -280,7 +283,7 @@ impl Opening {
         }
         self.ops.ask(DiskOp::Create { file: FileName::Superblock, size: superblock::SIZE }, ());
         self.names = Some(names);
-        self.name(0);
+        self.name(self.worse_slot);
         self.step = Step::Found(0);
         Ok(())
     }
@@ -298,6 +301,8 @@ impl Opening {
             return Err(StorageFault::Newer { file: FileName::Superblock, format });
         }
         self.tell(FileName::Superblock, || describe::slots(&slots));
+        let generation = |slot: &Result<Names, NoSlot>| slot.as_ref().map_or(0, |names| names.generation);
+        self.worse_slot = u64::from(generation(&slots[1]) < generation(&slots[0]));
         let Some(names) = slots.into_iter().flatten().max_by_key(|names| names.generation) else {
             return self.nothing("neither slot can be read, and there are other files");
         };
@@ -491,9 +496,13 @@ impl Opening {
         if let Some(names) = &mut self.names {
             names.generation += 1;
         }
-        self.name(0);
+        self.name(self.worse_slot);
         self.step = Step::Naming(0);
         Ok(())
+    }
+
+    fn name_other(&mut self) {
+        self.name(1 - self.worse_slot);
     }
 
     /// One slot of the superblock is to say what there is.

@@ -236,11 +236,6 @@ impl Disk {
         self.files.values().map(File::pending).sum()
     }
 
-    /// How many bytes all files have.
-    pub(super) fn size(&self) -> u64 {
-        self.files.values().map(File::size).sum()
-    }
-
     /// It is lost; in its place is a new one.
     pub(crate) fn wipe(&mut self) {
         *self = Disk { stalled_until: self.stalled_until, slower: self.slower, ..Disk::default() };
