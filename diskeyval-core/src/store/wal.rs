@@ -74,6 +74,8 @@ pub(super) struct Wal {
     flight: Option<Flight>,
     /// The ballot in force, with what is fresh.
     ballot: (Term, Option<NodeId>),
+    /// The ballot in force without what is fresh.
+    ballot_before: (Term, Option<NodeId>),
     /// The end of the log before what is fresh, and with it.
     log_end: Index,
     /// Nothing was written since the last seal.
@@ -216,6 +218,7 @@ impl Wal {
             recorded: 1,
             durable: 0,
             flight: None,
+            ballot_before: found.ballot.clone(),
             ballot: found.ballot,
             log_end: found.log_end,
             sealed: false,
@@ -395,8 +398,18 @@ impl Wal {
                 Written::Head(_) | Written::Ballot { .. } | Written::Seal => {}
             }
         }
+        // Not one that comes with a later flush: behind it, those before it would be of the past.
+        let ballot = |record: &Written| match record {
+            Written::Ballot { term, vote } => Some((*term, vote.clone())),
+            _ => None,
+        };
+        if !self.fresh.iter().any(|record| ballot(record).is_some()) {
+            self.ballot_before = self.ballot.clone();
+        } else if let Some(last) = records.iter().rev().find_map(ballot) {
+            self.ballot_before = last;
+        }
         if first && !is(Mutant::BallotLostWithSegment) {
-            let (term, vote) = self.ballot.clone();
+            let (term, vote) = self.ballot_before.clone();
             records.push(Written::Ballot { term, vote });
         }
         let number = if first { FlushNumber::first_of(segment.named.number) } else { self.last.next() };
