@@ -35,6 +35,8 @@ fn settings() -> Settings {
     let config = Config::new("n1").expect("a good name").persist("its disk");
     let mut settings = config.validate().expect("a good configuration");
     settings.compact_every = 64 << 10;
+    // Small segments: each has room for the largest write.
+    (settings.limits.max_key, settings.limits.max_value) = (64, 14_000);
     settings
 }
 
