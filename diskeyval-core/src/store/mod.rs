@@ -11,6 +11,8 @@ mod fold;
 pub(crate) mod folder;
 mod format;
 pub mod gate;
+#[cfg(test)]
+mod golden;
 mod opening;
 mod ops;
 mod snapshot;
