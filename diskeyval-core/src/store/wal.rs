@@ -20,7 +20,7 @@ use bytes::Bytes;
 
 use super::FileName;
 use super::format::{FlushNumber, HEADER, Head, Salt, Written, blocks, encode};
-use super::ops::{Ops, naming};
+use super::ops::{Ops, first_slot, naming};
 use super::superblock::{MAX_SEGMENTS, Named, NamedSnapshot, Names};
 use crate::error::StorageFault;
 use crate::id::{ClusterId, EntryId, Index, NodeId, OpId, Term};
@@ -91,8 +91,8 @@ pub(super) struct Wal {
     scrub: Scrub,
     /// Both slots are to be written again, whatever they are to say.
     rename: bool,
-    /// The slot that is written first: one that has rotted, if any has.
-    worse_slot: u64,
+    /// The slot that has rotted, if any has: it is written first.
+    rotten_slot: Option<u64>,
     /// So many of the records that are fresh have to be in the next flush together.
     whole: usize,
     /// A flush is wanted, whatever there is to be said.
@@ -229,7 +229,7 @@ impl Wal {
             stuck_since: None,
             scrub: Scrub::new(now),
             rename: false,
-            worse_slot: 0,
+            rotten_slot: None,
             whole: 0,
             is_opening: true,
             now,
@@ -434,9 +434,10 @@ impl Wal {
         self.rename = false;
         let mut names = self.target.clone();
         names.generation += 1;
-        for (op, purpose) in
-            naming(&names, self.worse_slot).into_iter().zip([Purpose::Slot, Purpose::FirstSlot])
-        {
+        if self.rotten_slot.is_some_and(|rotten| first_slot(names.generation) != rotten) {
+            names.generation += 1;
+        }
+        for (op, purpose) in naming(&names, 0).into_iter().zip([Purpose::Slot, Purpose::FirstSlot]) {
             self.ops.ask(op, purpose);
         }
         self.naming = Some(names);
@@ -522,7 +523,7 @@ impl Wal {
     /// The first slot says what the other is to say, too.
     fn name_again(&mut self) {
         let Some(names) = &self.naming else { return };
-        let [write, sync] = naming(names, 1 - self.worse_slot);
+        let [write, sync] = naming(names, 1);
         if !is(Mutant::OneSlotNamed) {
             self.ops.ask(write, Purpose::Slot);
         }
@@ -532,7 +533,7 @@ impl Wal {
     /// Both slots say the same again.
     fn named(&mut self) {
         let Some(names) = self.naming.take() else { return };
-        self.worse_slot = 0;
+        self.rotten_slot = None;
         let former = core::mem::replace(&mut self.names, names);
         for named in &self.names.segments {
             if !former.segments.contains(named) {

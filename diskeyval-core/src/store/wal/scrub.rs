@@ -108,7 +108,7 @@ impl Wal {
             && self.naming.is_none()
         {
             // Both are written again with the next names.
-            self.worse_slot = rotten as u64;
+            self.rotten_slot = Some(rotten as u64);
             self.rename = true;
         }
         Ok(self.first_segment_from(0))
