@@ -13,7 +13,7 @@ mod store;
 mod tests;
 mod tree;
 
-use diskeyval_core::{Engine, Event, Fault, Limits, NodeId, Record, Request, RoleName, StorageFault, Ticket};
+use diskeyval_core::{Engine, Event, Fault, Limits, NodeId, Record, Request, RoleName, Ticket};
 
 use crate::notes::name;
 use crate::observe::{Checker, Time, Turn, Violation, Wrong};
@@ -78,6 +78,7 @@ pub struct Invariants {
 struct Disk {
     /// In this life of the node.
     failed: bool,
+    full: bool,
     damaged: bool,
 }
 
@@ -147,7 +148,7 @@ impl Invariants {
 
     /// Whoever is told that a file is damaged may throw a node away.
     fn check_damage(&mut self, node: usize, events: &[Event]) {
-        let Disk { failed, damaged } = self.disks[node];
+        let Disk { failed, damaged, .. } = self.disks[node];
         for event in events {
             if let Event::Damaged(damage) = event
                 && !(failed || damaged)
@@ -186,11 +187,11 @@ impl Invariants {
 
     /// Halting is right where a disk has failed, or was damaged. Memory never is, here.
     fn check_fault(&mut self, node: usize, fault: &Fault) {
-        let Disk { failed, damaged } = self.disks[node];
+        let Disk { failed, full, damaged } = self.disks[node];
         let rule = match fault {
-            Fault::Storage(StorageFault::Failed { .. }) if failed => return,
-            Fault::Storage(StorageFault::Failed { .. }) => "D1",
-            // A read that comes short is like a file that is.
+            // Without room for its first files a node does not begin. Later a full disk is no reason to end.
+            Fault::Storage(StorageFault::Failed { .. }) if full && !self.facts.is_up(node) => return,
+            // A read that comes short is like a file that is, and a file that is gone cannot be written to.
             Fault::Storage(_) if failed || damaged => return,
             Fault::Storage(_) => "D1",
             Fault::CommittedOverwritten { .. } => "S7",
@@ -233,7 +234,7 @@ impl Checker for Invariants {
     fn crashed(&mut self, _: Time, node: usize, wiped: bool) -> Result<(), Violation> {
         self.facts.crashed(node, wiped);
         self.clients.crashed(node);
-        self.disks[node].failed = false;
+        (self.disks[node].failed, self.disks[node].full) = (false, false);
         self.disks[node].damaged &= !wiped;
         self.findings.take()
     }
@@ -241,6 +242,7 @@ impl Checker for Invariants {
     fn harmed(&mut self, _: Time, node: usize, wrong: Wrong) -> Result<(), Violation> {
         match wrong {
             Wrong::Failed => self.disks[node].failed = true,
+            Wrong::Full => self.disks[node].full = true,
             Wrong::Damaged => {
                 self.disks[node].damaged = true;
                 self.facts.damaged(node);

@@ -88,6 +88,8 @@ impl fmt::Display for Violation {
 pub enum Wrong {
     /// It has failed at something, or has read less than there is.
     Failed,
+    /// It has no room for what it was asked to hold. That is no fault of it, but a reason not to begin.
+    Full,
     /// What it holds is not what was written to it.
     Damaged,
 }

@@ -51,6 +51,8 @@ pub(crate) struct Opening {
     step: Step,
     files: BTreeMap<FileName, u64>,
     names: Option<Names>,
+    /// The slot that could not be read, or is older: it is written first, since the other may be all there is.
+    worse_slot: u64,
     scanned: Vec<Scanned>,
     strays: Vec<FileName>,
     snapshot: Option<Reader>,
@@ -70,13 +72,13 @@ pub(crate) struct Opening {
 enum Step {
     List,
     Superblock,
-    /// The first start: whatever is asked for now is to be done, and then there are names.
-    Found,
+    /// The first start: the first files are made, and this slot of the superblock is written.
+    Found(u64),
     Stray(usize),
     Segment(usize),
     Snapshot,
-    /// Both slots are written anew, as they were read.
-    Naming,
+    /// Both slots are written anew, as they were read: now this one.
+    Naming(u64),
     /// What nobody names is removed.
     Tidy,
     /// The first flush of a new segment is on its way.
@@ -108,6 +110,7 @@ impl Opening {
             step: Step::List,
             files: BTreeMap::new(),
             names: None,
+            worse_slot: 0,
             scanned: Vec::new(),
             strays: Vec::new(),
             snapshot: None,
@@ -201,14 +204,25 @@ impl Opening {
                 self.listed()
             }
             (Step::Superblock, DiskDone::Read(bytes)) => self.read_superblock(&bytes),
-            (Step::Found, _) if self.ops.is_idle() => {
+            (Step::Found(0), _) if self.ops.is_idle() => {
+                self.step = Step::Found(1);
+                self.name_other();
+                Ok(())
+            }
+            (Step::Naming(0), _) if self.ops.is_idle() => {
+                self.step = Step::Naming(1);
+                self.name_other();
+                Ok(())
+            }
+            (Step::Found(_), _) if self.ops.is_idle() => {
                 self.chain = Some(Chain { flushes: Vec::new(), cut: None });
                 self.write()
             }
             (Step::Stray(place), DiskDone::Read(bytes)) => self.read_stray(place, &bytes),
             (Step::Segment(place), DiskDone::Read(bytes)) => self.read_segment(place, &bytes),
             (Step::Snapshot, DiskDone::Read(bytes)) => self.read_snapshot(bytes),
-            (Step::Naming, _) if self.ops.is_idle() => {
+            (Step::Naming(_), _) if self.ops.is_idle() && self.strays.is_empty() => self.write(),
+            (Step::Naming(_), _) if self.ops.is_idle() => {
                 self.step = Step::Tidy;
                 for file in self.strays.clone() {
                     self.ops.ask(DiskOp::Remove { file }, ());
@@ -224,10 +238,10 @@ impl Opening {
         let what = match self.step {
             Step::List => "the reading of the directory".to_string(),
             Step::Superblock => format!("the reading of {}", FileName::Superblock),
-            Step::Found => "the making of the first files".to_string(),
+            Step::Found(_) => "the making of the first files".to_string(),
             Step::Stray(place) => format!("the reading of {}", self.strays[place]),
             Step::Segment(_) | Step::Snapshot => "the reading of a file that is named".to_string(),
-            Step::Naming => format!("the writing of {}", FileName::Superblock),
+            Step::Naming(_) => format!("the writing of {}", FileName::Superblock),
             Step::Tidy => "the removal of a file that nobody names".to_string(),
             Step::Writing | Step::Open => "the writing of a new segment".to_string(),
         };
@@ -268,11 +282,9 @@ impl Opening {
             self.ops.ask(DiskOp::Remove { file: *file }, ());
         }
         self.ops.ask(DiskOp::Create { file: FileName::Superblock, size: superblock::SIZE }, ());
-        for op in naming(&names) {
-            self.ops.ask(op, ());
-        }
         self.names = Some(names);
-        self.step = Step::Found;
+        self.name(self.worse_slot);
+        self.step = Step::Found(0);
         Ok(())
     }
 
@@ -289,6 +301,8 @@ impl Opening {
             return Err(StorageFault::Newer { file: FileName::Superblock, format });
         }
         self.tell(FileName::Superblock, || describe::slots(&slots));
+        let generation = |slot: &Result<Names, NoSlot>| slot.as_ref().map_or(0, |names| names.generation);
+        self.worse_slot = u64::from(generation(&slots[1]) < generation(&slots[0]));
         let Some(names) = slots.into_iter().flatten().max_by_key(|names| names.generation) else {
             return self.nothing("neither slot can be read, and there are other files");
         };
@@ -476,19 +490,25 @@ impl Opening {
             }
             return Ok(());
         }
-        if self.strays.is_empty() {
-            return self.write();
-        }
         // What was read may have come from a cache that the disk never saw, and the disk may still name what the cache
-        // does not. So nothing is removed before the disk says for certain that it is not named.
+        // does not, or nothing at all. So nothing is made and nothing is removed before the disk says for certain what
+        // is named.
         if let Some(names) = &mut self.names {
             names.generation += 1;
-            for op in naming(names) {
-                self.ops.ask(op, ());
-            }
         }
-        self.step = Step::Naming;
+        self.name(self.worse_slot);
+        self.step = Step::Naming(0);
         Ok(())
+    }
+
+    fn name_other(&mut self) {
+        self.name(1 - self.worse_slot);
+    }
+
+    /// One slot of the superblock is to say what there is.
+    fn name(&mut self, slot: u64) {
+        let names = self.names.iter();
+        names.flat_map(|names| naming(names, slot)).for_each(|op| self.ops.ask(op, ()));
     }
 
     /// Everything is read: a new segment goes on from it.

@@ -51,13 +51,9 @@ impl<T> Default for Ops<T> {
     }
 }
 
-/// What has to be done, in this order, for both slots to say the same.
-pub(super) fn naming(names: &Names) -> impl Iterator<Item = DiskOp> {
-    let write = |slot: u64| DiskOp::Write {
-        file: FileName::Superblock,
-        at: slot * BLOCK,
-        parts: alloc::vec![names.encode(slot)],
-    };
-    let sync = || DiskOp::Sync { file: FileName::Superblock };
-    [write(0), sync(), write(1), sync()].into_iter()
+/// What has to be done for one slot to say this. The other is not touched before that is done: should it fail, there
+/// is still one that can be read.
+pub(super) fn naming(names: &Names, slot: u64) -> [DiskOp; 2] {
+    let file = FileName::Superblock;
+    [DiskOp::Write { file, at: slot * BLOCK, parts: alloc::vec![names.encode(slot)] }, DiskOp::Sync { file }]
 }

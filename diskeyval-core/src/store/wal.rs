@@ -16,6 +16,8 @@ use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::time::Duration;
 
+use bytes::Bytes;
+
 use super::FileName;
 use super::format::{FlushNumber, HEADER, Head, Salt, Written, blocks, encode};
 use super::ops::{Ops, naming};
@@ -30,6 +32,9 @@ use scrub::Scrub;
 
 /// No flush takes more than this, unless a single record does.
 const MAX_FLUSH: u64 = 4 << 20;
+
+/// What stands at the beginning of a segment takes no more: whose it is, and a ballot.
+const BEGINNING: u64 = 512;
 
 /// After so many bytes of a snapshot the disk is told to keep them, so that the last sync is no long one.
 const SYNC_SNAPSHOT_EVERY: u64 = 1 << 20;
@@ -84,8 +89,12 @@ pub(super) struct Wal {
     scrub: Scrub,
     /// Both slots are to be written again, whatever they are to say.
     rename: bool,
-    /// The next flush has to hold all that is fresh.
-    is_whole: bool,
+    /// The slot that is written first: one that has rotted, if any has.
+    worse_slot: u64,
+    /// So many of the records that are fresh have to be in the next flush together.
+    whole: usize,
+    /// A flush is wanted, whatever there is to be said.
+    is_opening: bool,
     now: Instant,
     fault: Option<StorageFault>,
     pub(super) metrics: Metrics,
@@ -98,6 +107,7 @@ enum Purpose {
     FlushSync,
     Spare,
     Slot,
+    FirstSlot,
     LastSlot,
     /// With the number of the snapshot.
     SnapshotPiece(u64),
@@ -216,11 +226,14 @@ impl Wal {
             stuck_since: None,
             scrub: Scrub::new(now),
             rename: false,
-            is_whole: true,
+            worse_slot: 0,
+            whole: 0,
+            is_opening: true,
             now,
             fault: None,
             metrics: Metrics { persistence_loads: found.reads, ..Metrics::default() },
         };
+        wal.whole = wal.fresh.len();
         wal.pump();
         wal
     }
@@ -329,28 +342,31 @@ impl Wal {
         if self.flight.is_some() {
             return;
         }
-        if self.fresh.is_empty() && !self.is_whole {
+        if self.fresh.is_empty() && !self.is_opening {
             if !self.wants_seal || self.sealed {
                 return;
             }
             self.fresh.push_back(Written::Seal);
         }
+        let is_first = self.head == 0 || self.head == u64::MAX;
+        let room = self.segments.back().map_or(0, |segment| segment.named.size).saturating_sub(self.head);
+        // A segment that was made for what was fresh then is begun with as much of it as it has room for.
+        let most = if self.head == 0 { room.min(MAX_FLUSH) } else { MAX_FLUSH };
         let mut count = 0;
-        let mut size = HEADER as u64;
+        let mut size = HEADER as u64 + if is_first { BEGINNING } else { 0 };
         for record in &self.fresh {
             let more = record.size();
-            if count > 0 && size + more > MAX_FLUSH && !self.is_whole {
+            if count > 0 && count >= self.whole && size + more > most {
                 break;
             }
             size += more;
             count += 1;
         }
-        let room = self.segments.back().map_or(0, |segment| segment.named.size).saturating_sub(self.head);
         if blocks(size) > room {
-            // What stands at the beginning of a segment takes room, too.
-            return self.rotate(blocks(size + 1024));
+            return self.rotate(blocks(size + BEGINNING));
         }
-        self.is_whole = false;
+        self.whole = 0;
+        self.is_opening = false;
         self.write_flush(count);
     }
 
@@ -404,15 +420,10 @@ impl Wal {
         self.rename = false;
         let mut names = self.target.clone();
         names.generation += 1;
-        for (place, op) in naming(&names).enumerate() {
-            if place >= 2 && is(Mutant::OneSlotNamed) {
-                continue;
-            }
-            let purpose = if place == 3 { Purpose::LastSlot } else { Purpose::Slot };
+        for (op, purpose) in
+            naming(&names, self.worse_slot).into_iter().zip([Purpose::Slot, Purpose::FirstSlot])
+        {
             self.ops.ask(op, purpose);
-        }
-        if is(Mutant::OneSlotNamed) {
-            self.ops.ask(DiskOp::Sync { file: FileName::Superblock }, Purpose::LastSlot);
         }
         self.naming = Some(names);
     }
@@ -434,8 +445,8 @@ impl Wal {
         }
         match (result, &purpose) {
             (Ok(done), Purpose::Scrub) => self.look_at(done),
-            // It may have been removed meanwhile.
-            (Err(DiskError::Missing), Purpose::Scrub) => self.look_at(DiskDone::Done),
+            // It may have been removed meanwhile, and then it is not named any more. If it is, all of it is missing.
+            (Err(DiskError::Missing), Purpose::Scrub) => self.look_at(DiskDone::Read(Bytes::new())),
             (Ok(_), _) => self.succeeded(purpose),
             (Err(DiskError::Full), Purpose::Spare) => {
                 self.spare = Spare::Refused { again_at: self.now + FULL_PAUSE };
@@ -467,6 +478,7 @@ impl Wal {
                     self.spare = Spare::Ready { number, size };
                 }
             }
+            Purpose::FirstSlot => self.name_again(),
             Purpose::LastSlot => self.named(),
             Purpose::SnapshotEnd(ended) => match self.writing {
                 Some(Snapshot { number, last, at, .. }) if number == ended => {
@@ -493,9 +505,20 @@ impl Wal {
         self.wants_seal &= !flight.is_seal;
     }
 
+    /// The first slot says what the other is to say, too.
+    fn name_again(&mut self) {
+        let Some(names) = &self.naming else { return };
+        let [write, sync] = naming(names, 1 - self.worse_slot);
+        if !is(Mutant::OneSlotNamed) {
+            self.ops.ask(write, Purpose::Slot);
+        }
+        self.ops.ask(sync, Purpose::LastSlot);
+    }
+
     /// Both slots say the same again.
     fn named(&mut self) {
         let Some(names) = self.naming.take() else { return };
+        self.worse_slot = 0;
         let former = core::mem::replace(&mut self.names, names);
         for named in &self.names.segments {
             if !former.segments.contains(named) {
@@ -530,7 +553,7 @@ fn describe(purpose: &Purpose) -> &'static str {
         Purpose::FlushWrite => "a write to the log",
         Purpose::FlushSync => "a sync of the log",
         Purpose::Spare => "the making of a segment",
-        Purpose::Slot | Purpose::LastSlot => "a write to the superblock",
+        Purpose::Slot | Purpose::FirstSlot | Purpose::LastSlot => "a write to the superblock",
         Purpose::SnapshotPiece(_) | Purpose::SnapshotEnd(_) => "a write to a snapshot",
         Purpose::Removal => "the removal of a file",
         Purpose::Scrub => "the reading of a file",

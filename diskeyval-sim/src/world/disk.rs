@@ -132,7 +132,15 @@ impl Disk {
                     if chance.chance(1, 2) {
                         self.files.insert(*file, File::new(chance.below(size + 1)));
                     }
-                    return Err(if fails { fail() } else { DiskError::Full });
+                    // Without a superblock there is nothing to go on with: whoever halts for that is right.
+                    let is_needed = *file == FileName::Superblock;
+                    return Err(match (fails, is_needed) {
+                        (true, _) => fail(),
+                        (false, needed) => {
+                            *is_wrong = needed;
+                            DiskError::Full
+                        }
+                    });
                 }
                 self.files.insert(*file, File::new(*size));
             }

@@ -137,9 +137,13 @@ impl World<'_, '_, '_> {
                 self.note(What::Disk { node, text: format!("gets too little for {op}") });
             }
         }
-        if is_wrong {
+        let wrong = match &result {
+            Err(DiskError::Full) => Some(Wrong::Full),
+            _ => is_wrong.then_some(Wrong::Failed),
+        };
+        if let Some(wrong) = wrong {
             let now = self.now;
-            self.check(|checker| checker.harmed(now, node, Wrong::Failed));
+            self.check(|checker| checker.harmed(now, node, wrong));
         }
         self.give(node, Input::Disk { op, result });
     }

@@ -103,9 +103,12 @@ impl Wal {
     }
 
     fn look_at_slots(&mut self, bytes: &[u8]) -> Result<Place, Damage> {
-        let as_named = |slot: &Result<Names, _>| slot.as_ref() == Ok(&self.names);
-        if self.naming.is_none() && !Names::decode_both(bytes).iter().all(as_named) {
+        let rotten = Names::decode_both(bytes).iter().position(|slot| slot.as_ref() != Ok(&self.names));
+        if let Some(rotten) = rotten
+            && self.naming.is_none()
+        {
             // Both are written again with the next names.
+            self.worse_slot = rotten as u64;
             self.rename = true;
         }
         Ok(self.first_segment_from(0))
@@ -203,7 +206,8 @@ impl Wal {
         self.fresh = (base.0 + 1..).zip(entries).map(entry).collect();
         self.log_end = base;
         self.last = FlushNumber::default();
-        self.is_whole = true;
+        self.whole = self.fresh.len();
+        self.is_opening = true;
         self.head = u64::MAX;
         for segment in &mut self.segments {
             segment.worth = Worth::Repeated;
