@@ -132,15 +132,7 @@ impl Disk {
                     if chance.chance(1, 2) {
                         self.files.insert(*file, File::new(chance.below(size + 1)));
                     }
-                    // Without a superblock there is nothing to go on with: whoever halts for that is right.
-                    let is_needed = *file == FileName::Superblock;
-                    return Err(match (fails, is_needed) {
-                        (true, _) => fail(),
-                        (false, needed) => {
-                            *is_wrong = needed;
-                            DiskError::Full
-                        }
-                    });
+                    return Err(if fails { fail() } else { DiskError::Full });
                 }
                 self.files.insert(*file, File::new(*size));
             }
@@ -242,11 +234,6 @@ impl Disk {
     /// How many sectors may survive a crash although they were not synced.
     fn pending(&self) -> usize {
         self.files.values().map(File::pending).sum()
-    }
-
-    /// How many bytes all files have.
-    pub(super) fn size(&self) -> u64 {
-        self.files.values().map(File::size).sum()
     }
 
     /// It is lost; in its place is a new one.
