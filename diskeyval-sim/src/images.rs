@@ -29,7 +29,10 @@ pub use record::{Recording, record};
 use crate::run::caught::catch;
 
 /// One of so many images has its opening cut short at every operation.
-const CUT_SHORT: u64 = 50;
+const CUT_SHORT: u64 = 100;
+
+/// The same, of those where only the process has died: what it has found may still be lost.
+const CUT_SHORT_IN_CACHE: u64 = 20;
 
 /// What is wanted.
 #[derive(Clone, Copy, Debug)]
@@ -97,7 +100,7 @@ impl Tally {
 
 /// Enumerates all images of a recording, and judges those that are wanted.
 pub fn enumerate(recording: &Recording, wanted: Wanted) -> Tally {
-    let judge = Judge { recording, settings: trio::settings(0) };
+    let judge = Judge { recording, wanted, settings: trio::settings(0) };
     let mut tally = Tally::default();
     let mut seen = BTreeSet::new();
     let _ = each_image(recording, &mut |place, step, crash, image| {
@@ -153,6 +156,7 @@ fn each_image(
 
 struct Judge<'r> {
     recording: &'r Recording,
+    wanted: Wanted,
     settings: Settings,
 }
 
@@ -189,7 +193,8 @@ impl<'r> Judge<'r> {
         };
         let mut cut_short = Vec::new();
         let result = catch(|| {
-            let wants_more = number % CUT_SHORT == 0;
+            let one_of = if image.is_synced() { CUT_SHORT } else { CUT_SHORT_IN_CACHE };
+            let wants_more = self.wanted.only.is_some() || number % (self.wanted.every * one_of) == 0;
             self.go_on(legal, image, number, &mut |before, op, is_open| {
                 if wants_more {
                     cut_short.push((before.clone(), op.clone(), is_open));
@@ -206,7 +211,9 @@ impl<'r> Judge<'r> {
         });
         let mut bytes = number.to_le_bytes().to_vec();
         bytes.extend_from_slice(&image.sum().to_le_bytes());
-        bytes.extend_from_slice(format!("{:?}", result.as_ref().map(|end| (end.place, end.is_rotten))).as_bytes());
+        bytes.extend_from_slice(
+            format!("{:?}", result.as_ref().map(|end| (end.place, end.is_rotten))).as_bytes(),
+        );
         tally.digest = tally.digest.wrapping_add(xxh3_128(&bytes));
         match result {
             Ok(End { is_rotten: true, .. }) => tally.rotten += 1,
@@ -279,7 +286,12 @@ impl<'r> Judge<'r> {
             let again = catch(|| self.go_on(legal, &image, seed + 1, &mut |_, _, _| {}))
                 .unwrap_or_else(|panic| Err(format!("it panics: {panic}")));
             result = again.map(drop).map_err(|what| {
-                format!("{what}; its opening before was cut short at {} ({:?}; {})", tell(op), crash.how, crash.rest)
+                format!(
+                    "{what}; its opening before was cut short at {} ({:?}; {})",
+                    tell(op),
+                    crash.how,
+                    crash.rest
+                )
             });
         });
         result

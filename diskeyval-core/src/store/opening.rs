@@ -496,6 +496,8 @@ impl Opening {
         if let Some(names) = &mut self.names {
             names.generation += 1;
         }
+        // The better slot itself may be in the cache alone, and with the other half written there would be neither.
+        self.ops.ask(DiskOp::Sync { file: FileName::Superblock }, ());
         self.name(self.worse_slot);
         self.step = Step::Naming(0);
         Ok(())

@@ -57,6 +57,10 @@ pub(super) fn crashes(
 ) {
     let crash = |how, rest: String| Crash { op: kind(op), how, rest };
     let mut left = |how, directory: &Directory, few: bool| {
+        if !directory.units().is_empty() {
+            // What is in the cache is read, although no disk may have it when the machine goes down later.
+            take(crash(how, "only the process has died".into()), directory.clone());
+        }
         powers(directory, seed, few, &mut |rest, after| take(crash(how, rest), after));
     };
     let mut after = before.clone();
@@ -109,7 +113,8 @@ fn tell(units: &[Unit], mask: &[bool]) -> String {
     if mask.iter().all(|lives| *lives) {
         return format!("all {} sectors are there", units.len());
     }
-    let lives: Vec<String> = units.iter().zip(mask).filter(|(_, lives)| **lives).map(|(unit, _)| name(unit)).collect();
+    let lives: Vec<String> =
+        units.iter().zip(mask).filter(|(_, lives)| **lives).map(|(unit, _)| name(unit)).collect();
     match lives.len() {
         0 => format!("none of {} sectors is there", units.len()),
         count => format!("{count} of {} sectors are there: {}", units.len(), lives.join(", ")),
@@ -133,7 +138,9 @@ fn masks(units: usize, seed: u64, few: bool) -> Vec<Vec<bool>> {
         return vec![vec![false; units], vec![true; units]];
     }
     if units <= ALL_OF {
-        return (0..1u32 << units).map(|mask| (0..units).map(|unit| mask >> unit & 1 == 1).collect()).collect();
+        return (0..1u32 << units)
+            .map(|mask| (0..units).map(|unit| mask >> unit & 1 == 1).collect())
+            .collect();
     }
     let mut chance = Choices::from_seed(seed);
     let mut masks = vec![vec![false; units], vec![true; units]];

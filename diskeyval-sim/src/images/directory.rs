@@ -169,6 +169,11 @@ impl Directory {
         true
     }
 
+    /// Whether nothing is on its way to the medium.
+    pub(super) fn is_synced(&self) -> bool {
+        self.files.values().all(|file| file.pending.is_empty() && file.is_entered)
+    }
+
     /// What a crash takes or leaves, file by file in the order in which it was written. What changes nothing is left out.
     pub(super) fn units(&self) -> Vec<Unit> {
         let mut units = Vec::new();

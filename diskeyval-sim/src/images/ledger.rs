@@ -71,7 +71,9 @@ impl Image {
                 self.log.push(Line::of(bytes));
             }
             Record::Truncate { behind } => self.log.truncate(place(behind.0)),
-            Record::Base { last } => self.log = agreed.log[..place(last.index.0).min(agreed.log.len())].to_vec(),
+            Record::Base { last } => {
+                self.log = agreed.log[..place(last.index.0).min(agreed.log.len())].to_vec()
+            }
         }
     }
 }
@@ -132,7 +134,8 @@ impl Found {
             return false;
         }
         let base = usize::try_from(self.base.index.0).unwrap_or(usize::MAX);
-        let meets = base == 0 || at(&image.log, self.base.index.0).is_some_and(|line| line.term == self.base.term.0);
+        let meets =
+            base == 0 || at(&image.log, self.base.index.0).is_some_and(|line| line.term == self.base.term.0);
         if meets {
             return image.log.get(base..) == Some(&self.entries[..]);
         }
@@ -160,6 +163,9 @@ impl Found {
             format!("term {}, vote {vote}, a log up to {}", image.term, image.log.len())
         };
         let (durable, more) = (legal.first().map(of).unwrap_or_default(), legal.len().saturating_sub(1));
-        Err(format!("{rule}: it finds {}; durable was {durable}, and none of {more} behind that is it", self.tell()))
+        Err(format!(
+            "{rule}: it finds {}; durable was {durable}, and none of {more} behind that is it",
+            self.tell()
+        ))
     }
 }

@@ -264,8 +264,8 @@ pub fn record() -> Recording {
     (1..NODES).for_each(|node| trio.snapshot(node));
     trio.start(0);
     trio.settle();
-    for n in 0..20 {
-        trio.write(other, 600 + n, 3_300);
+    for n in 0..90 {
+        trio.write(other, 600 + n, 3_100 + 6 * usize::try_from(n).expect("small"));
     }
     trio.die_while_writing(2, true);
     // Nothing happens for long.
@@ -290,8 +290,8 @@ pub fn record() -> Recording {
     trio.rot(FileName::Superblock, 100);
     let rotten = trio.nodes[0].events.iter().filter(|event| matches!(event, Event::Rotten(_))).count();
     assert_eq!(rotten, 2, "each is told");
-    for n in 0..5 {
-        trio.write(0, 800 + n, 600);
+    for n in 0..25 {
+        trio.write(0, 800 + n, 3_400);
     }
     trio.die_while_writing(3, true);
     trio.settle();

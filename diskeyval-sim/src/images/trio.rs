@@ -233,8 +233,7 @@ impl<W: Witness> Trio<W> {
 
     pub(super) fn ask(&mut self, node: usize, request: Request) -> u64 {
         self.tickets += 1;
-        let ask =
-            Input::Ask { ticket: Ticket(self.tickets), request, budget: Duration::from_millis(2_000) };
+        let ask = Input::Ask { ticket: Ticket(self.tickets), request, budget: Duration::from_millis(2_000) };
         self.nodes[node].inbox.push(ask);
         self.tickets
     }

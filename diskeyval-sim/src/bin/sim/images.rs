@@ -6,7 +6,7 @@ use std::time::Instant;
 use diskeyval_sim::images::{Recording, Tally, Wanted, enumerate, record};
 
 use crate::args::ImagesArgs;
-use crate::exit::{VIOLATED, Failure, say};
+use crate::exit::{Failure, VIOLATED, say};
 use crate::hunt::jobs;
 
 pub(crate) fn images(args: &ImagesArgs) -> Result<ExitCode, Failure> {
