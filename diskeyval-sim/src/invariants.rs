@@ -13,7 +13,7 @@ mod store;
 mod tests;
 mod tree;
 
-use diskeyval_core::{Engine, Event, Fault, Limits, NodeId, Record, Request, RoleName, StorageFault, Ticket};
+use diskeyval_core::{Engine, Event, Fault, Limits, NodeId, Record, Request, RoleName, Ticket};
 
 use crate::notes::name;
 use crate::observe::{Checker, Time, Turn, Violation, Wrong};
@@ -190,7 +190,11 @@ impl Invariants {
         let Disk { failed, full, damaged } = self.disks[node];
         let rule = match fault {
             // Without room for its first files a node does not begin. Later a full disk is no reason to end.
-            Fault::Storage(diskeyval_core::StorageFault::Failed { .. }) if full && !self.facts.is_up(node) => return,
+            Fault::Storage(diskeyval_core::StorageFault::Failed { .. })
+                if full && !self.facts.is_up(node) =>
+            {
+                return;
+            }
             // A read that comes short is like a file that is, and a file that is gone cannot be written to.
             Fault::Storage(_) if failed || damaged => return,
             Fault::Storage(_) => "D1",

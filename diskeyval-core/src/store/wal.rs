@@ -351,7 +351,8 @@ impl Wal {
         let is_first = self.head == 0 || self.head == u64::MAX;
         let room = self.segments.back().map_or(0, |segment| segment.named.size).saturating_sub(self.head);
         // A segment that was made for what was fresh then is begun with as much of it as it has room for.
-        let most = if self.head == 0 { room.min(MAX_FLUSH) } else { MAX_FLUSH };
+        let most = MAX_FLUSH.min(self.segment_bytes - 2 * BEGINNING);
+        let most = if self.head == 0 { room.min(most) } else { most };
         let mut count = 0;
         let mut size = HEADER as u64 + if is_first { BEGINNING } else { 0 };
         for record in &self.fresh {
