@@ -183,6 +183,18 @@ fn w8_what_was_told_before_a_restart_is_not_told_again() {
     );
 }
 
+/// What was read of it may be in a cache alone: a crash would take it, and the slot that is being written with it.
+#[test]
+fn the_superblock_is_durable_before_a_life_writes_to_it() {
+    let mut node = Node::start(Folder::default(), 1);
+    node.set("k", 10).expect("a write");
+    let node = node.restart();
+    let first = node.ops.iter().find(|op| {
+        matches!(op, DiskOp::Write { file: FileName::Superblock, .. } | DiskOp::Sync { file: FileName::Superblock })
+    });
+    assert_eq!(first, Some(&DiskOp::Sync { file: FileName::Superblock }));
+}
+
 #[test]
 fn a_failed_sync_ends_the_node_and_nothing_is_promised() {
     let mut node = Node::start(Folder::default(), 1);
