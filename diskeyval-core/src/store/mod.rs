@@ -15,6 +15,7 @@ pub mod gate;
 mod golden;
 mod opening;
 mod ops;
+mod repeat;
 mod snapshot;
 mod superblock;
 mod verdict;
