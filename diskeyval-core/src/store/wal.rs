@@ -34,8 +34,12 @@ const MAX_FLUSH: u64 = 4 << 20;
 /// After so many bytes of a snapshot the disk is told to keep them, so that the last sync is no long one.
 const SYNC_SNAPSHOT_EVERY: u64 = 1 << 20;
 
-/// Each start makes a segment: with more than these there should be a snapshot, however little log there is.
-const MANY_SEGMENTS: usize = 12;
+/// Each start makes a segment, however little is written to it: with more than these there should be a snapshot,
+/// however little log there is.
+const MANY_SHORT_SEGMENTS: usize = 12;
+
+/// With more than these, there should be one in any case: there is an end to what can be named.
+const MANY_SEGMENTS: usize = MAX_SEGMENTS / 2;
 
 /// How long a full disk is left alone before the next attempt.
 const FULL_PAUSE: Duration = Duration::from_secs(1);
@@ -96,7 +100,9 @@ pub(super) struct Wal {
 enum Purpose {
     FlushWrite,
     FlushSync,
-    Spare,
+    /// With the number of the segment.
+    Spare(u64),
+    SpareZeros(u64),
     Slot,
     LastSlot,
     /// With the number of the snapshot.
@@ -141,9 +147,11 @@ struct Flight {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Spare {
     None,
+    /// It has its zeros up to `filled`, or is about to.
     Asked {
         number: u64,
         size: u64,
+        filled: u64,
     },
     Ready {
         number: u64,
@@ -255,7 +263,8 @@ impl Wal {
 
     /// Whether there are so many segments that a snapshot should release some of them.
     pub(super) fn wants_snapshot(&self) -> bool {
-        self.names.segments.len() > MANY_SEGMENTS
+        let short = self.segments.iter().filter(|segment| segment.end < segment.named.size / 2);
+        short.count() > MANY_SHORT_SEGMENTS || self.names.segments.len() > MANY_SEGMENTS
     }
 
     /// Whether the rest of the room is for what the protocol itself has to write.
@@ -437,8 +446,8 @@ impl Wal {
             // It may have been removed meanwhile.
             (Err(DiskError::Missing), Purpose::Scrub) => self.look_at(DiskDone::Done),
             (Ok(_), _) => self.succeeded(purpose),
-            (Err(DiskError::Full), Purpose::Spare) => {
-                self.spare = Spare::Refused { again_at: self.now + FULL_PAUSE };
+            (Err(DiskError::Full), Purpose::Spare(number) | Purpose::SpareZeros(number)) => {
+                self.refuse_spare(*number);
             }
             // It was given up before.
             (Err(_), _) if of_snapshot.is_some() && of_snapshot != writing => {}
@@ -460,13 +469,9 @@ impl Wal {
     fn succeeded(&mut self, purpose: Purpose) {
         match purpose {
             Purpose::FlushWrite if is(Mutant::WriteIsDurable) => self.flush_is_durable(),
-            Purpose::FlushWrite | Purpose::Slot => {}
+            Purpose::FlushWrite | Purpose::SpareZeros(_) | Purpose::Slot => {}
             Purpose::FlushSync => self.flush_is_durable(),
-            Purpose::Spare => {
-                if let Spare::Asked { number, size } = self.spare {
-                    self.spare = Spare::Ready { number, size };
-                }
-            }
+            Purpose::Spare(number) => self.fill_spare(number),
             Purpose::LastSlot => self.named(),
             Purpose::SnapshotEnd(ended) => match self.writing {
                 Some(Snapshot { number, last, at, .. }) if number == ended => {
@@ -529,7 +534,7 @@ fn describe(purpose: &Purpose) -> &'static str {
     match purpose {
         Purpose::FlushWrite => "a write to the log",
         Purpose::FlushSync => "a sync of the log",
-        Purpose::Spare => "the making of a segment",
+        Purpose::Spare(_) | Purpose::SpareZeros(_) => "the making of a segment",
         Purpose::Slot | Purpose::LastSlot => "a write to the superblock",
         Purpose::SnapshotPiece(_) | Purpose::SnapshotEnd(_) => "a write to a snapshot",
         Purpose::Removal => "the removal of a file",
