@@ -135,10 +135,10 @@ impl Engine {
         let is_idle = writing.is_none() && ended.is_none() && !self.transfers.is_installing();
         let is_wanted = asked.iter().any(|asked| asked.wanted > durable.index);
         let grown = self.raft.log().taken_ever() - grown_then;
-        let store = self.raft.store();
+        let (store, worth) = (self.raft.store(), *every.max(size));
         let is_crowded =
-            store.needs_snapshot() || (store.wants_snapshot() && self.kv.applied() > durable.index);
-        is_idle && (is_wanted || is_crowded || grown > *every.max(size))
+            store.needs_snapshot() || (store.wants_snapshot(worth) && self.kv.applied() > durable.index);
+        is_idle && (is_wanted || is_crowded || grown > worth)
     }
 
     /// Begins to write a snapshot, in place of one that is being written.

@@ -34,12 +34,11 @@ const MAX_FLUSH: u64 = 4 << 20;
 /// After so many bytes of a snapshot the disk is told to keep them, so that the last sync is no long one.
 const SYNC_SNAPSHOT_EVERY: u64 = 1 << 20;
 
-/// Each start makes a segment, however little is written to it: with more than these there should be a snapshot,
-/// however little log there is.
-const MANY_SHORT_SEGMENTS: usize = 12;
+/// Each start makes a segment: with more than these there should be a snapshot, however little log there is.
+const MANY_SEGMENTS: usize = 12;
 
-/// With more than these, there should be one in any case: there is an end to what can be named.
-const MANY_SEGMENTS: usize = MAX_SEGMENTS / 2;
+/// With more than these there should be one, however much log is worth one: no more than so many can be named.
+const TOO_MANY_SEGMENTS: usize = MAX_SEGMENTS / 2;
 
 /// How long a full disk is left alone before the next attempt.
 const FULL_PAUSE: Duration = Duration::from_secs(1);
@@ -261,10 +260,11 @@ impl Wal {
         self.flight.as_ref().map(|flight| flight.since).or(self.stuck_since)
     }
 
-    /// Whether there are so many segments that a snapshot should release some of them.
-    pub(super) fn wants_snapshot(&self) -> bool {
-        let short = self.segments.iter().filter(|segment| segment.end < segment.named.size / 2);
-        short.count() > MANY_SHORT_SEGMENTS || self.names.segments.len() > MANY_SEGMENTS
+    /// Whether there are so many segments that a snapshot should release some of them, if one is worth so many bytes
+    /// of log. Those take more than that on the disk, since a flush takes whole blocks: three times as much is allowed.
+    pub(super) fn wants_snapshot(&self, worth: u64) -> bool {
+        let allowed = usize::try_from(worth.saturating_mul(3) / self.segment_bytes).unwrap_or(usize::MAX);
+        self.names.segments.len() > allowed.clamp(MANY_SEGMENTS, TOO_MANY_SEGMENTS)
     }
 
     /// Whether the rest of the room is for what the protocol itself has to write.

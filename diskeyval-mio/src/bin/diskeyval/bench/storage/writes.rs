@@ -66,7 +66,9 @@ pub(super) fn run(part: Part, args: &StorageArgs, data: &Path) -> Result<Vec<Row
             return Err(Failure::failed("no snapshot was done in time: give it more --seconds"));
         }
         (Part::Quiet, Some(_)) => {
-            return Err(Failure::failed("there was a snapshot where none should be: give it fewer --seconds"));
+            return Err(Failure::failed(
+                "there was a snapshot where none should be: give it fewer --seconds",
+            ));
         }
         _ => {}
     }
