@@ -85,6 +85,9 @@ pub(super) struct Wal {
     /// Since when something is to be written and cannot be.
     stuck_since: Option<Instant>,
     scrub: Scrub,
+    /// What is to be done to files that nobody names any more, one after the other.
+    leaving: VecDeque<DiskOp>,
+    is_taking_away: bool,
     /// Both slots are to be written again, whatever they are to say.
     rename: bool,
     /// The next flush has to hold all that is fresh.
@@ -108,6 +111,7 @@ enum Purpose {
     SnapshotPiece(u64),
     SnapshotEnd(u64),
     Removal,
+    TakenAway,
     Scrub,
 }
 
@@ -222,6 +226,8 @@ impl Wal {
             snapshot_busy: 0,
             stuck_since: None,
             scrub: Scrub::new(now),
+            leaving: VecDeque::new(),
+            is_taking_away: false,
             rename: false,
             is_whole: true,
             now,
@@ -330,6 +336,7 @@ impl Wal {
         self.read_on();
         self.keep_spare();
         self.begin_naming();
+        self.take_next_away();
         let stuck = self.flight.is_none() && !self.fresh.is_empty();
         self.stuck_since = stuck.then(|| self.stuck_since.unwrap_or(self.now));
     }
@@ -479,6 +486,7 @@ impl Wal {
                 }
                 Some(_) | None => {}
             },
+            Purpose::TakenAway => self.is_taking_away = false,
             Purpose::SnapshotPiece(_) | Purpose::Removal | Purpose::Scrub => {}
         }
     }
@@ -537,7 +545,7 @@ fn describe(purpose: &Purpose) -> &'static str {
         Purpose::Spare(_) | Purpose::SpareZeros(_) => "the making of a segment",
         Purpose::Slot | Purpose::LastSlot => "a write to the superblock",
         Purpose::SnapshotPiece(_) | Purpose::SnapshotEnd(_) => "a write to a snapshot",
-        Purpose::Removal => "the removal of a file",
+        Purpose::Removal | Purpose::TakenAway => "the removal of a file",
         Purpose::Scrub => "the reading of a file",
     }
 }
