@@ -110,6 +110,11 @@ fn run_command(world: &mut World, line: &str) {
         // What is written from now on is not durable before it is let go.
         ["hold-disk", nodes @ ..] => world.each(nodes, World::hold_disk),
         ["release-disk", nodes @ ..] => world.each(nodes, World::release_disk),
+        // There is no room for new files on these disks, until there is.
+        ["fill-disk", nodes @ ..] => world.each(nodes, World::fill_disk),
+        ["free-disk", nodes @ ..] => world.each(nodes, World::free_disk),
+        // A byte of a file on the disk of a dead node is another.
+        ["spoil", node, file, at] => world.spoil(node, file, at.parse().expect("a place")),
         // A dead node loses its disk.
         ["wipe", nodes @ ..] => world.each(nodes, World::wipe),
         // A frozen node takes no turns; what is sent to it waits.

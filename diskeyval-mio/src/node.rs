@@ -227,6 +227,18 @@ impl Node {
         self.ask(Request::View, Reply::View).wait()
     }
 
+    /// Has this node write a snapshot of its state now, however little its log has grown, and waits until that is
+    /// durable. Gives the revision that it reflects. Writes go on meanwhile. In memory-only mode there is nothing to
+    /// be written: the log is released at once.
+    ///
+    /// # Errors
+    /// [`Error::Refused`] if there is no state yet, or the node has ended. [`Error::Unknown`] if it is still being
+    /// written when the time is over: it goes on.
+    #[doc(alias = "compact")]
+    pub fn snapshot(&self) -> Result<u64, Error> {
+        self.ask(Request::Snapshot, Reply::Snapshot).wait()
+    }
+
     /// Keys as bytes, values as a type of yours, by postcard.
     pub fn typed<T>(&self) -> Typed<'_, T> {
         Typed::new(self)

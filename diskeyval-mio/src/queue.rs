@@ -24,6 +24,7 @@ pub(crate) enum Reply {
     Write(Promise<Outcome>),
     Read(Promise<Option<Versioned>>),
     View(Promise<View>),
+    Snapshot(Promise<u64>),
     Status(Promise<Status>),
     Stop(Promise<()>),
 }
@@ -182,6 +183,7 @@ impl Reply {
             (Reply::Write(promise), Answer::Written(result)) => promise.keep(result, jobs),
             (Reply::Read(promise), Answer::Read(result)) => promise.keep(result, jobs),
             (Reply::View(promise), Answer::View(view)) => promise.keep(Ok(view), jobs),
+            (Reply::Snapshot(promise), Answer::Snapshot(result)) => promise.keep(result, jobs),
             (Reply::Status(promise), Answer::Status(status)) => promise.keep(Ok(*status), jobs),
             (Reply::Stop(promise), Answer::Stopped) => promise.keep(Ok(()), jobs),
             // A bug of ours; the promise that is dropped here still ends as an honest error.
@@ -203,6 +205,7 @@ impl Reply {
             Reply::Write(promise) => promise.keep(Err(error), jobs),
             Reply::Read(promise) => promise.keep(Err(error), jobs),
             Reply::View(promise) => promise.keep(Err(error), jobs),
+            Reply::Snapshot(promise) => promise.keep(Err(error), jobs),
             Reply::Status(promise) => promise.keep(Err(error), jobs),
             Reply::Stop(promise) => promise.keep(Err(error), jobs),
         }

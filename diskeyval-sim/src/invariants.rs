@@ -13,7 +13,7 @@ mod store;
 mod tests;
 mod tree;
 
-use diskeyval_core::{Engine, Event, Fault, Limits, NodeId, Record, Request, RoleName, StorageFault, Ticket};
+use diskeyval_core::{Engine, Event, Fault, Limits, NodeId, Record, Request, RoleName, Ticket};
 
 use crate::notes::name;
 use crate::observe::{Checker, Time, Turn, Violation, Wrong};

@@ -8,7 +8,7 @@ use super::compaction::Compaction;
 use super::disk::Opener;
 use super::transfers::Transfers;
 use super::{Engine, Phase};
-use crate::config::Settings;
+use crate::config::{Limits, Settings};
 use crate::desk::Desk;
 use crate::error::CloseReason;
 use crate::founding::Founding;
@@ -40,7 +40,7 @@ impl Engine {
                 cluster_name: settings.cluster,
                 incarnation,
                 salt: prng.next_u64(),
-                segment_bytes: segment_bytes(settings.compact_every),
+                segment_bytes: segment_bytes(settings.compact_every, &settings.limits),
             }))));
         }
         engine
@@ -83,10 +83,13 @@ impl Engine {
     }
 }
 
-/// Four segments make up what is compacted at once, within bounds.
-fn segment_bytes(compact_every: u64) -> u64 {
+/// Four segments make up what is compacted at once, within bounds. Each has room for the largest write: the one that is
+/// made before it is needed must do, when the disk is full.
+fn segment_bytes(compact_every: u64, limits: &Limits) -> u64 {
     const BLOCK: u64 = 4096;
-    (compact_every / 4 / BLOCK * BLOCK).clamp(16 << 10, 16 << 20)
+    let largest = (limits.max_key + 2 * limits.max_value) as u64 + 2 * BLOCK;
+    let wanted = (compact_every / 4).clamp(16 << 10, 16 << 20).max(largest);
+    wanted.next_multiple_of(BLOCK)
 }
 
 #[cfg(test)]

@@ -7,9 +7,9 @@ use std::vec::Vec;
 
 use crate::id::OpId;
 use crate::inspect::Said;
-use crate::io::{DiskOp, Input};
-use crate::store::Record;
+use crate::io::{DiskError, DiskOp, Input};
 use crate::store::folder::Folder;
+use crate::store::{FileName, Record};
 
 #[derive(Default)]
 pub(super) struct Disk {
@@ -18,6 +18,7 @@ pub(super) struct Disk {
     /// What this life of the node has recorded, by number.
     recorded: Vec<(u64, Record)>,
     held: bool,
+    full: bool,
 }
 
 impl Disk {
@@ -28,8 +29,23 @@ impl Disk {
     }
 
     fn perform(&mut self) -> Vec<Input> {
-        let Disk { folder, waiting, .. } = self;
-        waiting.drain(..).map(|(op, what)| Input::Disk { op, result: folder.perform(&what) }).collect()
+        let Disk { folder, waiting, full, .. } = self;
+        let mut perform = |op, what: DiskOp| {
+            let makes = matches!(what, DiskOp::Create { .. });
+            let result = if makes && *full { Err(DiskError::Full) } else { folder.perform(&what) };
+            Input::Disk { op, result }
+        };
+        waiting.drain(..).map(|(op, what)| perform(op, what)).collect()
+    }
+
+    pub(super) fn set_full(&mut self, full: bool) {
+        self.full = full;
+    }
+
+    pub(super) fn spoil(&mut self, file: &str, at: usize) {
+        let name = FileName::parse(file).expect("the name of a file");
+        let bytes = self.folder.files.get_mut(&name).expect("a file that is there");
+        bytes[at] ^= 1;
     }
 
     /// The node wants these to be kept; `last` is the number of the last of them.

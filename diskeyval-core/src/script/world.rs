@@ -210,6 +210,20 @@ impl World {
         self.say(format!("{name} stores {stored}"));
     }
 
+    pub(super) fn fill_disk(&mut self, name: &str) {
+        self.node(name).disk.set_full(true);
+    }
+
+    pub(super) fn free_disk(&mut self, name: &str) {
+        self.node(name).disk.set_full(false);
+    }
+
+    pub(super) fn spoil(&mut self, name: &str, file: &str, at: usize) {
+        let node = self.node(name);
+        assert!(node.engine.is_none(), "only the disk of a dead node is spoilt");
+        node.disk.spoil(file, at);
+    }
+
     pub(super) fn wipe(&mut self, name: &str) {
         let node = self.node(name);
         assert!(node.engine.is_none(), "only the disk of a dead node is wiped");

@@ -18,7 +18,7 @@ use super::FileName;
 use super::describe;
 use super::fold::Fold;
 use super::format::{BLOCK, FlushNumber, Header, Salt, Written, decode_body};
-use super::ops::{Ops, naming};
+use super::ops::{Ops, naming, renamed};
 use super::repeat::{first_to_repeat, worth_of};
 use super::snapshot::Reader;
 use super::superblock::{self, Names, NoSlot};
@@ -49,8 +49,8 @@ pub(crate) struct Opening {
     step: Step,
     files: BTreeMap<FileName, u64>,
     names: Option<Names>,
-    /// The slot that could not be read, or is older: it is written first, since the other may be all there is.
-    worse_slot: u64,
+    /// The generation in which both slots are written anew.
+    renamed: u64,
     scanned: Vec<Scanned>,
     strays: Vec<FileName>,
     snapshot: Option<Reader>,
@@ -108,7 +108,7 @@ impl Opening {
             step: Step::List,
             files: BTreeMap::new(),
             names: None,
-            worse_slot: 0,
+            renamed: 1,
             scanned: Vec::new(),
             strays: Vec::new(),
             snapshot: None,
@@ -281,7 +281,7 @@ impl Opening {
         }
         self.ops.ask(DiskOp::Create { file: FileName::Superblock, size: superblock::SIZE }, ());
         self.names = Some(names);
-        self.name(self.worse_slot);
+        self.name(0);
         self.step = Step::Found(0);
         Ok(())
     }
@@ -299,8 +299,8 @@ impl Opening {
             return Err(StorageFault::Newer { file: FileName::Superblock, format });
         }
         self.tell(FileName::Superblock, || describe::slots(&slots));
-        let generation = |slot: &Result<Names, NoSlot>| slot.as_ref().map_or(0, |names| names.generation);
-        self.worse_slot = u64::from(generation(&slots[1]) < generation(&slots[0]));
+        let generation = |slot: &Result<Names, NoSlot>| slot.as_ref().ok().map(|names| names.generation);
+        self.renamed = renamed([generation(&slots[0]), generation(&slots[1])]);
         let Some(names) = slots.into_iter().flatten().max_by_key(|names| names.generation) else {
             return self.nothing("neither slot can be read, and there are other files");
         };
@@ -492,21 +492,21 @@ impl Opening {
         // does not, or nothing at all. So nothing is made and nothing is removed before the disk says for certain what
         // is named.
         if let Some(names) = &mut self.names {
-            names.generation += 1;
+            names.generation = self.renamed;
         }
-        self.name(self.worse_slot);
+        self.name(0);
         self.step = Step::Naming(0);
         Ok(())
     }
 
     fn name_other(&mut self) {
-        self.name(1 - self.worse_slot);
+        self.name(1);
     }
 
     /// One slot of the superblock is to say what there is.
-    fn name(&mut self, slot: u64) {
+    fn name(&mut self, place: u64) {
         let names = self.names.iter();
-        names.flat_map(|names| naming(names, slot)).for_each(|op| self.ops.ask(op, ()));
+        names.flat_map(|names| naming(names, place)).for_each(|op| self.ops.ask(op, ()));
     }
 
     /// Everything is read: a new segment goes on from it.

@@ -29,6 +29,7 @@ pub(crate) fn answer(node: &Node, request: Request) -> String {
         Request::Leader => Ok(leader(node)),
         Request::Status => node.status().map(|status| json(&status)),
         Request::Metrics => Ok(json(&node.metrics())),
+        Request::Snapshot => node.snapshot().map(|revision| format!("ok {revision}")),
         Request::Help => Ok(help()),
         // Said when the node has ended, by whoever ends it.
         Request::Quit => Ok(BYE.to_owned()),

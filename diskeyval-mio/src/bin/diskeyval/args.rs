@@ -120,6 +120,7 @@ pub(crate) struct CertsArgs {
 ///   leader         {"leader":ID or null,"isLeader":true or false}
 ///   status         {...}
 ///   metrics        {...}
+///   snapshot       ok REVISION
 ///   help           one line
 ///   quit           bye                               once the node has ended in order
 ///

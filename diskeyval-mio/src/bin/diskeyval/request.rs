@@ -31,12 +31,13 @@ pub(crate) enum Request {
     Leader,
     Status,
     Metrics,
+    Snapshot,
     Help,
     Quit,
 }
 
 /// Each command with what it takes, what it does, and what it answers.
-pub(crate) const COMMANDS: [[&str; 3]; 12] = [
+pub(crate) const COMMANDS: [[&str; 3]; 13] = [
     ["set K V", "gives K the value V (the rest of the line)", "ok REVISION"],
     ["get K", "reads K, linearizable", "value V | absent"],
     ["getlocal K", "reads K as this node knows it, which may be behind", "value V | absent"],
@@ -47,6 +48,7 @@ pub(crate) const COMMANDS: [[&str; 3]; 12] = [
     ["leader", "the leader, if one is known", "JSON"],
     ["status", "what this node knows of itself and its peers", "JSON"],
     ["metrics", "the counters of this node", "JSON"],
+    ["snapshot", "writes a snapshot of the state now", "ok REVISION"],
     ["help", "this", ""],
     ["quit", "ends the node in order", "bye"],
 ];
@@ -82,6 +84,7 @@ impl Request {
             b"leader" => none(Request::Leader, rest, "leader")?,
             b"status" => none(Request::Status, rest, "status")?,
             b"metrics" => none(Request::Metrics, rest, "metrics")?,
+            b"snapshot" => none(Request::Snapshot, rest, "snapshot")?,
             b"help" => none(Request::Help, rest, "help")?,
             b"quit" => none(Request::Quit, rest, "quit")?,
             _ => {
