@@ -32,8 +32,8 @@ const MAGIC: [u8; 8] = *b"dkvflush";
 /// The length of a header.
 pub(super) const HEADER: usize = 80;
 
-/// The longest body: the largest entry, and what stands around it, many times over.
-pub(super) const MAX_BODY: u64 = 1 << 31;
+/// No body is longer: what is healed is written as one, however long the log is by then.
+pub(super) const MAX_BODY: u64 = 1 << 40;
 
 /// The next multiple of a block.
 pub(super) fn blocks(bytes: u64) -> u64 {

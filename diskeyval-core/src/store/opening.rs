@@ -135,6 +135,11 @@ impl Opening {
         Opening { told: Some(Vec::new()), ..Opening::new(nobody) }
     }
 
+    /// Whose storage it is, as far as that is known.
+    pub(crate) fn incarnation(&self) -> Option<Incarnation> {
+        self.names.as_ref().map(|names| names.incarnation)
+    }
+
     /// What was found, of which file.
     pub(crate) fn take_told(&mut self) -> Vec<(FileName, String)> {
         self.told.take().unwrap_or_default()

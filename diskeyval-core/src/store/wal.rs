@@ -68,6 +68,10 @@ pub(super) struct Wal {
     floor: FlushNumber,
     segment_bytes: u64,
     spare: Spare,
+    /// There is a file that leaves room for the next opening, or was none for it.
+    has_reserve: bool,
+    /// There was no room for a whole segment at the opening.
+    is_crowded: bool,
     /// No file was given this number or a higher one.
     next_number: u64,
     fresh: VecDeque<Written>,
@@ -116,6 +120,7 @@ enum Purpose {
     /// With the number of the segment.
     Spare(u64),
     SpareZeros(u64),
+    Reserve,
     Slot,
     FirstSlot,
     LastSlot,
@@ -224,6 +229,8 @@ impl Wal {
             floor: found.floor.max(found.behind),
             segment_bytes,
             spare: Spare::None,
+            has_reserve: false,
+            is_crowded: false,
             next_number: found.next_number,
             fresh: found.repeat.into(),
             recorded: 1,
@@ -477,11 +484,13 @@ impl Wal {
         match (result, &purpose) {
             (Ok(done), Purpose::Scrub) => self.look_at(done),
             // It may have been removed meanwhile, and then it is not named any more. If it is, all of it is missing.
-            (Err(DiskError::Missing), Purpose::Scrub) => self.look_at(DiskDone::Read(Bytes::new())),
+            // What cannot be read has rotted.
+            (Err(_), Purpose::Scrub) => self.look_at(DiskDone::Read(Bytes::new())),
             (Ok(_), _) => self.succeeded(purpose),
             (Err(DiskError::Full), Purpose::Spare(number) | Purpose::SpareZeros(number)) => {
                 self.refuse_spare(*number);
             }
+            (Err(DiskError::Full), Purpose::Reserve) => {}
             // It was given up before.
             (Err(_), _) if of_snapshot.is_some() && of_snapshot != writing => {}
             (Err(DiskError::Full), _) if of_snapshot.is_some() => self.abort_snapshot(),
@@ -502,7 +511,7 @@ impl Wal {
     fn succeeded(&mut self, purpose: Purpose) {
         match purpose {
             Purpose::FlushWrite if is(Mutant::WriteIsDurable) => self.flush_is_durable(),
-            Purpose::FlushWrite | Purpose::SpareZeros(_) | Purpose::Slot => {}
+            Purpose::FlushWrite | Purpose::SpareZeros(_) | Purpose::Reserve | Purpose::Slot => {}
             Purpose::FlushSync => self.flush_is_durable(),
             Purpose::FirstSlot => self.name_again(),
             Purpose::Spare(number) => self.fill_spare(number),
@@ -529,6 +538,7 @@ impl Wal {
         }
         self.durable = self.durable.max(flight.up_to);
         self.idle_since = self.now;
+        self.is_crowded = false;
         self.sealed = flight.is_seal;
         self.wants_seal &= !flight.is_seal;
     }
@@ -580,7 +590,7 @@ fn describe(purpose: &Purpose) -> &'static str {
     match purpose {
         Purpose::FlushWrite => "a write to the log",
         Purpose::FlushSync => "a sync of the log",
-        Purpose::Spare(_) | Purpose::SpareZeros(_) => "the making of a segment",
+        Purpose::Spare(_) | Purpose::SpareZeros(_) | Purpose::Reserve => "the making of a segment",
         Purpose::Slot | Purpose::FirstSlot | Purpose::LastSlot => "a write to the superblock",
         Purpose::SnapshotPiece(_) | Purpose::SnapshotEnd(_) => "a write to a snapshot",
         Purpose::Removal | Purpose::TakenAway => "the removal of a file",

@@ -193,21 +193,6 @@ fn w8_what_was_told_before_a_restart_is_not_told_again() {
     );
 }
 
-/// What was read of it may be in a cache alone: a crash would take it, and the slot that is being written with it.
-#[test]
-fn the_superblock_is_durable_before_a_life_writes_to_it() {
-    let mut node = Node::start(Folder::default(), 1);
-    node.set("k", 10).expect("a write");
-    let node = node.restart();
-    let first = node.ops.iter().find(|op| {
-        matches!(
-            op,
-            DiskOp::Write { file: FileName::Superblock, .. } | DiskOp::Sync { file: FileName::Superblock }
-        )
-    });
-    assert_eq!(first, Some(&DiskOp::Sync { file: FileName::Superblock }));
-}
-
 #[test]
 fn a_failed_sync_ends_the_node_and_nothing_is_promised() {
     let mut node = Node::start(Folder::default(), 1);
@@ -260,7 +245,10 @@ fn a_large_spare_segment_is_made_in_pieces_and_whatever_there_is_of_it_when_a_no
         DiskOp::Create { file: FileName::Segment(_), size } => Some(*size),
         _ => None,
     });
-    assert!(created.eq([1 << 20, 256 << 10]), "the first is waited for, the second is not");
+    assert!(
+        created.eq([1 << 20, 1 << 19, 256 << 10]),
+        "the first is waited for; a reserve, and the spare in pieces"
+    );
     assert_eq!(size_of_last(&node).1, 1 << 20, "it came to its size");
     for turns in 0..40 {
         let mut node = Node::new(large(), Folder::default(), 1);
@@ -274,7 +262,8 @@ fn a_large_spare_segment_is_made_in_pieces_and_whatever_there_is_of_it_when_a_no
 
 #[test]
 fn a_large_spare_segment_for_which_there_is_no_room_is_not_left_half_made() {
-    let large = Settings { compact_every: 4 << 20, ..settings() };
+    let mut large = Settings { compact_every: 4 << 20, ..settings() };
+    large.limits.max_value = 60_000;
     let mut node = Node::start_with(large, Folder::default(), 1);
     node.refuses = |op| match op {
         DiskOp::Write { file: FileName::Segment(_), at: 524_288, parts } if parts.len() == 64 => {
@@ -288,10 +277,14 @@ fn a_large_spare_segment_for_which_there_is_no_room_is_not_left_half_made() {
         let segments = node.folder.files.iter().filter(|(file, _)| matches!(file, FileName::Segment(_)));
         segments.map(|(_, bytes)| bytes.len()).collect()
     };
-    assert_eq!(sizes(&node), [1 << 20; 2], "what is written to, and what was before");
+    assert_eq!(
+        sizes(&node),
+        [1 << 20, 1 << 19, 1 << 20],
+        "what was before, a reserve, and what is written to"
+    );
     node.refuses = willing;
     node.advance(Duration::from_secs(2));
-    assert_eq!(sizes(&node), [1 << 20; 3]);
+    assert_eq!(sizes(&node), [1 << 20, 1 << 19, 1 << 20, 1 << 20]);
     node.set("there is room", 10).expect("a write");
 }
 
@@ -396,5 +389,30 @@ fn no_flush_goes_beyond_the_end_of_its_segment() {
             }
         }
         assert_eq!(node.restart().keys(), 12, "values of {size} bytes");
+    }
+}
+
+#[test]
+fn a_node_starts_again_although_its_disk_is_full() {
+    let mut node = Node::start(Folder::default(), 1);
+    node.set("k", 10).expect("a write");
+    let bytes = |folder: &Folder| folder.files.values().map(Vec::len).sum::<usize>();
+    let room = bytes(&node.folder);
+    for life in 2..10 {
+        // As much as there was, and no more.
+        let mut next = Node::new(settings(), node.folder, life);
+        for _ in 0..60 {
+            let is_full = bytes(&next.folder) + (20 << 10) > room;
+            next.refuses = |op| match op {
+                DiskOp::Create { size, .. } if *size > 20 << 10 => Some(DiskError::Full),
+                _ => None,
+            };
+            if is_full {
+                next.refuses = |op| matches!(op, DiskOp::Create { .. }).then_some(DiskError::Full);
+            }
+            next.turn();
+        }
+        assert_eq!((next.keys(), next.halted.clone()), (1, None), "life {life}");
+        node = next;
     }
 }

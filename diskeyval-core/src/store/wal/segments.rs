@@ -1,6 +1,7 @@
 //! Segments: one is written to, one is made before it is needed, and those that are covered are given up.
 
 use alloc::vec::Vec;
+use core::time::Duration;
 
 use bytes::Bytes;
 
@@ -9,7 +10,7 @@ use crate::id::Index;
 use crate::io::DiskOp;
 use crate::mutants::{Mutant, is};
 use crate::store::FileName;
-use crate::store::format::BLOCK;
+use crate::store::format::{BLOCK, blocks};
 use crate::store::superblock::{MAX_SEGMENTS, Named};
 
 /// How much of a segment that nobody waits for is made at once.
@@ -41,6 +42,11 @@ impl Wal {
 
     /// There is always one more segment than is needed: when the disk is full, that is the room that is left.
     pub(super) fn keep_spare(&mut self) {
+        // An opening waits for nothing that it does not need.
+        if self.durable == 0 {
+            return;
+        }
+        self.keep_reserve();
         match self.spare {
             Spare::Refused { again_at } if self.now < again_at => {}
             Spare::None | Spare::Refused { .. } => self.make_spare(0),
@@ -48,10 +54,25 @@ impl Wal {
         }
     }
 
+    /// A file that is never named, so that the next opening removes it: then there is room for its segment, however
+    /// full the disk has become.
+    fn keep_reserve(&mut self) {
+        if !self.has_reserve {
+            self.has_reserve = true;
+            let file = FileName::Segment(self.next_number());
+            self.ops.ask(DiskOp::Create { file, size: self.small_segment() }, Purpose::Reserve);
+        }
+    }
+
+    /// The size of the segment of an opening for which there is no room otherwise.
+    fn small_segment(&self) -> u64 {
+        blocks(self.segment_bytes / 2)
+    }
+
     /// `wanted`: a flush of so many bytes waits for it, so that it is made at once. One that nobody waits for is made
     /// in pieces, between which flushes go on: to fill it takes as long as dozens of them.
     fn make_spare(&mut self, wanted: u64) {
-        let size = self.segment_bytes.max(wanted);
+        let size = if self.is_crowded { self.small_segment() } else { self.segment_bytes }.max(wanted);
         let number = self.next_number();
         let file = FileName::Segment(number);
         let filled = if wanted > 0 { size } else { size.min(PIECE) };
@@ -90,7 +111,11 @@ impl Wal {
         if number != of {
             return;
         }
-        self.spare = Spare::Refused { again_at: self.now + FULL_PAUSE };
+        // An opening has the room that its reserve has left, and tries that before it waits.
+        let is_first = self.durable == 0 && !self.is_crowded;
+        self.is_crowded = self.durable == 0;
+        let pause = if is_first { Duration::ZERO } else { FULL_PAUSE };
+        self.spare = Spare::Refused { again_at: self.now + pause };
         let is_there = filled > size.min(PIECE);
         if is_there {
             self.ops.ask(DiskOp::Remove { file: FileName::Segment(number) }, Purpose::Removal);
