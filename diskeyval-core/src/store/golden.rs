@@ -27,7 +27,7 @@ use crate::storage;
 const OWN: Incarnation = Incarnation(0x1111_2222_3333_4444_5555_6666_7777_8888);
 
 /// The files that are kept.
-const KEPT: [FileName; 3] = [FileName::Superblock, FileName::Segment(1), FileName::Snapshot(3)];
+const KEPT: [FileName; 3] = [FileName::Superblock, FileName::Segment(1), FileName::Snapshot(4)];
 
 fn node(name: &str) -> NodeId {
     NodeId::new(name).expect("a good name")
@@ -294,7 +294,7 @@ fn the_tables_are_those_of_the_guide() {
     assert_eq!((&state[..8], number(&state, 8, 2), number(&state, 10, 1)), (&b"dkvsnaps"[..], 1, 0));
     assert_eq!(
         (number(&state, 16, 8), number(&state, 24, 8)),
-        (3, 0),
+        (4, 0),
         "the number of the file, and the place"
     );
 }
