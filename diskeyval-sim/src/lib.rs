@@ -11,6 +11,7 @@ pub mod draw;
 pub mod faults;
 pub mod history;
 pub mod hunt;
+pub mod images;
 pub mod invariants;
 pub mod linear;
 pub mod lines;

@@ -1,6 +1,6 @@
 //! One run: a hostile phase, and a friendly one in which a majority must go on.
 
-mod caught;
+pub(crate) mod caught;
 
 use core::fmt;
 use core::time::Duration;

@@ -19,18 +19,16 @@ use super::describe;
 use super::fold::Fold;
 use super::format::{BLOCK, FlushNumber, Header, Salt, Written, decode_body};
 use super::ops::{Ops, naming, renamed};
+use super::repeat::{first_to_repeat, worth_of};
 use super::snapshot::Reader;
-use super::superblock::{self, Named, Names, NoSlot};
-use super::verdict::{Chain, Flush, Scanned, judge, scan};
-use super::wal::{Found, Segment, Wal, Worth, tell};
+use super::superblock::{self, Names, NoSlot};
+use super::verdict::{Chain, Scanned, judge, scan};
+use super::wal::{Found, Wal, tell};
 use crate::error::{Damage, StorageFault};
 use crate::id::{EntryId, Incarnation, Index, NodeId, OpId, Term};
 use crate::io::{DiskDone, DiskError, DiskOp};
 use crate::mutants::{Mutant, is};
 use crate::time::Instant;
-
-/// How many bytes of a last segment are repeated in the next.
-const REPEATED: u64 = 64 << 10;
 
 /// What a node is, before it knows what it was.
 #[derive(Clone, Debug)]
@@ -566,38 +564,6 @@ impl Opening {
         self.wal = Some(Wal::new(found, self.origin.segment_bytes, &self.ops, self.now));
         Ok(())
     }
-}
-
-/// What a segment is still good for, when everything behind a flush is repeated.
-fn worth_of(named: Named, chain: &[Flush], behind: FlushNumber) -> Segment {
-    let mut segment = Segment { named, highest: Index(0), end: 0, worth: Worth::Nothing };
-    for flush in chain.iter().filter(|flush| flush.header.number.segment() == named.number) {
-        if flush.header.number > behind {
-            if segment.worth == Worth::Nothing {
-                segment.worth = Worth::Repeated;
-            }
-            break;
-        }
-        segment.worth = Worth::Counts;
-        segment.end = flush.header.end();
-        for record in &flush.records {
-            if let Written::Entry { index, .. } = record {
-                segment.highest = segment.highest.max(*index);
-            }
-        }
-    }
-    segment
-}
-
-/// From which flush on everything is repeated: from the last, or from the first of its segment if that holds little, so
-/// that segments do not add up with each start.
-fn first_to_repeat(flushes: &[Flush]) -> usize {
-    let Some(last) = flushes.last() else { return 0 };
-    let segment = last.header.number.segment();
-    let first =
-        flushes.iter().rposition(|flush| flush.header.number.segment() != segment).map_or(0, |at| at + 1);
-    let size: u64 = flushes[first..].iter().map(|flush| flush.header.body_len).sum();
-    if size <= REPEATED { first } else { flushes.len() - 1 }
 }
 
 fn damage(file: FileName, at: u64, what: impl Into<String>) -> StorageFault {

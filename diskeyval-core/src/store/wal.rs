@@ -42,6 +42,9 @@ const SYNC_SNAPSHOT_EVERY: u64 = 1 << 20;
 /// Each start makes a segment: with more than these there should be a snapshot, however little log there is.
 const MANY_SEGMENTS: usize = 12;
 
+/// With more than these there should be one, however much log is worth one: no more than so many can be named.
+const TOO_MANY_SEGMENTS: usize = MAX_SEGMENTS / 2;
+
 /// How long a full disk is left alone before the next attempt.
 const FULL_PAUSE: Duration = Duration::from_secs(1);
 
@@ -89,6 +92,9 @@ pub(super) struct Wal {
     /// Since when something is to be written and cannot be.
     stuck_since: Option<Instant>,
     scrub: Scrub,
+    /// What is to be done to files that nobody names any more, one after the other.
+    leaving: VecDeque<DiskOp>,
+    is_taking_away: bool,
     /// Both slots are to be written again, whatever they are to say.
     rename: bool,
     /// The slot that has rotted, if any has: it is written first.
@@ -107,7 +113,9 @@ pub(super) struct Wal {
 enum Purpose {
     FlushWrite,
     FlushSync,
-    Spare,
+    /// With the number of the segment.
+    Spare(u64),
+    SpareZeros(u64),
     Slot,
     FirstSlot,
     LastSlot,
@@ -115,6 +123,7 @@ enum Purpose {
     SnapshotPiece(u64),
     SnapshotEnd(u64),
     Removal,
+    TakenAway,
     Scrub,
 }
 
@@ -153,9 +162,11 @@ struct Flight {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Spare {
     None,
+    /// It has its zeros up to `filled`, or is about to.
     Asked {
         number: u64,
         size: u64,
+        filled: u64,
     },
     Ready {
         number: u64,
@@ -228,6 +239,8 @@ impl Wal {
             snapshot_busy: 0,
             stuck_since: None,
             scrub: Scrub::new(now),
+            leaving: VecDeque::new(),
+            is_taking_away: false,
             rename: false,
             rotten_slot: None,
             whole: 0,
@@ -269,9 +282,11 @@ impl Wal {
         self.flight.as_ref().map(|flight| flight.since).or(self.stuck_since)
     }
 
-    /// Whether there are so many segments that a snapshot should release some of them.
-    pub(super) fn wants_snapshot(&self) -> bool {
-        self.names.segments.len() > MANY_SEGMENTS
+    /// Whether there are so many segments that a snapshot should release some of them, if one is worth so many bytes
+    /// of log. Those take more than that on the disk, since a flush takes whole blocks: three times as much is allowed.
+    pub(super) fn wants_snapshot(&self, worth: u64) -> bool {
+        let allowed = usize::try_from(worth.saturating_mul(3) / self.segment_bytes).unwrap_or(usize::MAX);
+        self.names.segments.len() > allowed.clamp(MANY_SEGMENTS, TOO_MANY_SEGMENTS)
     }
 
     /// Whether the rest of the room is for what the protocol itself has to write.
@@ -337,6 +352,7 @@ impl Wal {
         self.read_on();
         self.keep_spare();
         self.begin_naming();
+        self.take_next_away();
         let stuck = self.flight.is_none() && !self.fresh.is_empty();
         self.stuck_since = stuck.then(|| self.stuck_since.unwrap_or(self.now));
     }
@@ -463,8 +479,8 @@ impl Wal {
             // It may have been removed meanwhile, and then it is not named any more. If it is, all of it is missing.
             (Err(DiskError::Missing), Purpose::Scrub) => self.look_at(DiskDone::Read(Bytes::new())),
             (Ok(_), _) => self.succeeded(purpose),
-            (Err(DiskError::Full), Purpose::Spare) => {
-                self.spare = Spare::Refused { again_at: self.now + FULL_PAUSE };
+            (Err(DiskError::Full), Purpose::Spare(number) | Purpose::SpareZeros(number)) => {
+                self.refuse_spare(*number);
             }
             // It was given up before.
             (Err(_), _) if of_snapshot.is_some() && of_snapshot != writing => {}
@@ -486,14 +502,10 @@ impl Wal {
     fn succeeded(&mut self, purpose: Purpose) {
         match purpose {
             Purpose::FlushWrite if is(Mutant::WriteIsDurable) => self.flush_is_durable(),
-            Purpose::FlushWrite | Purpose::Slot => {}
+            Purpose::FlushWrite | Purpose::SpareZeros(_) | Purpose::Slot => {}
             Purpose::FlushSync => self.flush_is_durable(),
-            Purpose::Spare => {
-                if let Spare::Asked { number, size } = self.spare {
-                    self.spare = Spare::Ready { number, size };
-                }
-            }
             Purpose::FirstSlot => self.name_again(),
+            Purpose::Spare(number) => self.fill_spare(number),
             Purpose::LastSlot => self.named(),
             Purpose::SnapshotEnd(ended) => match self.writing {
                 Some(Snapshot { number, last, at, .. }) if number == ended => {
@@ -501,6 +513,7 @@ impl Wal {
                 }
                 Some(_) | None => {}
             },
+            Purpose::TakenAway => self.is_taking_away = false,
             Purpose::SnapshotPiece(_) | Purpose::Removal | Purpose::Scrub => {}
         }
     }
@@ -567,10 +580,10 @@ fn describe(purpose: &Purpose) -> &'static str {
     match purpose {
         Purpose::FlushWrite => "a write to the log",
         Purpose::FlushSync => "a sync of the log",
-        Purpose::Spare => "the making of a segment",
+        Purpose::Spare(_) | Purpose::SpareZeros(_) => "the making of a segment",
         Purpose::Slot | Purpose::FirstSlot | Purpose::LastSlot => "a write to the superblock",
         Purpose::SnapshotPiece(_) | Purpose::SnapshotEnd(_) => "a write to a snapshot",
-        Purpose::Removal => "the removal of a file",
+        Purpose::Removal | Purpose::TakenAway => "the removal of a file",
         Purpose::Scrub => "the reading of a file",
     }
 }

@@ -10,7 +10,7 @@ thread_local! {
 }
 
 /// Calls something, and gives what it panics with and where, if it does. Nothing is printed then.
-pub(super) fn catch<T>(call: impl FnOnce() -> T) -> Result<T, String> {
+pub(crate) fn catch<T>(call: impl FnOnce() -> T) -> Result<T, String> {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
         let others = take_hook();

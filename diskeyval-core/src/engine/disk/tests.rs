@@ -46,8 +46,19 @@ fn willing(_: &DiskOp) -> Option<DiskError> {
 
 impl Node {
     fn start(folder: Folder, life: u64) -> Node {
+        Node::start_with(settings(), folder, life)
+    }
+
+    fn start_with(settings: Settings, folder: Folder, life: u64) -> Node {
+        let mut node = Node::new(settings, folder, life);
+        node.settle();
+        node
+    }
+
+    /// One that has not had a turn yet.
+    fn new(settings: Settings, folder: Folder, life: u64) -> Node {
         let mut node = Node {
-            engine: Engine::open(settings(), Seed::from_u64(life)),
+            engine: Engine::open(settings, Seed::from_u64(life)),
             folder,
             done: Vec::new(),
             now: Instant::ZERO,
@@ -60,7 +71,6 @@ impl Node {
             ops: Vec::new(),
         };
         node.done.push(Input::Listen { changes: true });
-        node.settle();
         node
     }
 
@@ -183,6 +193,21 @@ fn w8_what_was_told_before_a_restart_is_not_told_again() {
     );
 }
 
+/// What was read of it may be in a cache alone: a crash would take it, and the slot that is being written with it.
+#[test]
+fn the_superblock_is_durable_before_a_life_writes_to_it() {
+    let mut node = Node::start(Folder::default(), 1);
+    node.set("k", 10).expect("a write");
+    let node = node.restart();
+    let first = node.ops.iter().find(|op| {
+        matches!(
+            op,
+            DiskOp::Write { file: FileName::Superblock, .. } | DiskOp::Sync { file: FileName::Superblock }
+        )
+    });
+    assert_eq!(first, Some(&DiskOp::Sync { file: FileName::Superblock }));
+}
+
 #[test]
 fn a_failed_sync_ends_the_node_and_nothing_is_promised() {
     let mut node = Node::start(Folder::default(), 1);
@@ -220,6 +245,54 @@ fn a_full_disk_refuses_writes_and_serves_reads_until_there_is_room() {
     node.set("there is room", 10).expect("a write");
     let keys = node.keys();
     assert_eq!(node.restart().keys(), keys);
+}
+
+/// As long as it takes to fill a large segment at once, no flush would be done.
+#[test]
+fn a_large_spare_segment_is_made_in_pieces_and_whatever_there_is_of_it_when_a_node_dies_promised_nothing() {
+    let large = || Settings { compact_every: 4 << 20, ..settings() };
+    let size_of_last = |node: &Node| match node.folder.files.last_key_value() {
+        Some((FileName::Segment(number), bytes)) => (*number, bytes.len()),
+        other => panic!("{:?}", other.map(|(file, _)| file)),
+    };
+    let node = Node::start_with(large(), Folder::default(), 1);
+    let created = node.ops.iter().filter_map(|op| match op {
+        DiskOp::Create { file: FileName::Segment(_), size } => Some(*size),
+        _ => None,
+    });
+    assert!(created.eq([1 << 20, 256 << 10]), "the first is waited for, the second is not");
+    assert_eq!(size_of_last(&node).1, 1 << 20, "it came to its size");
+    for turns in 0..40 {
+        let mut node = Node::new(large(), Folder::default(), 1);
+        (0..turns).for_each(|_| node.turn());
+        let mut node = Node::start_with(large(), node.folder, 2);
+        assert_eq!(node.halted, None, "after {turns} turns");
+        node.set("k", 10).expect("a write");
+        assert_eq!(Node::start_with(large(), node.folder, 3).keys(), 1, "after {turns} turns");
+    }
+}
+
+#[test]
+fn a_large_spare_segment_for_which_there_is_no_room_is_not_left_half_made() {
+    let large = Settings { compact_every: 4 << 20, ..settings() };
+    let mut node = Node::start_with(large, Folder::default(), 1);
+    node.refuses = |op| match op {
+        DiskOp::Write { file: FileName::Segment(_), at: 524_288, parts } if parts.len() == 64 => {
+            Some(DiskError::Full)
+        }
+        _ => None,
+    };
+    let refused = (0..100).find_map(|n| node.set(&n.to_string(), 60_000).err());
+    assert_eq!(refused, Some(Error::Refused(Refusal::DiskFull)));
+    let sizes = |node: &Node| -> Vec<usize> {
+        let segments = node.folder.files.iter().filter(|(file, _)| matches!(file, FileName::Segment(_)));
+        segments.map(|(_, bytes)| bytes.len()).collect()
+    };
+    assert_eq!(sizes(&node), [1 << 20; 2], "what is written to, and what was before");
+    node.refuses = willing;
+    node.advance(Duration::from_secs(2));
+    assert_eq!(sizes(&node), [1 << 20; 3]);
+    node.set("there is room", 10).expect("a write");
 }
 
 #[test]

@@ -1,11 +1,19 @@
 //! Segments: one is written to, one is made before it is needed, and those that are covered are given up.
 
-use super::{Purpose, Spare, Wal, Worth};
+use alloc::vec::Vec;
+
+use bytes::Bytes;
+
+use super::{FULL_PAUSE, Purpose, Spare, Wal, Worth};
 use crate::id::Index;
 use crate::io::DiskOp;
 use crate::mutants::{Mutant, is};
 use crate::store::FileName;
+use crate::store::format::BLOCK;
 use crate::store::superblock::{MAX_SEGMENTS, Named};
+
+/// How much of a segment that nobody waits for is made at once.
+const PIECE: u64 = 256 << 10;
 
 impl Wal {
     /// The last segment has no room for the next flush: a new one is named, once it is made.
@@ -40,12 +48,53 @@ impl Wal {
         }
     }
 
-    pub(super) fn make_spare(&mut self, wanted: u64) {
+    /// `wanted`: a flush of so many bytes waits for it, so that it is made at once. One that nobody waits for is made
+    /// in pieces, between which flushes go on: to fill it takes as long as dozens of them.
+    fn make_spare(&mut self, wanted: u64) {
         let size = self.segment_bytes.max(wanted);
         let number = self.next_number();
         let file = FileName::Segment(number);
-        self.spare = Spare::Asked { number, size };
-        self.ops.ask(DiskOp::Create { file, size }, Purpose::Spare);
+        let filled = if wanted > 0 { size } else { size.min(PIECE) };
+        self.spare = Spare::Asked { number, size, filled };
+        self.ops.ask(DiskOp::Create { file, size: filled }, Purpose::Spare(number));
+    }
+
+    /// The spare segment is durable as far as it was asked for.
+    pub(super) fn fill_spare(&mut self, of: u64) {
+        let Spare::Asked { number, size, filled: at } = self.spare else { return };
+        if number != of {
+            return;
+        }
+        if at == size {
+            self.spare = Spare::Ready { number, size };
+            return;
+        }
+        let filled = size.min(at + PIECE);
+        self.spare = Spare::Asked { number, size, filled };
+        let file = FileName::Segment(number);
+        static ZEROS: [u8; BLOCK as usize] = [0; BLOCK as usize];
+        let mut parts = Vec::new();
+        let mut left = filled - at;
+        while left > 0 {
+            let len = left.min(BLOCK);
+            parts.push(Bytes::from_static(&ZEROS).slice(..usize::try_from(len).unwrap_or(0)));
+            left -= len;
+        }
+        self.ops.ask(DiskOp::Write { file, at, parts }, Purpose::SpareZeros(number));
+        self.ops.ask(DiskOp::Sync { file }, Purpose::Spare(number));
+    }
+
+    /// There is no room for the spare segment. What there is of it would take up room for nothing.
+    pub(super) fn refuse_spare(&mut self, of: u64) {
+        let Spare::Asked { number, size, filled } = self.spare else { return };
+        if number != of {
+            return;
+        }
+        self.spare = Spare::Refused { again_at: self.now + FULL_PAUSE };
+        let is_there = filled > size.min(PIECE);
+        if is_there {
+            self.ops.ask(DiskOp::Remove { file: FileName::Segment(number) }, Purpose::Removal);
+        }
     }
 
     pub(super) fn next_number(&mut self) -> u64 {

@@ -25,6 +25,7 @@ Examples:
   sim hunt --seeds 0..2000                  many runs, on all cores
   sim shrink --seed 7 --out small.schedule  a seed that fails, made small
   sim replay small.schedule --trace -       every event of it
+  sim images                                one run, crashed at every operation of a disk
   sim check history.jsonl                   judge a recorded history
   sim mutants                               how strong is all of this?
 
@@ -49,6 +50,9 @@ pub(crate) enum Command {
     /// A history has one JSON object a line. The report goes to standard output.
     #[command(after_help = CHECK_HELP)]
     Check(CheckArgs),
+    /// Crash a node at every operation of its disk, in every way, and see what it finds.
+    #[command(after_help = IMAGES_HELP)]
+    Images(ImagesArgs),
     /// Build wrong versions of the core, and count how many of them are found out.
     #[command(after_help = MUTANTS_HELP)]
     Mutants(MutantsArgs),
@@ -101,6 +105,13 @@ Examples:
   sim mutants --recorded
 Each mutant is a wrong behaviour with a name, compiled into the core by its feature `mutants`. This command builds
 itself again with that feature, in a folder of its own, so that no other build ever has it.";
+
+const IMAGES_HELP: &str = "\
+Examples:
+  sim images                 all of them
+  sim images --every 20      a slice
+  sim images --only 12345    one of them, in words
+The same images have the same numbers on every machine, and with any number of threads.";
 
 /// What is not left to chance.
 #[derive(clap::Args, Clone)]
@@ -196,6 +207,22 @@ pub(crate) struct CheckArgs {
     /// How many steps to search on a key before it is given up as undecided.
     #[arg(long, value_name = "N", default_value_t = Budget::default().steps)]
     pub(crate) steps: u64,
+}
+
+#[derive(clap::Args)]
+pub(crate) struct ImagesArgs {
+    /// Judge one of so many images.
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) every: u64,
+    /// Judge this image only.
+    #[arg(long, value_name = "K", conflicts_with = "every")]
+    pub(crate) only: Option<u64>,
+    /// End after so many images that fail.
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub(crate) failures: usize,
+    /// How many threads; as many as there are cores otherwise.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub(crate) jobs: Option<u16>,
 }
 
 #[derive(clap::Args)]

@@ -4,6 +4,7 @@ mod args;
 mod check;
 mod exit;
 mod hunt;
+mod images;
 mod look;
 mod mutants;
 mod run;
@@ -22,6 +23,7 @@ fn main() -> ExitCode {
         Command::Hunt(args) => hunt::hunt(&args),
         Command::Shrink(args) => shrink::shrink(&args),
         Command::Check(args) => check::check(&args),
+        Command::Images(args) => images::images(&args),
         Command::Mutants(args) => mutants::mutants(&args),
     };
     ended.unwrap_or_else(|failure| failure.report())
