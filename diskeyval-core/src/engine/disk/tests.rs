@@ -188,7 +188,10 @@ fn the_superblock_is_durable_before_a_life_writes_to_it() {
     node.set("k", 10).expect("a write");
     let node = node.restart();
     let first = node.ops.iter().find(|op| {
-        matches!(op, DiskOp::Write { file: FileName::Superblock, .. } | DiskOp::Sync { file: FileName::Superblock })
+        matches!(
+            op,
+            DiskOp::Write { file: FileName::Superblock, .. } | DiskOp::Sync { file: FileName::Superblock }
+        )
     });
     assert_eq!(first, Some(&DiskOp::Sync { file: FileName::Superblock }));
 }
