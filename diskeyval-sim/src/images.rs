@@ -6,11 +6,13 @@
 //! way to being so; it must not be damaged, nor halt, and must find the same once more when it is opened again. For a
 //! sample of images its own opening is cut short in the same way, at every operation.
 
+mod bed;
 mod crash;
 mod directory;
 mod ledger;
 mod open;
 mod record;
+pub mod rot;
 mod trio;
 
 use core::ops::ControlFlow;
@@ -33,6 +35,9 @@ const CUT_SHORT: u64 = 100;
 
 /// The same, of those where only the process has died: what it has found may still be lost.
 const CUT_SHORT_IN_CACHE: u64 = 20;
+
+/// So many operations are told before one that failed.
+const STORY: usize = 30;
 
 /// What is wanted.
 #[derive(Clone, Copy, Debug)]
@@ -77,6 +82,8 @@ pub struct Failed {
     pub how: String,
     /// What happened.
     pub what: String,
+    /// The operations before, and what the files say in words, if this image alone was wanted.
+    pub story: Vec<String>,
 }
 
 impl Tally {
@@ -192,6 +199,8 @@ impl<'r> Judge<'r> {
             rotten: step.rotten,
         };
         let mut cut_short = Vec::new();
+        // What was opened when it failed.
+        let mut worst = image.clone();
         let result = catch(|| {
             let one_of = if image.is_synced() { CUT_SHORT } else { CUT_SHORT_IN_CACHE };
             let wants_more = self.wanted.only.is_some() || number % (self.wanted.every * one_of) == 0;
@@ -205,7 +214,10 @@ impl<'r> Judge<'r> {
         let result = result.and_then(|end| {
             for (before, op, is_open) in &cut_short {
                 let legal = if *is_open { self.narrowed(legal, &end) } else { legal };
-                self.judge_opening(legal, before, op, number, tally)?;
+                self.judge_opening(legal, before, op, number, tally).map_err(|(what, image)| {
+                    worst = image;
+                    what
+                })?;
             }
             Ok(end)
         });
@@ -228,7 +240,8 @@ impl<'r> Judge<'r> {
                     },
                     crash.rest
                 );
-                tally.failed.push(Failed { image: number, how, what });
+                let story = if self.wanted.only.is_some() { self.story(place, &worst) } else { Vec::new() };
+                tally.failed.push(Failed { image: number, how, what, story });
             }
         }
     }
@@ -276,7 +289,7 @@ impl<'r> Judge<'r> {
         op: &DiskOp,
         seed: u64,
         tally: &mut Tally,
-    ) -> Result<(), String> {
+    ) -> Result<(), (String, Directory)> {
         let mut result = Ok(());
         crashes(before, op, seed, false, &mut |crash, image| {
             if result.is_err() {
@@ -286,15 +299,26 @@ impl<'r> Judge<'r> {
             let again = catch(|| self.go_on(legal, &image, seed + 1, &mut |_, _, _| {}))
                 .unwrap_or_else(|panic| Err(format!("it panics: {panic}")));
             result = again.map(drop).map_err(|what| {
-                format!(
-                    "{what}; its opening before was cut short at {} ({:?}; {})",
-                    tell(op),
-                    crash.how,
-                    crash.rest
-                )
+                let (op, how, rest) = (tell(op), crash.how, crash.rest);
+                (format!("{what}; its opening before was cut short at {op} ({how:?}; {rest})"), image)
             });
         });
         result
+    }
+
+    /// How an image came about: the last operations before it, and what its files say.
+    fn story(&self, place: usize, image: &Directory) -> Vec<String> {
+        let before = self.recording.moves[..=place].iter().enumerate().skip(place.saturating_sub(STORY));
+        let told = |(place, moved): (usize, &Move)| match moved {
+            Move::Op(step) => format!("operation {place}: {}", tell(&step.op)),
+            Move::Rot(file, at) => format!("move {place}: byte {at} of {file} rots"),
+            Move::PowerCut => format!("move {place}: a power cut"),
+        };
+        let mut story: Vec<String> = before.map(told).collect();
+        let files: Vec<_> = image.contents().into_iter().map(|(name, bytes)| (name, bytes.into())).collect();
+        let described = diskeyval_core::storage::describe(&files);
+        story.extend(described.lines.into_iter().map(|(file, line)| format!("{file}: {line}")));
+        story
     }
 
     fn narrowed<'l>(&self, legal: Legal<'l>, end: &End) -> Legal<'l> {

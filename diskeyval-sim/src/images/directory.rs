@@ -130,6 +130,11 @@ impl Directory {
         self.files.iter().map(|(name, file)| (*name, file.cache.bytes.len()))
     }
 
+    /// What is read of all files.
+    pub(super) fn contents(&self) -> Vec<(FileName, Vec<u8>)> {
+        self.files.iter().map(|(name, file)| (*name, file.cache.bytes.clone())).collect()
+    }
+
     /// What is read of a file.
     pub fn content(&self, file: FileName) -> Option<&[u8]> {
         self.files.get(&file).map(|file| file.cache.bytes.as_slice())

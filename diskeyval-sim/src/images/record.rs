@@ -58,7 +58,7 @@ pub(super) struct Recorder {
 }
 
 impl Recorder {
-    fn new() -> Recorder {
+    pub(super) fn new() -> Recorder {
         let mut recorder = Recorder::default();
         recorder.recording.images.push(Image::default());
         recorder
@@ -70,6 +70,11 @@ impl Recorder {
             Some((_, times)) => *times += 1,
             None => came.push((what, 1)),
         }
+    }
+
+    /// What was recorded, and which image is durable.
+    pub(super) fn end(self) -> (Recording, usize) {
+        (self.recording, self.durable)
     }
 
     fn died(&mut self, node: usize) {
@@ -151,7 +156,7 @@ impl Witness for Recorder {
 }
 
 impl Trio<Recorder> {
-    fn die(&mut self, node: usize) {
+    pub(super) fn die(&mut self, node: usize) {
         self.kill(node);
         self.witness.died(node);
     }
@@ -196,7 +201,7 @@ impl Trio<Recorder> {
         self.until("a snapshot is written", 3_000, |trio| trio.nodes[node].answers.contains_key(&ticket));
     }
 
-    fn stop(&mut self, node: usize) {
+    pub(super) fn stop(&mut self, node: usize) {
         let ticket = self.ask(node, Request::Stop);
         self.until("a node stops", 3_000, |trio| {
             matches!(trio.nodes[node].answers.get(&ticket), Some(Answer::Stopped))
@@ -207,7 +212,7 @@ impl Trio<Recorder> {
 
 /// Records the run.
 pub fn record() -> Recording {
-    let mut trio = Trio::new(Recorder::new());
+    let mut trio = Trio::new(Recorder::new(), 0);
     // A cluster is founded.
     (0..NODES).for_each(|node| trio.start(node));
     trio.settle();
@@ -295,7 +300,7 @@ pub fn record() -> Recording {
     }
     trio.die_while_writing(3, true);
     trio.settle();
-    trio.witness.recording
+    trio.witness.end().0
 }
 
 impl Trio<Recorder> {

@@ -51,6 +51,13 @@ pub(super) struct Node {
     pub(super) is_stalled: bool,
 }
 
+impl Node {
+    /// It takes no part, and will not by itself.
+    pub(super) fn is_out(&self) -> bool {
+        self.halted.is_some() || self.events.iter().any(|event| matches!(event, Event::Damaged(_)))
+    }
+}
+
 struct Conn {
     ends: [usize; 2],
     open: bool,
@@ -65,6 +72,8 @@ pub(super) fn settings(node: usize) -> Settings {
     for peer in (0..NODES).filter(|peer| *peer != node) {
         config = config.peer(&name(peer), &name(peer), 1).expect("a good name");
     }
+    // Segments have room for the largest entry twice.
+    (config.limits.max_key, config.limits.max_value) = (64, 4_000);
     config.founding_grace = Duration::from_millis(200);
     let mut persistence = Persistence::in_dir("disk");
     persistence.compact_every = COMPACT_EVERY;
@@ -81,9 +90,10 @@ fn conn_id(conn: usize, end: usize) -> ConnId {
 }
 
 impl<W: Witness> Trio<W> {
-    pub(super) fn new(witness: W) -> Trio<W> {
+    /// Every life of it is drawn from a seed behind this one.
+    pub(super) fn new(witness: W, seed: u64) -> Trio<W> {
         let nodes = (0..NODES).map(|_| Node::default()).collect();
-        Trio { witness, nodes, conns: Vec::new(), now: 0, seed: 0, tickets: 0 }
+        Trio { witness, nodes, conns: Vec::new(), now: 0, seed, tickets: 0 }
     }
 
     // Lives.
@@ -94,6 +104,7 @@ impl<W: Witness> Trio<W> {
         this.engine = Some(Engine::open(settings(node), Seed::from_u64(self.seed)));
         this.began = self.now;
         this.halted = None;
+        this.events.clear();
     }
 
     /// Its process ends. What it has written is in the cache of the machine, and what it has asked for is not done.

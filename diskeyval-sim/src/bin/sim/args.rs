@@ -26,6 +26,7 @@ Examples:
   sim shrink --seed 7 --out small.schedule  a seed that fails, made small
   sim replay small.schedule --trace -       every event of it
   sim images                                one run, crashed at every operation of a disk
+  sim rot                                   every byte of a node's files is another in turn
   sim check history.jsonl                   judge a recorded history
   sim mutants                               how strong is all of this?
 
@@ -53,6 +54,9 @@ pub(crate) enum Command {
     /// Crash a node at every operation of its disk, in every way, and see what it finds.
     #[command(after_help = IMAGES_HELP)]
     Images(ImagesArgs),
+    /// Let every byte of a node's files rot in turn, and see what the node makes of it.
+    #[command(after_help = ROT_HELP)]
+    Rot(RotArgs),
     /// Build wrong versions of the core, and count how many of them are found out.
     #[command(after_help = MUTANTS_HELP)]
     Mutants(MutantsArgs),
@@ -112,6 +116,14 @@ Examples:
   sim images --every 20      a slice
   sim images --only 12345    one of them, in words
 The same images have the same numbers on every machine, and with any number of threads.";
+
+const ROT_HELP: &str = "\
+Examples:
+  sim rot                    one bit of every byte
+  sim rot --bits             all of them
+  sim rot --every 20         a slice
+  sim rot --only 12345       one case, in words
+The same cases have the same numbers with the same --bits and --running.";
 
 /// What is not left to chance.
 #[derive(clap::Args, Clone)]
@@ -223,6 +235,35 @@ pub(crate) struct ImagesArgs {
     /// How many threads; as many as there are cores otherwise.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub(crate) jobs: Option<u16>,
+}
+
+#[derive(clap::Args)]
+pub(crate) struct RotArgs {
+    /// All eight bits of each byte, instead of one.
+    #[arg(long)]
+    pub(crate) bits: bool,
+    /// Try one of so many cases in a whole cluster, too; 0 for none.
+    #[arg(long, value_name = "N", default_value_t = 64)]
+    pub(crate) cluster: u64,
+    /// Let one of so many bytes rot while the node runs, and one of so many on all nodes; 0 for none.
+    #[arg(long, value_name = "N", default_value_t = RotArgs::RUNNING)]
+    pub(crate) running: u64,
+    /// Judge one of so many cases.
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) every: u64,
+    /// Judge this case only.
+    #[arg(long, value_name = "K", conflicts_with = "every")]
+    pub(crate) only: Option<u64>,
+    /// End after so many cases that fail.
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub(crate) failures: usize,
+    /// How many threads; as many as there are cores otherwise.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub(crate) jobs: Option<u16>,
+}
+
+impl RotArgs {
+    pub(crate) const RUNNING: u64 = 251;
 }
 
 #[derive(clap::Args)]

@@ -38,6 +38,7 @@ pub(crate) fn images(args: &ImagesArgs) -> Result<ExitCode, Failure> {
         tally.rotten, tally.digest
     ));
     for failed in &tally.failed {
+        failed.story.iter().for_each(say);
         say(format_args!("image {}: {}", failed.image, failed.how));
         say(format_args!("  {}", failed.what));
         say(format_args!("replay: cargo sim images --only {}", failed.image));

@@ -7,6 +7,7 @@ mod hunt;
 mod images;
 mod look;
 mod mutants;
+mod rot;
 mod run;
 mod shrink;
 
@@ -24,6 +25,7 @@ fn main() -> ExitCode {
         Command::Shrink(args) => shrink::shrink(&args),
         Command::Check(args) => check::check(&args),
         Command::Images(args) => images::images(&args),
+        Command::Rot(args) => rot::rot(&args),
         Command::Mutants(args) => mutants::mutants(&args),
     };
     ended.unwrap_or_else(|failure| failure.report())
