@@ -179,11 +179,23 @@ impl Desk {
 /// The life of the disk's thread.
 fn serve(desk: &Desk, mut performer: impl Perform, node: &NodeId) {
     let mut done = Vec::new();
+    let mut is_full = false;
     while let Some(batch) = desk.next_batch() {
         let mut batch = batch.into_iter().peekable();
         while let Some(Order { op, what }) = batch.next() {
             let more_follows = batch.peek().is_some_and(|next| belongs_to(&what, &next.what));
-            done.push((op, perform(&mut performer, what, node)));
+            let makes = matches!(what, DiskOp::Create { size: 1.., .. }).then(|| verb(&what));
+            let result = perform(&mut performer, what, node);
+            // A node that starts waits for room, and has nobody to tell but the log. It is tried again and again.
+            match (&makes, &result) {
+                (Some(verb), Err(DiskError::Full)) if !is_full => {
+                    warn!(%node, "the disk is full, and what follows waits for room: {verb}");
+                    is_full = true;
+                }
+                (Some(_), Ok(_)) => is_full = false,
+                _ => {}
+            }
+            done.push((op, result));
             if !more_follows {
                 desk.report(&mut done);
             }

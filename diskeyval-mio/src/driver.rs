@@ -265,6 +265,9 @@ impl Driver {
                 }
             }
             Event::Resync { revision } => info!(%node, revision, "the state has moved on at once"),
+            Event::Rotten(damage) => {
+                warn!(%node, %damage, "a file has rotted: it is written anew from memory, and set aside")
+            }
             Event::Damaged(damage) => {
                 error!(%node, %damage, "this node keeps out of everything, and keeps its files")
             }

@@ -268,6 +268,7 @@ fn w4_a_damaged_file_keeps_its_node_out_and_is_named() {
     node.ended();
     let told = looked_into("verify", &data, 0);
     assert!(told.contains("sound") && !told.contains("at work"), "{told}");
+    assert!(told.contains("node solo, incarnation"), "whose it is: {told}");
     let path = last_segment(&data);
     let name = path.file_name().expect("a file").to_str().expect("text").to_owned();
     let bytes = fs::read(&path).expect("a file");

@@ -237,6 +237,12 @@ const IMPOSSIBLE_WORDS: &[(&str, &str)] = &[
     ("timeout-now", "pre-candidate"),
     // It answers a leader, who would have to stand for election anew within the time of one way. As rare.
     ("conflict", "candidate"),
+    // Who sends a state leads. It would have to be followed no more, or to be deposed and more, within the time of one
+    // way of a word that is rare itself.
+    ("snapshot", "candidate"),
+    ("received", "follower"),
+    ("received", "pre-candidate"),
+    ("received", "candidate"),
 ];
 
 impl fmt::Display for Coverage {

@@ -18,6 +18,10 @@ use crate::time::{Deadline, Instant, Timer};
 /// How many bytes of a snapshot are written in one turn.
 const SLICE: usize = 256 << 10;
 
+/// How many entries of the log are released in one turn: to give back the memory of hundreds of thousands at once
+/// takes longer than a commit.
+const RELEASED_AT_ONCE: u64 = 4096;
+
 #[derive(Clone, Debug)]
 pub(super) struct Compaction {
     /// A snapshot is due when the log has grown by more than this since the last, or by the size of that.
@@ -32,6 +36,8 @@ pub(super) struct Compaction {
     durable: EntryId,
     /// Up to here the log is not wanted any more.
     release_to: Index,
+    /// Some of that is left for the next turn.
+    is_releasing: bool,
     asked: Vec<Asked>,
 }
 
@@ -60,6 +66,7 @@ impl Compaction {
             ended: None,
             durable: EntryId::default(),
             release_to: Index(0),
+            is_releasing: false,
             asked: Vec::new(),
         }
     }
@@ -98,10 +105,11 @@ impl Engine {
         }
     }
 
-    /// When the next slice can be written, or a request has used up its time.
+    /// When the next slice can be written, or more of the log released, or a request has used up its time.
     pub(super) fn compaction_deadline(&self) -> Option<Deadline> {
         let can_write = self.compaction.writing.is_some() && self.raft.snapshot_room() > 0;
-        let slice = can_write.then_some(Deadline { at: self.now, why: Timer::Snapshot });
+        let goes_on = can_write || self.compaction.is_releasing;
+        let slice = goes_on.then_some(Deadline { at: self.now, why: Timer::Snapshot });
         let request = self.compaction.asked.iter().map(|asked| asked.deadline).min();
         slice.into_iter().chain(request.map(|at| Deadline { at, why: Timer::Request })).min()
     }
@@ -127,10 +135,10 @@ impl Engine {
         let is_idle = writing.is_none() && ended.is_none() && !self.transfers.is_installing();
         let is_wanted = asked.iter().any(|asked| asked.wanted > durable.index);
         let grown = self.raft.log().taken_ever() - grown_then;
-        let store = self.raft.store();
+        let (store, worth) = (self.raft.store(), *every.max(size));
         let is_crowded =
-            store.needs_snapshot() || (store.wants_snapshot() && self.kv.applied() > durable.index);
-        is_idle && (is_wanted || is_crowded || grown > *every.max(size))
+            store.needs_snapshot() || (store.wants_snapshot(worth) && self.kv.applied() > durable.index);
+        is_idle && (is_wanted || is_crowded || grown > worth)
     }
 
     /// Begins to write a snapshot, in place of one that is being written.
@@ -216,10 +224,12 @@ impl Engine {
         let log = self.raft.log();
         let is_long = log.bytes() > self.limits.log_bytes / 2;
         let wanted = self.transfers.wanted_behind().filter(|_| !is_long).unwrap_or(Index(u64::MAX));
-        let up_to = self.compaction.release_to.min(wanted);
-        if up_to > log.base().index {
-            self.raft.release_log(up_to);
+        let (base, up_to) = (log.base().index, self.compaction.release_to.min(wanted));
+        let step = up_to.min(Index(base.0 + RELEASED_AT_ONCE));
+        if step > base {
+            self.raft.release_log(step);
         }
+        self.compaction.is_releasing = up_to > step && self.raft.log().base().index == step;
     }
 
     fn expire_snapshots(&mut self) {

@@ -96,7 +96,8 @@ impl Engine {
 
     /// What was kept cannot be relied on: the node keeps out, or ends.
     fn storage_is_unusable(&mut self, fault: StorageFault) {
-        self.opening = None;
+        let known = self.opening.take().and_then(|opener| opener.opening.incarnation());
+        self.incarnation = known.unwrap_or(self.incarnation);
         let StorageFault::Damaged(damage) = fault else { return self.halt(Fault::Storage(fault)) };
         self.desk.close(Some(&Fault::Storage(StorageFault::Damaged(damage.clone()))));
         self.mesh.be_mute(CloseReason::Damaged);

@@ -168,8 +168,14 @@ impl Machine {
         &self.sessions
     }
 
+    #[cfg(test)]
     pub(super) fn map(&self) -> &Map {
         &self.map
+    }
+
+    /// All keys, when nothing else of the state is wanted any more.
+    pub(super) fn into_map(self) -> Map {
+        self.map
     }
 
     /// The hash of all keys, as it was kept from change to change.

@@ -5,6 +5,7 @@
 //! while writes go on.
 
 mod ascending;
+mod emptied;
 
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -15,6 +16,7 @@ use bytes::Bytes;
 
 use super::Versioned;
 pub(crate) use ascending::Ascending;
+pub(crate) use emptied::Emptied;
 
 /// Keys with their versioned values, in the order of the keys' bytes.
 ///

@@ -23,7 +23,7 @@ use xxhash_rust::xxh3::Xxh3;
 use crate::entry::{Genesis, write_head};
 use crate::id::EntryId;
 use crate::kv::machine::{Machine, pair_hash};
-use crate::kv::map::Ascending;
+use crate::kv::map::{Ascending, Emptied};
 use crate::kv::sessions::{Session, Sessions};
 use crate::kv::{SessionId, Versioned};
 use crate::members::Membership;
@@ -68,56 +68,50 @@ struct Head {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Corrupted;
 
-/// Makes the bytes of a snapshot, a piece at a time.
+/// Makes the bytes of a snapshot, a piece at a time. The state is let go as it is written.
 #[derive(Clone)]
 pub(crate) struct Encoder {
-    snapshot: Snapshot,
-    at: Place,
+    last: EntryId,
+    pairs: Emptied,
     /// Made, and not handed out.
     made: BytesMut,
+    is_made: bool,
+    /// The sum of the hashes of all pairs, as it was kept, and as it is found.
+    kept_hash: u128,
     map_hash: u128,
     checksum: Xxh3,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq)]
-enum Place {
-    Head,
-    /// Behind this key, or at the first.
-    Pairs(Option<Bytes>),
-    End,
-}
-
 impl Encoder {
     pub(crate) fn new(snapshot: Snapshot) -> Encoder {
-        let (made, checksum) = (BytesMut::new(), Xxh3::new());
-        Encoder { snapshot, at: Place::Head, made, map_hash: 0, checksum }
+        let mut made = BytesMut::new();
+        write_prefix(&mut made, &snapshot);
+        let mut checksum = Xxh3::new();
+        checksum.update(&made);
+        let Snapshot { last, machine, .. } = snapshot;
+        let kept_hash = machine.map_hash();
+        let pairs = Emptied::new(machine.into_map());
+        Encoder { last, pairs, made, is_made: false, kept_hash, map_hash: 0, checksum }
     }
 
     /// The last entry that the snapshot reflects.
     pub(crate) fn last(&self) -> EntryId {
-        self.snapshot.last
+        self.last
     }
 
     /// Whether all bytes were handed out.
     pub(crate) fn is_done(&self) -> bool {
-        self.at == Place::End && self.made.is_empty()
+        self.is_made && self.made.is_empty()
     }
 
     /// The next bytes: as many as said, or all that are left.
     pub(crate) fn next(&mut self, count: usize) -> Result<Bytes, Corrupted> {
-        while self.made.len() < count && self.at != Place::End {
+        if !self.is_made {
             let before = self.made.len();
-            match &self.at {
-                Place::Head => {
-                    self.write_head();
-                    self.at = Place::Pairs(None);
-                }
-                Place::Pairs(behind) => self.at = self.write_pairs(behind.clone(), count),
-                Place::End => {}
-            }
+            self.write_pairs(count);
             self.checksum.update(self.made.get(before..).unwrap_or_default());
-            if self.at == Place::End {
-                if self.map_hash != self.snapshot.machine.map_hash() {
+            if self.is_made {
+                if self.map_hash != self.kept_hash {
                     return Err(Corrupted);
                 }
                 self.made.put_u128_le(self.checksum.digest128());
@@ -126,31 +120,13 @@ impl Encoder {
         Ok(self.made.split_to(count.min(self.made.len())).freeze())
     }
 
-    fn write_head(&mut self) {
-        let Snapshot { last, genesis, configuration, machine } = &self.snapshot;
-        let head = Head {
-            last: *last,
-            genesis: genesis.clone(),
-            configuration: *configuration,
-            members: machine.members().unwrap_or(&genesis.members).clone(),
-            sessions: machine.sessions().table().clone(),
-            pairs: machine.keys() as u64,
-            hash: machine.hash(),
-        };
-        let mut bytes = BytesMut::new();
-        write_head(&mut bytes, &head);
-        self.made.put_slice(&MAGIC);
-        self.made.put_u16_le(VERSION);
-        self.made.put_u32_le(u32::try_from(bytes.len()).unwrap_or(u32::MAX));
-        self.made.put_slice(&bytes);
-    }
-
     /// Writes pairs until so many bytes are made.
-    fn write_pairs(&mut self, behind: Option<Bytes>, count: usize) -> Place {
-        let from = behind.as_deref().unwrap_or_default();
-        let mut pairs = self.snapshot.machine.map().range_from(from).peekable();
-        pairs.next_if(|(key, _)| behind.as_ref() == Some(*key));
-        for (key, versioned) in pairs {
+    fn write_pairs(&mut self, count: usize) {
+        while self.made.len() < count {
+            let Some((key, versioned)) = self.pairs.next() else {
+                self.is_made = true;
+                return;
+            };
             self.map_hash = self.map_hash.wrapping_add(pair_hash(key, versioned));
             self.made.reserve(PAIR + key.len() + versioned.value.len());
             for len in [key.len(), versioned.value.len()] {
@@ -159,12 +135,28 @@ impl Encoder {
             self.made.put_u64_le(versioned.revision);
             self.made.put_slice(key);
             self.made.put_slice(&versioned.value);
-            if self.made.len() >= count {
-                return Place::Pairs(Some(key.clone()));
-            }
         }
-        Place::End
     }
+}
+
+/// Writes all before the pairs.
+fn write_prefix(made: &mut BytesMut, snapshot: &Snapshot) {
+    let Snapshot { last, genesis, configuration, machine } = snapshot;
+    let head = Head {
+        last: *last,
+        genesis: genesis.clone(),
+        configuration: *configuration,
+        members: machine.members().unwrap_or(&genesis.members).clone(),
+        sessions: machine.sessions().table().clone(),
+        pairs: machine.keys() as u64,
+        hash: machine.hash(),
+    };
+    let mut bytes = BytesMut::new();
+    write_head(&mut bytes, &head);
+    made.put_slice(&MAGIC);
+    made.put_u16_le(VERSION);
+    made.put_u32_le(u32::try_from(bytes.len()).unwrap_or(u32::MAX));
+    made.put_slice(&bytes);
 }
 
 impl fmt::Debug for Encoder {

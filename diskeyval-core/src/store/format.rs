@@ -32,8 +32,8 @@ const MAGIC: [u8; 8] = *b"dkvflush";
 /// The length of a header.
 pub(super) const HEADER: usize = 80;
 
-/// The longest body: the largest entry, and what stands around it, many times over.
-pub(super) const MAX_BODY: u64 = 1 << 31;
+/// No body is longer: what is healed is written as one, however long the log is by then.
+pub(super) const MAX_BODY: u64 = 1 << 40;
 
 /// The next multiple of a block.
 pub(super) fn blocks(bytes: u64) -> u64 {
@@ -158,7 +158,9 @@ impl Header {
             return Err(NoHeader::Newer(u16::try_from(format).unwrap_or(u16::MAX)));
         }
         if sum != xxh3_64_with_seed(&bytes[..HEADER - 8], salt.0) {
-            return Err(if its_incarnation == incarnation { NoHeader::Garbage } else { foreign });
+            // Of a header that was torn, the checksum is missing.
+            let is_ours = its_incarnation == incarnation || sum == 0;
+            return Err(if is_ours { NoHeader::Garbage } else { foreign });
         }
         if (its_incarnation, its_segment, its_at) != (incarnation, segment, at) && !is(Mutant::PlaceUnchecked)
         {

@@ -11,8 +11,11 @@ mod fold;
 pub(crate) mod folder;
 mod format;
 pub mod gate;
+#[cfg(test)]
+mod golden;
 mod opening;
 mod ops;
+mod repeat;
 mod snapshot;
 mod superblock;
 mod verdict;
@@ -203,9 +206,9 @@ impl Store {
         self.wal.as_ref().map_or_else(Metrics::default, |wal| wal.metrics)
     }
 
-    /// Whether a snapshot should be written, whatever the length of the log.
-    pub(crate) fn wants_snapshot(&self) -> bool {
-        self.wal.as_ref().is_some_and(|wal| wal.wants_snapshot())
+    /// Whether a snapshot should be written for what the log takes on the disk, if one is worth so many bytes of log.
+    pub(crate) fn wants_snapshot(&self, worth: u64) -> bool {
+        self.wal.as_ref().is_some_and(|wal| wal.wants_snapshot(worth))
     }
 
     // Healing.

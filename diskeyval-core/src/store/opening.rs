@@ -18,19 +18,17 @@ use super::FileName;
 use super::describe;
 use super::fold::Fold;
 use super::format::{BLOCK, FlushNumber, Header, Salt, Written, decode_body};
-use super::ops::{Ops, naming};
+use super::ops::{Ops, naming, renamed};
+use super::repeat::{first_to_repeat, worth_of};
 use super::snapshot::Reader;
-use super::superblock::{self, Named, Names, NoSlot};
-use super::verdict::{Chain, Flush, Scanned, judge, scan};
-use super::wal::{Found, Segment, Wal, Worth, tell};
+use super::superblock::{self, Names, NoSlot};
+use super::verdict::{Chain, Scanned, judge, scan};
+use super::wal::{Found, Wal, tell};
 use crate::error::{Damage, StorageFault};
 use crate::id::{EntryId, Incarnation, Index, NodeId, OpId, Term};
 use crate::io::{DiskDone, DiskError, DiskOp};
 use crate::mutants::{Mutant, is};
 use crate::time::Instant;
-
-/// How many bytes of a last segment are repeated in the next.
-const REPEATED: u64 = 64 << 10;
 
 /// What a node is, before it knows what it was.
 #[derive(Clone, Debug)]
@@ -51,8 +49,8 @@ pub(crate) struct Opening {
     step: Step,
     files: BTreeMap<FileName, u64>,
     names: Option<Names>,
-    /// The slot that could not be read, or is older: it is written first, since the other may be all there is.
-    worse_slot: u64,
+    /// The generation in which both slots are written anew.
+    renamed: u64,
     scanned: Vec<Scanned>,
     strays: Vec<FileName>,
     snapshot: Option<Reader>,
@@ -110,7 +108,7 @@ impl Opening {
             step: Step::List,
             files: BTreeMap::new(),
             names: None,
-            worse_slot: 0,
+            renamed: 1,
             scanned: Vec::new(),
             strays: Vec::new(),
             snapshot: None,
@@ -135,6 +133,11 @@ impl Opening {
             segment_bytes: 0,
         };
         Opening { told: Some(Vec::new()), ..Opening::new(nobody) }
+    }
+
+    /// Whose storage it is, as far as that is known.
+    pub(crate) fn incarnation(&self) -> Option<Incarnation> {
+        self.names.as_ref().map(|names| names.incarnation)
     }
 
     /// What was found, of which file.
@@ -283,7 +286,7 @@ impl Opening {
         }
         self.ops.ask(DiskOp::Create { file: FileName::Superblock, size: superblock::SIZE }, ());
         self.names = Some(names);
-        self.name(self.worse_slot);
+        self.name(0);
         self.step = Step::Found(0);
         Ok(())
     }
@@ -301,8 +304,8 @@ impl Opening {
             return Err(StorageFault::Newer { file: FileName::Superblock, format });
         }
         self.tell(FileName::Superblock, || describe::slots(&slots));
-        let generation = |slot: &Result<Names, NoSlot>| slot.as_ref().map_or(0, |names| names.generation);
-        self.worse_slot = u64::from(generation(&slots[1]) < generation(&slots[0]));
+        let generation = |slot: &Result<Names, NoSlot>| slot.as_ref().ok().map(|names| names.generation);
+        self.renamed = renamed([generation(&slots[0]), generation(&slots[1])]);
         let Some(names) = slots.into_iter().flatten().max_by_key(|names| names.generation) else {
             return self.nothing("neither slot can be read, and there are other files");
         };
@@ -494,23 +497,21 @@ impl Opening {
         // does not, or nothing at all. So nothing is made and nothing is removed before the disk says for certain what
         // is named.
         if let Some(names) = &mut self.names {
-            names.generation += 1;
+            names.generation = self.renamed;
         }
-        // The better slot itself may be in the cache alone, and with the other half written there would be neither.
-        self.ops.ask(DiskOp::Sync { file: FileName::Superblock }, ());
-        self.name(self.worse_slot);
+        self.name(0);
         self.step = Step::Naming(0);
         Ok(())
     }
 
     fn name_other(&mut self) {
-        self.name(1 - self.worse_slot);
+        self.name(1);
     }
 
     /// One slot of the superblock is to say what there is.
-    fn name(&mut self, slot: u64) {
+    fn name(&mut self, place: u64) {
         let names = self.names.iter();
-        names.flat_map(|names| naming(names, slot)).for_each(|op| self.ops.ask(op, ()));
+        names.flat_map(|names| naming(names, place)).for_each(|op| self.ops.ask(op, ()));
     }
 
     /// Everything is read: a new segment goes on from it.
@@ -568,38 +569,6 @@ impl Opening {
         self.wal = Some(Wal::new(found, self.origin.segment_bytes, &self.ops, self.now));
         Ok(())
     }
-}
-
-/// What a segment is still good for, when everything behind a flush is repeated.
-fn worth_of(named: Named, chain: &[Flush], behind: FlushNumber) -> Segment {
-    let mut segment = Segment { named, highest: Index(0), end: 0, worth: Worth::Nothing };
-    for flush in chain.iter().filter(|flush| flush.header.number.segment() == named.number) {
-        if flush.header.number > behind {
-            if segment.worth == Worth::Nothing {
-                segment.worth = Worth::Repeated;
-            }
-            break;
-        }
-        segment.worth = Worth::Counts;
-        segment.end = flush.header.end();
-        for record in &flush.records {
-            if let Written::Entry { index, .. } = record {
-                segment.highest = segment.highest.max(*index);
-            }
-        }
-    }
-    segment
-}
-
-/// From which flush on everything is repeated: from the last, or from the first of its segment if that holds little, so
-/// that segments do not add up with each start.
-fn first_to_repeat(flushes: &[Flush]) -> usize {
-    let Some(last) = flushes.last() else { return 0 };
-    let segment = last.header.number.segment();
-    let first =
-        flushes.iter().rposition(|flush| flush.header.number.segment() != segment).map_or(0, |at| at + 1);
-    let size: u64 = flushes[first..].iter().map(|flush| flush.header.body_len).sum();
-    if size <= REPEATED { first } else { flushes.len() - 1 }
 }
 
 fn damage(file: FileName, at: u64, what: impl Into<String>) -> StorageFault {

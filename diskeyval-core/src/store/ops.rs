@@ -51,9 +51,32 @@ impl<T> Default for Ops<T> {
     }
 }
 
-/// What has to be done for one slot to say this. The other is not touched before that is done: should it fail, there
-/// is still one that can be read.
-pub(super) fn naming(names: &Names, slot: u64) -> [DiskOp; 2] {
-    let file = FileName::Superblock;
+/// What has to be done for the first or the second slot (`place` 0 or 1) to say this. The second is not touched before
+/// the first is done: should that fail, there is still one that can be read.
+///
+/// Which is first alternates with the generation. So of two slots that are read and say the same, one is known to be on
+/// the disk, whatever a cache pretends: the first. And the next generation begins with the other ([`renamed`]).
+pub(super) fn naming(names: &Names, place: u64) -> [DiskOp; 2] {
+    let (file, slot) = (FileName::Superblock, first_slot(names.generation) ^ place);
     [DiskOp::Write { file, at: slot * BLOCK, parts: alloc::vec![names.encode(slot)] }, DiskOp::Sync { file }]
+}
+
+/// The slot that is written first.
+pub(super) fn first_slot(generation: u64) -> u64 {
+    generation & 1
+}
+
+/// The generation in which both slots are to be written anew that were read with these; `None` for one that cannot be
+/// read. What may be in a cache alone has to be written first.
+pub(super) fn renamed(slots: [Option<u64>; 2]) -> u64 {
+    let [zero, one] = slots;
+    let last = zero.max(one).unwrap_or(0);
+    let (least, doubtful) = match (zero, one) {
+        (None, _) => (last + 1, 0),
+        (_, None) => (last + 1, 1),
+        (Some(zero), Some(one)) if zero == one => (last + 1, first_slot(last + 1)),
+        // The second was still to be written.
+        (Some(zero), Some(one)) => (last, u64::from(one > zero)),
+    };
+    if first_slot(least) == doubtful { least } else { least + 1 }
 }

@@ -23,7 +23,8 @@ use crate::id::{ClusterId, EntryId, Incarnation, NodeId};
 pub(super) const SNAPSHOT_FORMAT: u16 = 1;
 
 const MAGIC: [u8; 8] = *b"dkvsnaps";
-const HEADER: usize = 8 + 2 + 1 + 1 + 4 + 8 + 8 + 8;
+/// Bytes before the body.
+pub(super) const HEADER: usize = 8 + 2 + 1 + 1 + 4 + 8 + 8 + 8;
 
 /// The largest body of a chunk.
 pub(super) const MAX_CHUNK: usize = 1 << 20;

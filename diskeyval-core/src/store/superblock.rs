@@ -21,7 +21,8 @@ pub(super) const FORMAT: u16 = 1;
 pub(super) const MAX_SEGMENTS: usize = 120;
 
 const MAGIC: [u8; 8] = *b"dkvsuper";
-const HEADER: usize = 8 + 2 + 2 + 4;
+/// Bytes before the body.
+pub(super) const HEADER: usize = 8 + 2 + 2 + 4;
 const SLOT: usize = BLOCK as usize;
 
 /// What both slots say.
@@ -100,7 +101,7 @@ impl Names {
         if bytes.iter().all(|byte| *byte == 0) {
             return Err(NoSlot::Blank);
         }
-        // Whatever the format, these stand where they stand: what has rotted is not taken for something later.
+        // Magic, format and checksum stand where they stand in every version: what has rotted is not taken for newer.
         if u64::from_le_bytes(*sum) != xxh3_64_with_seed(body, slot) || bytes[..8] != MAGIC {
             return Err(NoSlot::Bad);
         }
@@ -173,5 +174,14 @@ mod tests {
                 assert_eq!(read, Err(NoSlot::Bad), "bit {bit} of byte {at}");
             }
         }
+    }
+
+    #[test]
+    fn a_slot_of_a_later_format_is_told_from_one_that_has_rotted() {
+        let mut slot = names(2).encode(1).to_vec();
+        slot[8] = 2;
+        let sum = xxh3_64_with_seed(&slot[..SLOT - 8], 1);
+        slot[SLOT - 8..].copy_from_slice(&sum.to_le_bytes());
+        assert_eq!(Names::decode(&slot, 1), Err(NoSlot::Newer(2)));
     }
 }

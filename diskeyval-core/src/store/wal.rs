@@ -20,7 +20,7 @@ use bytes::Bytes;
 
 use super::FileName;
 use super::format::{FlushNumber, HEADER, Head, Salt, Written, blocks, encode};
-use super::ops::{Ops, naming};
+use super::ops::{Ops, first_slot, naming};
 use super::superblock::{MAX_SEGMENTS, Named, NamedSnapshot, Names};
 use crate::error::StorageFault;
 use crate::id::{ClusterId, EntryId, Index, NodeId, OpId, Term};
@@ -41,6 +41,9 @@ const SYNC_SNAPSHOT_EVERY: u64 = 1 << 20;
 
 /// Each start makes a segment: with more than these there should be a snapshot, however little log there is.
 const MANY_SEGMENTS: usize = 12;
+
+/// With more than these there should be one, however much log is worth one: no more than so many can be named.
+const TOO_MANY_SEGMENTS: usize = MAX_SEGMENTS / 2;
 
 /// How long a full disk is left alone before the next attempt.
 const FULL_PAUSE: Duration = Duration::from_secs(1);
@@ -65,6 +68,10 @@ pub(super) struct Wal {
     floor: FlushNumber,
     segment_bytes: u64,
     spare: Spare,
+    /// There is a file that leaves room for the next opening, or was none for it.
+    has_reserve: bool,
+    /// There was no room for a whole segment at the opening.
+    is_crowded: bool,
     /// No file was given this number or a higher one.
     next_number: u64,
     fresh: VecDeque<Written>,
@@ -74,6 +81,8 @@ pub(super) struct Wal {
     flight: Option<Flight>,
     /// The ballot in force, with what is fresh.
     ballot: (Term, Option<NodeId>),
+    /// The ballot in force without what is fresh.
+    ballot_before: (Term, Option<NodeId>),
     /// The end of the log before what is fresh, and with it.
     log_end: Index,
     /// Nothing was written since the last seal.
@@ -87,10 +96,13 @@ pub(super) struct Wal {
     /// Since when something is to be written and cannot be.
     stuck_since: Option<Instant>,
     scrub: Scrub,
+    /// What is to be done to files that nobody names any more, one after the other.
+    leaving: VecDeque<DiskOp>,
+    is_taking_away: bool,
     /// Both slots are to be written again, whatever they are to say.
     rename: bool,
-    /// The slot that is written first: one that has rotted, if any has.
-    worse_slot: u64,
+    /// The slot that has rotted, if any has: it is written first.
+    rotten_slot: Option<u64>,
     /// So many of the records that are fresh have to be in the next flush together.
     whole: usize,
     /// A flush is wanted, whatever there is to be said.
@@ -105,7 +117,10 @@ pub(super) struct Wal {
 enum Purpose {
     FlushWrite,
     FlushSync,
-    Spare,
+    /// With the number of the segment.
+    Spare(u64),
+    SpareZeros(u64),
+    Reserve,
     Slot,
     FirstSlot,
     LastSlot,
@@ -113,6 +128,7 @@ enum Purpose {
     SnapshotPiece(u64),
     SnapshotEnd(u64),
     Removal,
+    TakenAway,
     Scrub,
 }
 
@@ -151,9 +167,11 @@ struct Flight {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Spare {
     None,
+    /// It has its zeros up to `filled`, or is about to.
     Asked {
         number: u64,
         size: u64,
+        filled: u64,
     },
     Ready {
         number: u64,
@@ -211,11 +229,14 @@ impl Wal {
             floor: found.floor.max(found.behind),
             segment_bytes,
             spare: Spare::None,
+            has_reserve: false,
+            is_crowded: false,
             next_number: found.next_number,
             fresh: found.repeat.into(),
             recorded: 1,
             durable: 0,
             flight: None,
+            ballot_before: found.ballot.clone(),
             ballot: found.ballot,
             log_end: found.log_end,
             sealed: false,
@@ -225,8 +246,10 @@ impl Wal {
             snapshot_busy: 0,
             stuck_since: None,
             scrub: Scrub::new(now),
+            leaving: VecDeque::new(),
+            is_taking_away: false,
             rename: false,
-            worse_slot: 0,
+            rotten_slot: None,
             whole: 0,
             is_opening: true,
             now,
@@ -266,9 +289,11 @@ impl Wal {
         self.flight.as_ref().map(|flight| flight.since).or(self.stuck_since)
     }
 
-    /// Whether there are so many segments that a snapshot should release some of them.
-    pub(super) fn wants_snapshot(&self) -> bool {
-        self.names.segments.len() > MANY_SEGMENTS
+    /// Whether there are so many segments that a snapshot should release some of them, if one is worth so many bytes
+    /// of log. Those take more than that on the disk, since a flush takes whole blocks: three times as much is allowed.
+    pub(super) fn wants_snapshot(&self, worth: u64) -> bool {
+        let allowed = usize::try_from(worth.saturating_mul(3) / self.segment_bytes).unwrap_or(usize::MAX);
+        self.names.segments.len() > allowed.clamp(MANY_SEGMENTS, TOO_MANY_SEGMENTS)
     }
 
     /// Whether the rest of the room is for what the protocol itself has to write.
@@ -334,6 +359,7 @@ impl Wal {
         self.read_on();
         self.keep_spare();
         self.begin_naming();
+        self.take_next_away();
         let stuck = self.flight.is_none() && !self.fresh.is_empty();
         self.stuck_since = stuck.then(|| self.stuck_since.unwrap_or(self.now));
     }
@@ -396,8 +422,18 @@ impl Wal {
                 Written::Head(_) | Written::Ballot { .. } | Written::Seal => {}
             }
         }
+        // Not one that comes with a later flush: behind it, those before it would be of the past.
+        let ballot = |record: &Written| match record {
+            Written::Ballot { term, vote } => Some((*term, vote.clone())),
+            _ => None,
+        };
+        if !self.fresh.iter().any(|record| ballot(record).is_some()) {
+            self.ballot_before = self.ballot.clone();
+        } else if let Some(last) = records.iter().rev().find_map(ballot) {
+            self.ballot_before = last;
+        }
         if first && !is(Mutant::BallotLostWithSegment) {
-            let (term, vote) = self.ballot.clone();
+            let (term, vote) = self.ballot_before.clone();
             records.push(Written::Ballot { term, vote });
         }
         let number = if first { FlushNumber::first_of(segment.named.number) } else { self.last.next() };
@@ -421,9 +457,10 @@ impl Wal {
         self.rename = false;
         let mut names = self.target.clone();
         names.generation += 1;
-        for (op, purpose) in
-            naming(&names, self.worse_slot).into_iter().zip([Purpose::Slot, Purpose::FirstSlot])
-        {
+        if self.rotten_slot.is_some_and(|rotten| first_slot(names.generation) != rotten) {
+            names.generation += 1;
+        }
+        for (op, purpose) in naming(&names, 0).into_iter().zip([Purpose::Slot, Purpose::FirstSlot]) {
             self.ops.ask(op, purpose);
         }
         self.naming = Some(names);
@@ -447,11 +484,13 @@ impl Wal {
         match (result, &purpose) {
             (Ok(done), Purpose::Scrub) => self.look_at(done),
             // It may have been removed meanwhile, and then it is not named any more. If it is, all of it is missing.
-            (Err(DiskError::Missing), Purpose::Scrub) => self.look_at(DiskDone::Read(Bytes::new())),
+            // What cannot be read has rotted.
+            (Err(_), Purpose::Scrub) => self.look_at(DiskDone::Read(Bytes::new())),
             (Ok(_), _) => self.succeeded(purpose),
-            (Err(DiskError::Full), Purpose::Spare) => {
-                self.spare = Spare::Refused { again_at: self.now + FULL_PAUSE };
+            (Err(DiskError::Full), Purpose::Spare(number) | Purpose::SpareZeros(number)) => {
+                self.refuse_spare(*number);
             }
+            (Err(DiskError::Full), Purpose::Reserve) => {}
             // It was given up before.
             (Err(_), _) if of_snapshot.is_some() && of_snapshot != writing => {}
             (Err(DiskError::Full), _) if of_snapshot.is_some() => self.abort_snapshot(),
@@ -472,14 +511,10 @@ impl Wal {
     fn succeeded(&mut self, purpose: Purpose) {
         match purpose {
             Purpose::FlushWrite if is(Mutant::WriteIsDurable) => self.flush_is_durable(),
-            Purpose::FlushWrite | Purpose::Slot => {}
+            Purpose::FlushWrite | Purpose::SpareZeros(_) | Purpose::Reserve | Purpose::Slot => {}
             Purpose::FlushSync => self.flush_is_durable(),
-            Purpose::Spare => {
-                if let Spare::Asked { number, size } = self.spare {
-                    self.spare = Spare::Ready { number, size };
-                }
-            }
             Purpose::FirstSlot => self.name_again(),
+            Purpose::Spare(number) => self.fill_spare(number),
             Purpose::LastSlot => self.named(),
             Purpose::SnapshotEnd(ended) => match self.writing {
                 Some(Snapshot { number, last, at, .. }) if number == ended => {
@@ -487,6 +522,7 @@ impl Wal {
                 }
                 Some(_) | None => {}
             },
+            Purpose::TakenAway => self.is_taking_away = false,
             Purpose::SnapshotPiece(_) | Purpose::Removal | Purpose::Scrub => {}
         }
     }
@@ -502,6 +538,7 @@ impl Wal {
         }
         self.durable = self.durable.max(flight.up_to);
         self.idle_since = self.now;
+        self.is_crowded = false;
         self.sealed = flight.is_seal;
         self.wants_seal &= !flight.is_seal;
     }
@@ -509,7 +546,7 @@ impl Wal {
     /// The first slot says what the other is to say, too.
     fn name_again(&mut self) {
         let Some(names) = &self.naming else { return };
-        let [write, sync] = naming(names, 1 - self.worse_slot);
+        let [write, sync] = naming(names, 1);
         if !is(Mutant::OneSlotNamed) {
             self.ops.ask(write, Purpose::Slot);
         }
@@ -519,7 +556,7 @@ impl Wal {
     /// Both slots say the same again.
     fn named(&mut self) {
         let Some(names) = self.naming.take() else { return };
-        self.worse_slot = 0;
+        self.rotten_slot = None;
         let former = core::mem::replace(&mut self.names, names);
         for named in &self.names.segments {
             if !former.segments.contains(named) {
@@ -553,10 +590,10 @@ fn describe(purpose: &Purpose) -> &'static str {
     match purpose {
         Purpose::FlushWrite => "a write to the log",
         Purpose::FlushSync => "a sync of the log",
-        Purpose::Spare => "the making of a segment",
+        Purpose::Spare(_) | Purpose::SpareZeros(_) | Purpose::Reserve => "the making of a segment",
         Purpose::Slot | Purpose::FirstSlot | Purpose::LastSlot => "a write to the superblock",
         Purpose::SnapshotPiece(_) | Purpose::SnapshotEnd(_) => "a write to a snapshot",
-        Purpose::Removal => "the removal of a file",
+        Purpose::Removal | Purpose::TakenAway => "the removal of a file",
         Purpose::Scrub => "the reading of a file",
     }
 }

@@ -160,10 +160,14 @@ impl Files {
     }
 
     fn remove(&mut self, file: FileName) -> io::Result<()> {
-        self.open.remove(&file);
-        match fs::remove_file(self.directory.path_of(file)) {
+        let path = self.directory.path_of(file);
+        let open = self.open.remove(&file).map(|open| open.file).or_else(|| File::open(&path).ok());
+        match fs::remove_file(path) {
             Err(error) if error.kind() == ErrorKind::NotFound => {}
             removed => removed?,
+        }
+        if let Some(open) = open {
+            give_back(open);
         }
         // Also if it was not there: that may not be durable yet.
         self.directory.sync()
@@ -204,6 +208,13 @@ impl Files {
         self.uses += 1;
         self.open.insert(name, Open { file, dirty: false, used: self.uses });
     }
+}
+
+/// Closes a file that has no name any more, which gives its blocks back. Of a large one that takes as long as dozens of
+/// flushes, so it is done where nobody waits for it.
+fn give_back(file: File) {
+    // If there is no thread to be had, the file is closed here.
+    let _ = std::thread::Builder::new().name("dkv-close".into()).spawn(move || drop(file));
 }
 
 /// Makes a file with all its blocks. They are written, not only set apart for it: what comes later then changes bytes

@@ -97,7 +97,14 @@ impl Program for JobQueue {
             return;
         }
         match (worker.doing, answer) {
-            (Doing::Looking, Answer::Read(Ok(found))) => worker.take(hands, node, found.as_ref()),
+            (Doing::Looking, Answer::Read(Ok(found))) => {
+                worker.take(hands, node, found.as_ref());
+                // A node that was started anew does not tell again what it had kept: it may be known by looking alone.
+                if let Some(found) = found.as_ref().filter(|found| found.value.starts_with(b"done")) {
+                    let value = String::from_utf8_lossy(&found.value).into_owned();
+                    self.done.entry(key(worker.job)).or_insert((found.revision, value));
+                }
+            }
             (Doing::Taking, Answer::Written(Ok(Outcome::Swapped { revision }))) => {
                 hands.say(node, || format!("works on job {}, token {revision}", worker.job));
                 hands.wake_node_in(node, WORK, TAG_WORKED);
@@ -108,7 +115,7 @@ impl Program for JobQueue {
         }
     }
 
-    /// Every node tells every change, in order. A job that is done stays as it is: else it was done twice.
+    /// Every node tells every change, in order, but for those that it had kept before it was started anew. A job that is done stays as it is: else it was done twice.
     fn event(&mut self, _: &mut Hands<'_, '_>, _: usize, event: &Event) {
         let Event::Change(Change { key, value: Some(value), revision }) = event else { return };
         let [job, now] = [key, value].map(|bytes| String::from_utf8_lossy(bytes).into_owned());

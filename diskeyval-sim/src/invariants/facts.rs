@@ -235,6 +235,11 @@ impl Facts {
             images.into_iter().for_each(|image| self.make_durable(at, image, findings));
             return;
         }
+        if let Some(image) = self.replaced(at, durable, found, kept) {
+            self.make_durable(at, image, findings);
+            return self.make_durable(at, found, findings);
+        }
+        let pending = &self.nodes[at].pending;
         let mut known = core::iter::once(&durable).chain(pending.iter().map(|(_, image)| image));
         if known.all(|image| (image.term, image.vote) != (found.term, found.vote)) {
             findings.broken(rule("S3"), || {
@@ -255,6 +260,21 @@ impl Facts {
                 "{node} finds a log up to {found}; another, up to {durable}, was durable, and none of {more} that were to be is it"
             )
         });
+    }
+
+    /// A leader's snapshot was durable in place of the whole log, and its node has died before it could say so: what was
+    /// known of its log before that, if that is what was found.
+    fn replaced(&self, at: usize, durable: Image, found: Image, kept: &[Record]) -> Option<Image> {
+        let base = kept.iter().find_map(|record| match record {
+            Record::Base { last } => self.committed_at(*last),
+            _ => None,
+        })?;
+        let pending = self.nodes[at].pending.iter().map(|(_, image)| *image);
+        let mut known = core::iter::once(durable).chain(pending);
+        let fits = |image: &Image| {
+            (image.term, image.vote) == (found.term, found.vote) && !self.tree.holds(image.last, base)
+        };
+        known.find(fits).filter(|_| found.last == base)
     }
 
     /// What records come to, that a restart has found.

@@ -35,6 +35,8 @@ fn settings() -> Settings {
     let config = Config::new("n1").expect("a good name").persist("its disk");
     let mut settings = config.validate().expect("a good configuration");
     settings.compact_every = 64 << 10;
+    // Small segments: each has room for the largest write.
+    (settings.limits.max_key, settings.limits.max_value) = (64, 14_000);
     settings
 }
 
@@ -44,8 +46,19 @@ fn willing(_: &DiskOp) -> Option<DiskError> {
 
 impl Node {
     fn start(folder: Folder, life: u64) -> Node {
+        Node::start_with(settings(), folder, life)
+    }
+
+    fn start_with(settings: Settings, folder: Folder, life: u64) -> Node {
+        let mut node = Node::new(settings, folder, life);
+        node.settle();
+        node
+    }
+
+    /// One that has not had a turn yet.
+    fn new(settings: Settings, folder: Folder, life: u64) -> Node {
         let mut node = Node {
-            engine: Engine::open(settings(), Seed::from_u64(life)),
+            engine: Engine::open(settings, Seed::from_u64(life)),
             folder,
             done: Vec::new(),
             now: Instant::ZERO,
@@ -58,7 +71,6 @@ impl Node {
             ops: Vec::new(),
         };
         node.done.push(Input::Listen { changes: true });
-        node.settle();
         node
     }
 
@@ -181,21 +193,6 @@ fn w8_what_was_told_before_a_restart_is_not_told_again() {
     );
 }
 
-/// What was read of it may be in a cache alone: a crash would take it, and the slot that is being written with it.
-#[test]
-fn the_superblock_is_durable_before_a_life_writes_to_it() {
-    let mut node = Node::start(Folder::default(), 1);
-    node.set("k", 10).expect("a write");
-    let node = node.restart();
-    let first = node.ops.iter().find(|op| {
-        matches!(
-            op,
-            DiskOp::Write { file: FileName::Superblock, .. } | DiskOp::Sync { file: FileName::Superblock }
-        )
-    });
-    assert_eq!(first, Some(&DiskOp::Sync { file: FileName::Superblock }));
-}
-
 /// Carries out what an opening asks for, up to an operation, at which the process ends.
 fn cut_short(folder: &Folder, life: u64, at: fn(&DiskOp) -> bool) -> Folder {
     let mut folder = folder.clone();
@@ -235,7 +232,8 @@ fn what_is_repeated_in_a_cache_alone_is_not_given_up() {
         after.files.insert(*file, bytes.clone());
     }
     let node = Node::start(after, 4);
-    assert_eq!((node.halted.clone(), node.keys(), node.events.len()), (None, 3, 1), "{:?}", node.events);
+    let damaged = node.events.iter().find(|event| matches!(event, Event::Damaged(_)));
+    assert_eq!((node.halted.clone(), damaged, node.keys()), (None, None, 3));
 }
 
 #[test]
@@ -277,6 +275,62 @@ fn a_full_disk_refuses_writes_and_serves_reads_until_there_is_room() {
     assert_eq!(node.restart().keys(), keys);
 }
 
+/// As long as it takes to fill a large segment at once, no flush would be done.
+#[test]
+fn a_large_spare_segment_is_made_in_pieces_and_whatever_there_is_of_it_when_a_node_dies_promised_nothing() {
+    let large = || Settings { compact_every: 4 << 20, ..settings() };
+    let size_of_last = |node: &Node| match node.folder.files.last_key_value() {
+        Some((FileName::Segment(number), bytes)) => (*number, bytes.len()),
+        other => panic!("{:?}", other.map(|(file, _)| file)),
+    };
+    let node = Node::start_with(large(), Folder::default(), 1);
+    let created = node.ops.iter().filter_map(|op| match op {
+        DiskOp::Create { file: FileName::Segment(_), size } => Some(*size),
+        _ => None,
+    });
+    assert!(
+        created.eq([1 << 20, 1 << 19, 256 << 10]),
+        "the first is waited for; a reserve, and the spare in pieces"
+    );
+    assert_eq!(size_of_last(&node).1, 1 << 20, "it came to its size");
+    for turns in 0..40 {
+        let mut node = Node::new(large(), Folder::default(), 1);
+        (0..turns).for_each(|_| node.turn());
+        let mut node = Node::start_with(large(), node.folder, 2);
+        assert_eq!(node.halted, None, "after {turns} turns");
+        node.set("k", 10).expect("a write");
+        assert_eq!(Node::start_with(large(), node.folder, 3).keys(), 1, "after {turns} turns");
+    }
+}
+
+#[test]
+fn a_large_spare_segment_for_which_there_is_no_room_is_not_left_half_made() {
+    let mut large = Settings { compact_every: 4 << 20, ..settings() };
+    large.limits.max_value = 60_000;
+    let mut node = Node::start_with(large, Folder::default(), 1);
+    node.refuses = |op| match op {
+        DiskOp::Write { file: FileName::Segment(_), at: 524_288, parts } if parts.len() == 64 => {
+            Some(DiskError::Full)
+        }
+        _ => None,
+    };
+    let refused = (0..100).find_map(|n| node.set(&n.to_string(), 60_000).err());
+    assert_eq!(refused, Some(Error::Refused(Refusal::DiskFull)));
+    let sizes = |node: &Node| -> Vec<usize> {
+        let segments = node.folder.files.iter().filter(|(file, _)| matches!(file, FileName::Segment(_)));
+        segments.map(|(_, bytes)| bytes.len()).collect()
+    };
+    assert_eq!(
+        sizes(&node),
+        [1 << 20, 1 << 19, 1 << 20],
+        "what was before, a reserve, and what is written to"
+    );
+    node.refuses = willing;
+    node.advance(Duration::from_secs(2));
+    assert_eq!(sizes(&node), [1 << 20, 1 << 19, 1 << 20, 1 << 20]);
+    node.set("there is room", 10).expect("a write");
+}
+
 #[test]
 fn an_idle_log_is_sealed_once_and_a_node_that_stops_leaves_a_seal() {
     let mut node = Node::start(Folder::default(), 1);
@@ -309,7 +363,7 @@ fn a_directory_of_another_node_is_refused_by_name() {
 #[test]
 fn w4_a_torn_tail_loses_nothing_that_was_durable() {
     let mut node = Node::start(Folder::default(), 1);
-    for n in 0..5 {
+    for n in 0..3 {
         node.set(&n.to_string(), 10).expect("a write");
     }
     let mut folder = node.folder;
@@ -321,7 +375,7 @@ fn w4_a_torn_tail_loses_nothing_that_was_durable() {
     let end = wal.iter().rposition(|byte| *byte != 0).expect("something").next_multiple_of(4096);
     wal[end..end + 3000].fill(0xa5);
     let node = Node::start(folder, 2);
-    assert_eq!((node.halted.clone(), node.engine.status().keys), (None, 5));
+    assert_eq!((node.halted.clone(), node.engine.status().keys), (None, 3));
 }
 
 /// One bit of every byte that counts is another in turn, while the node runs: it heals, and the next life finds all.
@@ -378,5 +432,30 @@ fn no_flush_goes_beyond_the_end_of_its_segment() {
             }
         }
         assert_eq!(node.restart().keys(), 12, "values of {size} bytes");
+    }
+}
+
+#[test]
+fn a_node_starts_again_although_its_disk_is_full() {
+    let mut node = Node::start(Folder::default(), 1);
+    node.set("k", 10).expect("a write");
+    let bytes = |folder: &Folder| folder.files.values().map(Vec::len).sum::<usize>();
+    let room = bytes(&node.folder);
+    for life in 2..10 {
+        // As much as there was, and no more.
+        let mut next = Node::new(settings(), node.folder, life);
+        for _ in 0..60 {
+            let is_full = bytes(&next.folder) + (20 << 10) > room;
+            next.refuses = |op| match op {
+                DiskOp::Create { size, .. } if *size > 20 << 10 => Some(DiskError::Full),
+                _ => None,
+            };
+            if is_full {
+                next.refuses = |op| matches!(op, DiskOp::Create { .. }).then_some(DiskError::Full);
+            }
+            next.turn();
+        }
+        assert_eq!((next.keys(), next.halted.clone()), (1, None), "life {life}");
+        node = next;
     }
 }

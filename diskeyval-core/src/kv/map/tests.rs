@@ -282,6 +282,8 @@ fn run<const FANOUT: usize>(steps: Vec<Step>) {
     same(&map, &oracle);
     for (map, oracle) in &clones {
         same(map, oracle);
+        same_emptied(map.clone(), oracle);
+        same(map, oracle);
     }
     let keys: Vec<Bytes> = oracle.into_keys().collect();
     for key in keys {
@@ -293,6 +295,20 @@ fn run<const FANOUT: usize>(steps: Vec<Step>) {
     for (map, oracle) in &clones {
         same(map, oracle);
     }
+    for (map, oracle) in clones {
+        // The last of them are held by nobody else.
+        same_emptied(map, &oracle);
+    }
+}
+
+/// Reads a map to its end while it is let go.
+fn same_emptied<const FANOUT: usize>(map: Map<FANOUT>, oracle: &Oracle) {
+    let mut left = Emptied::new(map);
+    for expected in oracle {
+        assert_eq!(left.next(), Some(expected));
+    }
+    assert_eq!(left.next(), None);
+    assert_eq!(left.next(), None, "and so it stays");
 }
 
 proptest! {
@@ -327,4 +343,20 @@ fn a_map_that_is_built_in_order_is_the_same_map() {
         map.remove(&number(0));
         map.check();
     }
+}
+
+#[test]
+fn what_was_read_of_a_map_that_is_let_go_is_held_no_more() {
+    let map = filled::<SMALL>(0..1_000);
+    let first = map.get(&number(0)).expect("a key").value.clone();
+    let mut left = Emptied::new(map.clone());
+    let mut leaf = &map.root;
+    while let Node::Inner(inner) = &**leaf {
+        leaf = &inner.children[0];
+    }
+    left.next();
+    assert_eq!(Arc::strong_count(leaf), 2, "it is being read");
+    (0..SMALL).for_each(|_| _ = left.next());
+    assert_eq!(Arc::strong_count(leaf), 1, "only by the map");
+    assert_eq!(map.get(&number(0)).map(|versioned| &versioned.value), Some(&first));
 }

@@ -108,7 +108,7 @@ impl Wal {
             && self.naming.is_none()
         {
             // Both are written again with the next names.
-            self.worse_slot = rotten as u64;
+            self.rotten_slot = Some(rotten as u64);
             self.rename = true;
         }
         Ok(self.first_segment_from(0))
@@ -214,13 +214,24 @@ impl Wal {
         }
     }
 
-    /// The operation that takes a file away that nobody names any more.
+    /// Takes a file away that nobody names any more: soon.
     pub(super) fn take_away(&mut self, file: FileName) {
         let rotten = self.scrub.rot.take_if(|rot| rot.file == file);
         let op = match rotten {
             Some(_) => DiskOp::SetAside { file, under: self.names.generation },
             None => DiskOp::Remove { file },
         };
-        self.ops.ask(op, Purpose::Removal);
+        self.leaving.push_back(op);
+    }
+
+    /// Takes away the next file, if none is being taken away: a snapshot releases many at once, each of them takes as
+    /// long as a flush or longer, and flushes go on in between.
+    pub(super) fn take_next_away(&mut self) {
+        if !self.is_taking_away
+            && let Some(op) = self.leaving.pop_front()
+        {
+            self.is_taking_away = true;
+            self.ops.ask(op, Purpose::TakenAway);
+        }
     }
 }

@@ -217,14 +217,14 @@ pub(crate) struct NodeArgs {
     verbatim_doc_comment,
     after_help = "\
 Exit codes:
-  0  what was found is sound
-  1  a file is damaged: each damage is named, with its file and place
+  0  a node could go on from what was found
+  1  it could not: the first thing that is wrong is named, with its file and place
   2  it cannot be read, or what was given is wrong"
 )]
 pub(crate) enum WalCommand {
     /// Print in words what the files hold, record by record
     Dump(WalArgs),
-    /// Say whether the files are what was written to them
+    /// Say whose the files are, and whether that node could go on from them
     Verify(WalArgs),
 }
 

@@ -359,6 +359,24 @@ fn s13_a_snapshot_stands_for_what_is_committed() {
     script.breaks("S13");
 }
 
+/// A leader's snapshot is durable before its node can say that its log begins behind it.
+#[test]
+fn s15_a_restart_may_find_a_snapshot_in_place_of_the_log() {
+    let base = Record::Base { last: EntryId { index: Index(2), term: Term(1) } };
+    let found = [Record::Incarnation(incarnation(2)), ballot(1, None), base.clone()];
+    let mut script = Script::founded();
+    script.keep(2, &[ballot(1, None), entry(1, &genesis(1, 9, ALL))]);
+    script.restart(2, &found);
+    script = script.legal();
+    script.restart(2, &found[..2]);
+    script.breaks("S15");
+    // But not one that takes a ballot with it.
+    let mut script = Script::founded();
+    script.keep(2, &[ballot(2, None), entry(1, &genesis(1, 9, ALL))]);
+    script.restart(2, &found);
+    script.breaks("S3");
+}
+
 #[test]
 fn s4_nothing_is_promised_before_it_is_durable() {
     let promises = [

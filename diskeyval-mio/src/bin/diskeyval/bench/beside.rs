@@ -40,9 +40,7 @@ impl Beside {
             return Err(cannot(format!("failed: {}", output.status)));
         }
         let text = String::from_utf8_lossy(&output.stdout);
-        let rows = text.lines().filter(|line| line.starts_with('{')).map(serde_json::from_str::<Row>);
-        let rows: Vec<Row> =
-            rows.collect::<Result<_, _>>().map_err(|error| cannot(format!("printed a bad row: {error}")))?;
+        let rows = Row::read_all(&text).map_err(|error| cannot(format!("printed a bad row: {error}")))?;
         if rows.is_empty() {
             return Err(cannot("has printed no figures".into()));
         }

@@ -1,290 +1,182 @@
-//! One case: a new cluster, and a closed loop through a handle of its leader.
+//! One case: a new cluster, and a load through a handle of its leader.
 
-use std::collections::VecDeque;
 use std::fmt;
-use std::sync::mpsc::{self, Sender};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::thread;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
-use diskeyval_mio::{Cluster, Command, Error, Node, Outcome, Pending, Read, Versioned};
+use diskeyval_mio::{Cluster, Error, Metrics, Node};
 
+use super::drive::{self, Counted, Load, PAYLOAD};
+use super::place::{Place, durable};
 use super::row::Row;
 use super::{By, Op};
 use crate::exit::Failure;
 
 const KEYS: u64 = 100_000;
-const VALUE: &[u8] = &[b'v'; 100];
 
 /// How long a cluster may take to begin.
-const PATIENCE: Duration = Duration::from_secs(30);
+pub(super) const PATIENCE: Duration = Duration::from_secs(30);
 
 /// The load runs for so long before anything counts.
-const WARM_UP: Duration = Duration::from_millis(200);
+pub(super) const WARM_UP: Duration = Duration::from_millis(200);
 
 /// What is measured.
-pub(super) struct Case {
+pub(super) struct Case<'a> {
     pub(super) op: Op,
     pub(super) in_flight: usize,
     pub(super) by: By,
     pub(super) nodes: usize,
     pub(super) span: Duration,
+    /// The nodes are durable, below this directory.
+    pub(super) data: Option<&'a Path>,
 }
 
-impl fmt::Display for Case {
+impl fmt::Display for Case<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "embed-mem-{}-c{}", self.op.name(), self.in_flight)
+        let storage = if self.data.is_some() { "fsync" } else { "mem" };
+        write!(f, "embed-{storage}-{}-c{}", self.op.name(), self.in_flight)
     }
 }
 
 /// What came of it.
 pub(super) struct Measured {
-    span: Duration,
-    /// How long each operation took that ended within the span, in nanoseconds, ascending.
-    took: Vec<u64>,
+    counted: Counted,
+    /// What the writes have cost the disk, if they went to one.
+    cost: Option<Cost>,
 }
 
 impl Measured {
-    pub(super) fn rows(&self, case: &Case, round: u16) -> Vec<Row> {
-        let row = |metric: &str, unit: &str, value| Row {
-            peer: "diskeyval".into(),
-            case: case.to_string(),
-            metric: metric.into(),
-            unit: unit.into(),
-            run: u32::from(round),
-            value,
-        };
-        let micros = |share| percentile(&self.took, share).map(|nanos| nanos as f64 / 1e3);
-        vec![
-            row("ops", "1/s", Some(self.took.len() as f64 / self.span.as_secs_f64())),
-            row("p50", "us", micros(0.5)),
-            row("p99", "us", micros(0.99)),
-            row("p999", "us", micros(0.999)),
-        ]
+    pub(super) fn rows(&self, case: &Case<'_>, round: u16) -> Vec<Row> {
+        let row = |metric: &str, unit: &str, value| Row::ours(&case.to_string(), metric, unit, round, value);
+        let counted = &self.counted;
+        let mut rows = vec![
+            row("ops", "1/s", Some(counted.ops_per_second())),
+            row("p50", "us", counted.micros(0.5)),
+            row("p99", "us", counted.micros(0.99)),
+            row("p999", "us", counted.micros(0.999)),
+            row("longest-gap", "ms", Some(counted.longest_gap())),
+        ];
+        if let Some(cost) = &self.cost {
+            rows.push(row("writes-per-sync", "1", cost.writes_per_sync));
+            rows.push(row("writes-per-sync-of-followers", "1", cost.writes_per_sync_of_followers));
+            rows.push(row("bytes-per-payload-byte", "1", cost.bytes_per_payload_byte));
+        }
+        rows
     }
 }
 
-/// The smallest value that so large a share of all does not exceed.
-#[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
-fn percentile(ascending: &[u64], share: f64) -> Option<u64> {
-    let rank = (share * ascending.len() as f64).ceil() as usize;
-    ascending.get(rank.max(1) - 1).copied()
+/// What writes cost the disk, by the counters of the nodes.
+pub(super) struct Cost {
+    writes_per_sync: Option<f64>,
+    writes_per_sync_of_followers: Option<f64>,
+    pub(super) bytes_per_payload_byte: Option<f64>,
+}
+
+impl Cost {
+    /// From the counters before and after. The leader is the node that was asked for the writes.
+    pub(super) fn between(cluster: &Cluster, leader: &Node, before: &[Metrics]) -> Cost {
+        let (mut writes, mut bytes, mut own, mut others) = (0, 0, 0, 0);
+        for (node, before) in cluster.nodes().iter().zip(before) {
+            let now = node.metrics();
+            let syncs = now.persistence_saves - before.persistence_saves;
+            if node.id() == leader.id() {
+                writes = now.proposals_committed - before.proposals_committed;
+                bytes = now.persistence_bytes_written - before.persistence_bytes_written;
+                own = syncs;
+            } else {
+                others += syncs;
+            }
+        }
+        let followers = cluster.nodes().len() as u64 - 1;
+        Cost {
+            writes_per_sync: ratio(writes, own),
+            writes_per_sync_of_followers: ratio(writes * followers, others),
+            bytes_per_payload_byte: ratio(bytes, writes * PAYLOAD),
+        }
+    }
+}
+
+fn ratio(of: u64, by: u64) -> Option<f64> {
+    (of > 0 && by > 0).then(|| of as f64 / by as f64)
+}
+
+/// The counters of all nodes.
+pub(super) fn counters(cluster: &Cluster) -> Vec<Metrics> {
+    cluster.nodes().iter().map(Node::metrics).collect()
 }
 
 /// Measures one case in a cluster of its own.
-pub(super) fn measure(case: &Case) -> Result<Measured, Failure> {
-    let cluster = Cluster::dev(case.nodes).map_err(Failure::failed)?;
+pub(super) fn measure(case: &Case<'_>) -> Result<Measured, Failure> {
+    let place = case.data.map(Place::below).transpose()?;
+    let cluster = Cluster::dev_with(case.nodes, |config| match &place {
+        Some(place) => durable(config, place.path()),
+        None => config,
+    })
+    .map_err(Failure::failed)?;
     let failed = |error: Error| Failure::failed(format!("{case}: {error}"));
-    for node in cluster.nodes() {
-        node.wait_ready(PATIENCE).map_err(failed)?;
-    }
-    let leader = cluster.leader(PATIENCE).map_err(failed)?;
+    let leader = lead(&cluster).map_err(failed)?;
     if case.op == Op::Get {
-        fill(leader).map_err(failed)?;
+        drive::fill(leader, KEYS).map_err(failed)?;
     }
     let begin = Instant::now() + WARM_UP;
-    let load = Load { node: leader.clone(), op: case.op, begin, end: begin + case.span };
-    let mut took = match case.by {
-        By::Calls => by_calls(load, case.in_flight),
-        By::Waits => by_waits(&load, case.in_flight),
-        By::Threads => by_threads(&load, case.in_flight),
-    }
-    .map_err(failed)?;
-    if !leader.is_leader() {
-        return Err(Failure::failed(format!(
-            "{case}: the leader has changed meanwhile, which spoils the figures: is this machine too busy?"
-        )));
-    }
+    let load = Load { node: leader.clone(), op: case.op, keys: KEYS, begin, end: begin + case.span };
+    let before = counters(&cluster);
+    let counted = load.run(case.by, case.in_flight).map_err(failed)?;
+    let cost = (place.is_some() && case.op == Op::Put).then(|| Cost::between(&cluster, leader, &before));
+    still_leads(leader, case)?;
     cluster.end();
-    took.sort_unstable();
-    Ok(Measured { span: case.span, took })
+    Ok(Measured { counted, cost })
 }
 
-/// Writes every key once.
-fn fill(node: &Node) -> Result<(), Error> {
-    let mut pending = VecDeque::new();
-    for number in 0..KEYS {
-        if pending.len() == 1_000
-            && let Some(oldest) = pending.pop_front()
-        {
-            Pending::wait(oldest)?;
-        }
-        pending.push_back(node.submit(set(number)));
+/// Waits until every node is in its seat and one leads.
+pub(super) fn lead(cluster: &Cluster) -> Result<&Node, Error> {
+    for node in cluster.nodes() {
+        node.wait_ready(PATIENCE)?;
     }
-    pending.into_iter().try_for_each(|oldest| oldest.wait().map(drop))
+    cluster.leader(PATIENCE)
 }
 
-fn set(number: u64) -> Command {
-    Command::Set { key: key(number), value: Bytes::from_static(VALUE) }
-}
-
-fn key(number: u64) -> Bytes {
-    Bytes::copy_from_slice(format!("key-{number:012}").as_bytes())
-}
-
-/// What all ways to make the load have in common.
-#[derive(Clone)]
-struct Load {
-    node: Node,
-    op: Op,
-    begin: Instant,
-    end: Instant,
-}
-
-/// An operation on its way.
-enum Flight {
-    Put(Pending<Outcome>),
-    Get(Pending<Option<Versioned>>),
-}
-
-impl Load {
-    fn start(&self, draws: &mut Draws) -> Flight {
-        let number = draws.next() % KEYS;
-        match self.op {
-            Op::Put => Flight::Put(self.node.submit(set(number))),
-            Op::Get => Flight::Get(self.node.submit_get(key(number), Read::Linearizable)),
-        }
+/// A load through a node that leads no more is another load.
+pub(super) fn still_leads(leader: &Node, case: &dyn fmt::Display) -> Result<(), Failure> {
+    if leader.is_leader() {
+        return Ok(());
     }
-
-    /// Notes how long it took, if it ended while it counts. Tells whether it is time for the next.
-    fn note(&self, began: Instant, took: &mut Vec<u64>) -> bool {
-        let now = Instant::now();
-        if now >= self.begin && now < self.end {
-            took.push(u64::try_from((now - began).as_nanos()).unwrap_or(u64::MAX));
-        }
-        now < self.end
-    }
-}
-
-impl Flight {
-    fn wait(self) -> Result<(), Error> {
-        match self {
-            Flight::Put(pending) => pending.wait().map(drop),
-            Flight::Get(pending) => pending.wait().map(drop),
-        }
-    }
-
-    fn on_complete(self, f: impl FnOnce(Result<(), Error>) + Send + 'static) {
-        match self {
-            Flight::Put(pending) => pending.on_complete(|ended| f(ended.map(drop))),
-            Flight::Get(pending) => pending.on_complete(|ended| f(ended.map(drop))),
-        }
-    }
-}
-
-/// What the functions that are called share. They run on one thread, so nobody waits for the lock.
-struct Tally {
-    draws: Draws,
-    took: Vec<u64>,
-}
-
-/// The end of an operation begins the next, on the thread of the node that tells of it.
-fn by_calls(load: Load, in_flight: usize) -> Result<Vec<u64>, Error> {
-    let tally = Arc::new(Mutex::new(Tally { draws: Draws(1), took: Vec::new() }));
-    let (ended, ends) = mpsc::channel();
-    let load = Arc::new(load);
-    for _ in 0..in_flight {
-        go_on(&load, &tally, ended.clone());
-    }
-    drop(ended);
-    // Each of the loops says how it ended; then nobody else holds the tally.
-    for end in ends {
-        end?;
-    }
-    let mut tally = tally.lock().unwrap_or_else(PoisonError::into_inner);
-    Ok(std::mem::take(&mut tally.took))
-}
-
-fn go_on(load: &Arc<Load>, tally: &Arc<Mutex<Tally>>, ended: Sender<Result<(), Error>>) {
-    let began = Instant::now();
-    let flight = load.start(&mut tally.lock().unwrap_or_else(PoisonError::into_inner).draws);
-    let (load, tally) = (load.clone(), tally.clone());
-    flight.on_complete(move |end| {
-        let next = load.note(began, &mut tally.lock().unwrap_or_else(PoisonError::into_inner).took);
-        if end.is_ok() && next {
-            go_on(&load, &tally, ended);
-        } else {
-            // Whoever does not listen any more has heard of another failure.
-            let _ = ended.send(end);
-        }
-    });
-}
-
-/// One thread: waits for the oldest, begins the next.
-fn by_waits(load: &Load, in_flight: usize) -> Result<Vec<u64>, Error> {
-    let (mut draws, mut took) = (Draws(1), Vec::new());
-    let mut flights: VecDeque<(Instant, Flight)> =
-        (0..in_flight).map(|_| (Instant::now(), load.start(&mut draws))).collect();
-    while let Some((began, flight)) = flights.pop_front() {
-        flight.wait()?;
-        if load.note(began, &mut took) {
-            flights.push_back((Instant::now(), load.start(&mut draws)));
-        }
-    }
-    Ok(took)
-}
-
-/// As many threads as operations, each with one at a time.
-fn by_threads(load: &Load, in_flight: usize) -> Result<Vec<u64>, Error> {
-    let one = |seed: u64| -> Result<Vec<u64>, Error> {
-        let (mut draws, mut took) = (Draws(seed), Vec::new());
-        loop {
-            let began = Instant::now();
-            load.start(&mut draws).wait()?;
-            if !load.note(began, &mut took) {
-                return Ok(took);
-            }
-        }
-    };
-    thread::scope(|scope| {
-        let threads: Vec<_> =
-            (0..in_flight as u64).map(|number| scope.spawn(move || one(number * 7_919 + 1))).collect();
-        let mut all = Vec::new();
-        for thread in threads {
-            match thread.join() {
-                Ok(took) => all.extend(took?),
-                Err(panic) => std::panic::resume_unwind(panic),
-            }
-        }
-        Ok(all)
-    })
-}
-
-/// Numbers that look drawn, the same at each run (splitmix64).
-struct Draws(u64);
-
-impl Draws {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ (mixed >> 31)
-    }
+    Err(Failure::failed(format!(
+        "{case}: the leader has changed meanwhile, which spoils the figures: is this machine too busy?"
+    )))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    #[test]
-    fn a_percentile_is_one_of_the_values() {
-        let values: Vec<u64> = (1..=100).collect();
-        assert_eq!(percentile(&values, 0.5), Some(50));
-        assert_eq!(percentile(&values, 0.99), Some(99));
-        assert_eq!(percentile(&values[..1], 0.99), Some(1));
-        assert_eq!(percentile(&[], 0.5), None);
-    }
+    const SHORT: Duration = Duration::from_millis(100);
 
     #[test]
     fn each_way_to_make_the_load_measures_something() {
         for by in [By::Calls, By::Waits, By::Threads] {
             for op in [Op::Put, Op::Get] {
-                let case = Case { op, in_flight: 4, by, nodes: 1, span: Duration::from_millis(100) };
+                let case = Case { op, in_flight: 4, by, nodes: 1, span: SHORT, data: None };
                 let measured = measure(&case).expect("it runs");
-                assert!(!measured.took.is_empty(), "{by:?} {op:?}");
-                assert_eq!(measured.rows(&case, 0)[0].case, format!("embed-mem-{}-c4", op.name()));
+                let rows = measured.rows(&case, 0);
+                assert!(rows[0].value.is_some_and(|ops| ops > 0.0), "{by:?} {op:?}");
+                assert_eq!(rows[0].case, format!("embed-mem-{}-c4", op.name()));
             }
         }
+    }
+
+    #[test]
+    fn a_durable_cluster_tells_what_a_write_costs_and_leaves_nothing_behind() {
+        let parent = Place::below(&std::env::temp_dir()).expect("a directory");
+        let data = Some(parent.path());
+        let case = Case { op: Op::Put, in_flight: 1, by: By::Waits, nodes: 1, span: SHORT, data };
+        let rows = measure(&case).expect("it runs").rows(&case, 0);
+        assert_eq!(rows[0].case, "embed-fsync-put-c1");
+        let value = |metric| rows.iter().find(|row| row.metric == metric).and_then(|row| row.value);
+        let writes_per_sync = value("writes-per-sync").expect("it was counted");
+        assert!((0.5..=1.0).contains(&writes_per_sync), "{writes_per_sync}");
+        // One flush is 4 KiB, and holds one write.
+        assert!(value("bytes-per-payload-byte").is_some_and(|ratio| ratio > 30.0));
+        assert_eq!(std::fs::read_dir(parent.path()).expect("it is there").count(), 0);
     }
 }

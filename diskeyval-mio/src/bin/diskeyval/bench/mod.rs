@@ -1,11 +1,16 @@
-//! `bench load`: how fast a cluster of this machine is, and beside what else.
+//! `bench load`: how fast a cluster of this machine is, and beside what else. `bench storage`: what durable nodes
+//! cost.
 
 mod beside;
+mod drive;
 mod load;
+mod place;
 mod report;
 mod row;
+mod storage;
 
 use std::io::{self, Write};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Subcommand, ValueEnum};
@@ -13,6 +18,7 @@ use clap::{Subcommand, ValueEnum};
 use self::beside::Beside;
 use self::load::Case;
 use self::report::Report;
+use self::storage::StorageArgs;
 use crate::exit::Failure;
 
 /// Measure this machine
@@ -25,14 +31,18 @@ pub(crate) struct BenchArgs {
 #[derive(Debug, Subcommand)]
 enum What {
     Load(LoadArgs),
+    Storage(StorageArgs),
 }
 
 /// Measure writes and reads of a cluster in this process, over loopback and mutual TLS
 ///
-/// The cluster is new for each case, keeps all in memory, and shares this machine with the load. The load is
-/// a closed loop through a handle of the leader: so many operations are in flight as --in-flight says, and
-/// the end of one is the beginning of the next. Keys have 16 bytes and are drawn from 100,000, values have
-/// 100 bytes. Reads are linearizable, and find their keys.
+/// The cluster is new for each case, keeps all in memory (or, with --data, on a disk), and shares this machine
+/// with the load. The load is a closed loop through a handle of the leader: so many operations are in flight as
+/// --in-flight says, and the end of one is the beginning of the next. Keys have 16 bytes and are drawn from
+/// 100,000, values have 100 bytes. Reads are linearizable, and find their keys.
+///
+/// Of writes to a disk it is also counted how many the leader has made durable with one sync, and how many bytes
+/// it has written for each byte of a key or value.
 ///
 /// A machine that does other things as well moves all figures: compare what was measured by turns. That is
 /// what --beside is for: COMMAND is run by the shell in each round, and prints one JSON object a line:
@@ -45,6 +55,7 @@ enum What {
 Examples:
   diskeyval bench load
   diskeyval bench load --in-flight 64 --seconds 5
+  diskeyval bench load --data /mnt/disk --ops put
   diskeyval bench load --json --beside 'etcd=./etcd.sh tls-tmpfs /dev/shm/etcd 1.5 put,get 1,64,256'"
 )]
 pub(crate) struct LoadArgs {
@@ -64,6 +75,10 @@ pub(crate) struct LoadArgs {
     /// How many nodes the cluster has
     #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u8).range(1..=7))]
     nodes: u8,
+
+    /// The nodes are durable, with a directory each below this one; they are removed afterwards
+    #[arg(long, value_name = "DIR")]
+    data: Option<PathBuf>,
 
     /// What is measured
     #[arg(long, value_name = "OP,…", value_delimiter = ',', default_value = "put,get")]
@@ -114,6 +129,7 @@ impl Op {
 pub(crate) fn run(args: &BenchArgs) -> Result<(), Failure> {
     match &args.what {
         What::Load(load) => run_load(load),
+        What::Storage(storage) => storage::run(storage),
     }
 }
 
@@ -128,6 +144,7 @@ fn run_load(args: &LoadArgs) -> Result<(), Failure> {
                     by: args.by,
                     nodes: usize::from(args.nodes),
                     span: args.seconds,
+                    data: args.data.as_deref(),
                 };
                 progress(format_args!("round {} of {}: {case}", round + 1, args.rounds));
                 let rows = load::measure(&case)?.rows(&case, round);

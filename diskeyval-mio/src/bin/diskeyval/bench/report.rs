@@ -55,8 +55,8 @@ impl Report {
         let mut text = String::new();
         let _ = writeln!(
             text,
-            "{:<22} {:>11} {:>23} {:>10} {:>10}",
-            "", "ops/s", "[min .. max]", "p50 us", "p99 us"
+            "{:<22} {:>11} {:>23} {:>10} {:>10} {:>12} {:>12}",
+            "", "ops/s", "[min .. max]", "p50 us", "p99 us", "writes/sync", "bytes/byte"
         );
         let mut cases: Vec<&str> = Vec::new();
         for (_, row) in &self.ours {
@@ -74,7 +74,13 @@ impl Report {
             let middle = |values| median(values).unwrap_or(f64::NAN);
             let spread = format!("[{min:.0} .. {max:.0}]");
             let (p50, p99) = (middle(all("p50")), middle(all("p99")));
-            let _ = writeln!(text, "{case:<22} {:>11.0} {spread:>23} {p50:>10.0} {p99:>10.0}", middle(ops));
+            let rare = |metric| median(all(metric)).map_or(String::from("-"), |value| format!("{value:.2}"));
+            let (syncs, bytes) = (rare("writes-per-sync"), rare("bytes-per-payload-byte"));
+            let _ = writeln!(
+                text,
+                "{case:<22} {:>11.0} {spread:>23} {p50:>10.0} {p99:>10.0} {syncs:>12} {bytes:>12}",
+                middle(ops)
+            );
         }
         if ratios.is_empty() {
             return text;
@@ -153,11 +159,11 @@ fn middles<'r>(rows: impl Iterator<Item = (u16, &'r Row)>, metric: &str) -> BTre
     found.into_iter().map(|(case, rounds)| (case, of_rounds(rounds))).collect()
 }
 
-fn bounds(values: impl Iterator<Item = f64>) -> (f64, f64) {
+pub(super) fn bounds(values: impl Iterator<Item = f64>) -> (f64, f64) {
     values.fold((f64::INFINITY, f64::NEG_INFINITY), |(min, max), value| (min.min(value), max.max(value)))
 }
 
-fn print_rows(rows: &[Row], print: bool) -> Result<(), Failure> {
+pub(super) fn print_rows(rows: &[Row], print: bool) -> Result<(), Failure> {
     if !print {
         return Ok(());
     }
@@ -169,7 +175,7 @@ fn print_rows(rows: &[Row], print: bool) -> Result<(), Failure> {
     out.flush().map_err(cannot_print)
 }
 
-fn cannot_print(error: io::Error) -> Failure {
+pub(super) fn cannot_print(error: io::Error) -> Failure {
     Failure::failed(format!("the figures cannot be printed: {error}"))
 }
 

@@ -19,6 +19,17 @@ pub(super) struct Row {
 }
 
 impl Row {
+    /// A figure of ours.
+    pub(super) fn ours(case: &str, metric: &str, unit: &str, round: u16, value: Option<f64>) -> Row {
+        let (case, metric, unit) = (case.into(), metric.into(), unit.into());
+        Row { peer: "diskeyval".into(), case, metric, unit, run: u32::from(round), value }
+    }
+
+    /// The rows in what a program has printed; what else it prints is not for us.
+    pub(super) fn read_all(text: &str) -> Result<Vec<Row>, serde_json::Error> {
+        text.lines().filter(|line| line.starts_with('{')).map(serde_json::from_str).collect()
+    }
+
     /// What must agree for two cases to be compared: the operation and how many are in flight, which stand at
     /// the end (`put-c64`).
     pub(super) fn shape(case: &str) -> &str {

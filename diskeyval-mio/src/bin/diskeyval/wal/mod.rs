@@ -8,6 +8,7 @@ use std::io::{self, Write};
 use crate::args::{WalArgs, WalCommand};
 use crate::exit::Failure;
 use describe::Description;
+use diskeyval_mio::FileName;
 use folder::Folder;
 
 pub(crate) fn run(command: &WalCommand) -> Result<(), Failure> {
@@ -32,6 +33,8 @@ fn print(folder: &Folder, description: &Description, in_full: bool, out: &mut im
     }
     for (file, bytes) in &folder.files {
         writeln!(out, "{file}: {} bytes", bytes.len())?;
+        // Whose directory it is, and which files count.
+        let in_full = in_full || *file == FileName::Superblock;
         let lines = description.lines.iter().filter(|(of, _)| in_full && of == file);
         for (_, line) in lines {
             writeln!(out, "  {line}")?;
