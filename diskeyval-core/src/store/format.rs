@@ -158,7 +158,9 @@ impl Header {
             return Err(NoHeader::Newer(u16::try_from(format).unwrap_or(u16::MAX)));
         }
         if sum != xxh3_64_with_seed(&bytes[..HEADER - 8], salt.0) {
-            return Err(if its_incarnation == incarnation { NoHeader::Garbage } else { foreign });
+            // Of a header that was torn, the checksum is missing.
+            let is_ours = its_incarnation == incarnation || sum == 0;
+            return Err(if is_ours { NoHeader::Garbage } else { foreign });
         }
         if (its_incarnation, its_segment, its_at) != (incarnation, segment, at) && !is(Mutant::PlaceUnchecked)
         {

@@ -7,6 +7,7 @@
 //! | whole flushes, each naming the one before it, then nothing but zeros | the end of the log |
 //! | something that is no whole flush, and no later flush behind it in the last segment | a torn flush: never promised, cut off |
 //! | something that is no whole flush, and a later flush behind it | damage: the later one was begun only when the earlier was durable |
+//! | something that is no whole flush, and there or behind it a flush that belongs to another place | damage: no crash moves anything |
 //! | no whole flush in the last segment | its first flush is torn: the segment before is the last; but what was durable when it was named must be there |
 //! | what stands behind the flush that a later segment names as the one before its own first | never read again |
 //! | no flush that a later segment names as the one before its own first | damage |
@@ -131,7 +132,7 @@ pub(super) fn read_flush(
     Ok(Flush { header, records })
 }
 
-/// Looks for a flush that was begun after what stands at `at`.
+/// Looks for a flush that was begun after what stands at `at`, or that is in the wrong place.
 fn torn(
     segment: u64,
     bytes: &[u8],
@@ -141,13 +142,19 @@ fn torn(
     last: FlushNumber,
     what: String,
 ) -> Stop {
-    let later = (at / BLOCK + 1..)
+    // A crash moves nothing: a header that belongs to another place has been lost from there. One of another storage
+    // cannot be told from a value that looks like it, but no value stands at the beginning.
+    let misplaced = |why: &NoHeader, place: u64| match why {
+        NoHeader::Foreign { incarnation: its, .. } => *its == incarnation || place == 0,
+        NoHeader::Blank | NoHeader::Garbage | NoHeader::Newer(_) => false,
+    };
+    let later = (at / BLOCK..)
         .map(|block| block * BLOCK)
         .take_while(|place| *place < bytes.len() as u64)
         .find(|place| {
             let from = usize::try_from(*place).unwrap_or(usize::MAX);
             let header = Header::decode(&bytes[from..], salt, incarnation, segment, *place);
-            header.is_ok_and(|header| header.number > last)
+            header.as_ref().map_or_else(|why| misplaced(why, *place), |header| header.number > last)
         });
     Stop::Torn { at, what, later }
 }

@@ -193,6 +193,49 @@ fn w8_what_was_told_before_a_restart_is_not_told_again() {
     );
 }
 
+/// Carries out what an opening asks for, up to an operation, at which the process ends.
+fn cut_short(folder: &Folder, life: u64, at: fn(&DiskOp) -> bool) -> Folder {
+    let mut folder = folder.clone();
+    let mut engine = Engine::open(settings(), Seed::from_u64(life));
+    let mut done = Vec::new();
+    loop {
+        let mut turn = engine.turn(Instant::ZERO);
+        done.drain(..).for_each(|input| turn.input(input));
+        for effect in turn.end() {
+            let Effect::Disk { op, what } = effect else { continue };
+            if at(&what) {
+                return folder;
+            }
+            done.push(Input::Disk { op, result: folder.perform(&what) });
+        }
+        assert!(!done.is_empty(), "the opening does not come to this");
+    }
+}
+
+/// A first flush that was not synced is read from the cache of a machine that goes down a life later: until another
+/// is durable, what it repeats is not given up.
+#[test]
+fn what_is_repeated_in_a_cache_alone_is_not_given_up() {
+    let mut node = Node::start(Folder::default(), 1);
+    for n in 0..3 {
+        node.set(&n.to_string(), 10).expect("a write");
+    }
+    let is_write = |op: &DiskOp| matches!(op, DiskOp::Write { file: FileName::Segment(_), .. });
+    let is_sync = |op: &DiskOp| matches!(op, DiskOp::Sync { file: FileName::Segment(_) });
+    let on_disk = cut_short(&node.folder, 2, is_write);
+    let in_cache = cut_short(&node.folder, 2, is_sync);
+    assert_ne!(on_disk, in_cache);
+    // In the third life the superblock is synced, and its segment is not.
+    let mut after = cut_short(&in_cache, 3, is_write);
+    for (file, bytes) in on_disk.files.iter().filter(|(file, _)| **file != FileName::Superblock) {
+        assert!(after.files.contains_key(file), "{file} is given up too early");
+        after.files.insert(*file, bytes.clone());
+    }
+    let node = Node::start(after, 4);
+    let damaged = node.events.iter().find(|event| matches!(event, Event::Damaged(_)));
+    assert_eq!((node.halted.clone(), damaged, node.keys()), (None, None, 3));
+}
+
 #[test]
 fn a_failed_sync_ends_the_node_and_nothing_is_promised() {
     let mut node = Node::start(Folder::default(), 1);

@@ -101,6 +101,32 @@ fn a_torn_last_flush_is_cut_and_a_hole_before_a_later_one_is_damage() {
     }
 }
 
+/// Its first sector is in the place of another's: of the last two of a segment, nothing else would tell.
+#[test]
+fn flushes_whose_beginnings_are_swapped_are_damage() {
+    let block = usize::try_from(BLOCK).expect("small");
+    for nth in 0..3 {
+        let mut made = Made::new(2, number(1, 2), 4);
+        let (first, second) = made.bytes.split_at_mut((nth + 1) * block);
+        first[nth * block..nth * block + 512].swap_with_slice(&mut second[..512]);
+        let found = verdict(vec![Made::new(1, NONE, 2), made]);
+        assert_eq!(found, Err((FileName::Segment(2), nth as u64 * BLOCK)), "flush {nth}");
+    }
+}
+
+#[test]
+fn a_last_segment_of_another_storage_is_damage() {
+    let mut foreign = Made::new(2, number(1, 2), 3);
+    let (whole, foreign_bytes) = (foreign.bytes.clone(), &mut foreign.bytes);
+    // Its salt is another, too.
+    for at in (0..whole.len()).step_by(usize::try_from(BLOCK).expect("small")) {
+        if whole[at] != 0 {
+            foreign_bytes[at + 48..at + 80].fill(0x11);
+        }
+    }
+    assert_eq!(verdict(vec![Made::new(1, NONE, 2), foreign]), Err((FileName::Segment(2), 0)));
+}
+
 #[test]
 fn garbage_behind_the_end_is_cut() {
     let mut made = Made::new(1, NONE, 2);

@@ -147,8 +147,8 @@ impl Wal {
         for segment in self.segments.iter().take(others) {
             is_oldest &= segment.highest <= covered || segment.worth != Worth::Counts || early;
             let gone = match segment.worth {
-                Worth::Nothing => true,
-                Worth::Repeated => is_written,
+                // What came behind it may have been read from a cache that no disk has seen.
+                Worth::Nothing | Worth::Repeated => is_written,
                 Worth::Counts => is_written && is_oldest,
             };
             if gone {
