@@ -203,7 +203,7 @@ impl<'r> Judge<'r> {
         let mut worst = image.clone();
         let result = catch(|| {
             let one_of = if image.is_synced() { CUT_SHORT } else { CUT_SHORT_IN_CACHE };
-            let wants_more = self.wanted.only.is_some() || number % (self.wanted.every * one_of) == 0;
+            let wants_more = self.wanted.only.is_some() || number.is_multiple_of(self.wanted.every * one_of);
             self.go_on(legal, image, number, &mut |before, op, is_open| {
                 if wants_more {
                     cut_short.push((before.clone(), op.clone(), is_open));

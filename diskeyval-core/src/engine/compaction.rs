@@ -22,6 +22,9 @@ const SLICE: usize = 256 << 10;
 /// takes longer than a commit.
 const RELEASED_AT_ONCE: u64 = 4096;
 
+/// How long a disk without room for a leader's snapshot is left alone.
+const PAUSE: Duration = Duration::from_secs(1);
+
 #[derive(Clone, Debug)]
 pub(super) struct Compaction {
     /// A snapshot is due when the log has grown by more than this since the last, or by the size of that.
@@ -39,6 +42,8 @@ pub(super) struct Compaction {
     /// Some of that is left for the next turn.
     is_releasing: bool,
     asked: Vec<Asked>,
+    /// When a leader's snapshot for which there was no room is to be written again.
+    again_at: Option<Instant>,
 }
 
 #[derive(Clone, Debug)]
@@ -68,6 +73,7 @@ impl Compaction {
             release_to: Index(0),
             is_releasing: false,
             asked: Vec::new(),
+            again_at: None,
         }
     }
 }
@@ -111,7 +117,8 @@ impl Engine {
         let goes_on = can_write || self.compaction.is_releasing;
         let slice = goes_on.then_some(Deadline { at: self.now, why: Timer::Snapshot });
         let request = self.compaction.asked.iter().map(|asked| asked.deadline).min();
-        slice.into_iter().chain(request.map(|at| Deadline { at, why: Timer::Request })).min()
+        let again = self.compaction.again_at.map(|at| Deadline { at, why: Timer::Snapshot });
+        slice.into_iter().chain(again).chain(request.map(|at| Deadline { at, why: Timer::Request })).min()
     }
 
     /// What a turn does for snapshots: begins one that is due, writes a slice, and once one is durable takes it in
@@ -159,8 +166,8 @@ impl Engine {
         self.note_durable_snapshot();
     }
 
-    /// A disk that is full has no room for a snapshot: it is written anew when the next one is due, and a leader's is
-    /// asked for again.
+    /// A disk that is full has no room for a snapshot: it is written anew when the next one is due. A leader's, which
+    /// this node cannot go on without, is tried again soon.
     fn notice_given_up(&mut self) {
         let Compaction { writing, ended, .. } = &self.compaction;
         let last = writing.as_ref().map(|writing| writing.encoder.last()).or(*ended);
@@ -168,7 +175,12 @@ impl Engine {
         if is_lost && !self.raft.store().is_writing_snapshot() {
             self.compaction.writing = None;
             self.compaction.ended = None;
-            self.transfers.give_install_up();
+            self.compaction.again_at = self.transfers.installing().map(|_| self.now + PAUSE);
+        }
+        if self.compaction.again_at.take_if(|at| self.now >= *at).is_some()
+            && let Some(snapshot) = self.transfers.installing().cloned()
+        {
+            self.write_snapshot(snapshot);
         }
     }
 

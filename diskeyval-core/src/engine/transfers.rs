@@ -90,10 +90,9 @@ impl Transfers {
         self.installing.is_some()
     }
 
-    /// What was verified cannot be made durable here.
-    pub(super) fn give_install_up(&mut self) {
-        self.installing = None;
-        self.incoming = None;
+    /// What was verified, and is not durable yet.
+    pub(super) fn installing(&self) -> Option<&Snapshot> {
+        self.installing.as_ref()
     }
 
     /// Followers will go on with the log behind this entry.

@@ -22,7 +22,10 @@ use crate::id::{EntryId, Incarnation, Index, NodeId, Term};
 use crate::mutants::{Mutant, is};
 
 /// Flushes begin at multiples of this, so that a sector that was promised is never written again.
-pub(super) const BLOCK: u64 = 4096;
+pub(super) const BLOCK: u64 = BLOCK_LEN as u64;
+
+/// [`BLOCK`], as memory counts.
+pub(super) const BLOCK_LEN: usize = 4096;
 
 /// The version of the format of segments.
 pub(super) const SEGMENT_FORMAT: u16 = 1;
@@ -284,7 +287,7 @@ pub(super) fn encode(
     };
     parts[0] = header.encode(salt);
     let padding = header.end() - at - HEADER as u64 - body_len;
-    const ZEROS: [u8; BLOCK as usize] = [0; BLOCK as usize];
+    const ZEROS: [u8; BLOCK_LEN] = [0; BLOCK_LEN];
     parts.push(Bytes::from_static(&ZEROS).slice(..usize::try_from(padding).unwrap_or(0)));
     parts.retain(|part| !part.is_empty());
     (header, parts)

@@ -1,13 +1,14 @@
 //! Operations on their way: numbered, carried out one after the other, and remembered with what they are for.
 
 use alloc::collections::VecDeque;
+use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
 use super::FileName;
 use super::format::BLOCK;
 use super::superblock::Names;
 use crate::id::OpId;
-use crate::io::DiskOp;
+use crate::io::{DiskError, DiskOp};
 
 #[derive(Clone, Debug)]
 pub(super) struct Ops<T> {
@@ -79,4 +80,13 @@ pub(super) fn renamed(slots: [Option<u64>; 2]) -> u64 {
         (Some(zero), Some(one)) => (last, u64::from(one > zero)),
     };
     if first_slot(least) == doubtful { least } else { least + 1 }
+}
+
+/// What the disk has said, in words.
+pub(super) fn tell(error: &DiskError) -> String {
+    match error {
+        DiskError::Full => "there is no room left".into(),
+        DiskError::Missing => "there is no such file".into(),
+        DiskError::Failed(why) => why.to_string(),
+    }
 }

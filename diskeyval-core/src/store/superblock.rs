@@ -8,7 +8,7 @@ use bytes::{BufMut, Bytes, BytesMut};
 use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
-use super::format::{BLOCK, FlushNumber};
+use super::format::{BLOCK, BLOCK_LEN, FlushNumber};
 use crate::id::{ClusterId, EntryId, Incarnation, NodeId};
 
 /// The size of the file.
@@ -23,7 +23,7 @@ pub(super) const MAX_SEGMENTS: usize = 120;
 const MAGIC: [u8; 8] = *b"dkvsuper";
 /// Bytes before the body.
 pub(super) const HEADER: usize = 8 + 2 + 2 + 4;
-const SLOT: usize = BLOCK as usize;
+const SLOT: usize = BLOCK_LEN;
 
 /// What both slots say.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -18,7 +18,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 
 use super::FileName;
-use super::format::{BLOCK, FlushNumber, Header, NoHeader, Salt, Written, decode_body};
+use super::format::{BLOCK, BLOCK_LEN, FlushNumber, Header, NoHeader, Salt, Written, decode_body};
 use super::superblock::Named;
 use crate::error::Damage;
 use crate::id::Incarnation;
@@ -85,7 +85,7 @@ pub(super) fn scan(named: Named, bytes: &[u8], salt: Salt, incarnation: Incarnat
 
 /// A whole segment may be: block by block, which is fast.
 fn is_blank(bytes: &[u8]) -> bool {
-    const ZEROS: [u8; BLOCK as usize] = [0; BLOCK as usize];
+    const ZEROS: [u8; BLOCK_LEN] = [0; BLOCK_LEN];
     bytes.chunks(ZEROS.len()).all(|block| *block == ZEROS[..block.len()])
 }
 

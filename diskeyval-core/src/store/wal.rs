@@ -12,7 +12,6 @@ mod segments;
 mod snapshots;
 
 use alloc::collections::VecDeque;
-use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::time::Duration;
 
@@ -20,7 +19,7 @@ use bytes::Bytes;
 
 use super::FileName;
 use super::format::{FlushNumber, HEADER, Head, Salt, Written, blocks, encode};
-use super::ops::{Ops, first_slot, naming};
+use super::ops::{Ops, first_slot, naming, tell};
 use super::superblock::{MAX_SEGMENTS, Named, NamedSnapshot, Names};
 use crate::error::StorageFault;
 use crate::id::{ClusterId, EntryId, Index, NodeId, OpId, Term};
@@ -595,14 +594,5 @@ fn describe(purpose: &Purpose) -> &'static str {
         Purpose::SnapshotPiece(_) | Purpose::SnapshotEnd(_) => "a write to a snapshot",
         Purpose::Removal | Purpose::TakenAway => "the removal of a file",
         Purpose::Scrub => "the reading of a file",
-    }
-}
-
-/// What the disk has said, in words.
-pub(super) fn tell(error: &DiskError) -> String {
-    match error {
-        DiskError::Full => "there is no room left".into(),
-        DiskError::Missing => "there is no such file".into(),
-        DiskError::Failed(why) => why.to_string(),
     }
 }

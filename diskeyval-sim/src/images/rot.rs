@@ -169,7 +169,8 @@ fn judge(
             _ => {}
         }
         let end = alone(bed, settings, harm.done_to(bed, whole), harm, case)?;
-        if wanted.only.is_some() || (wanted.cluster > 0 && case % (wanted.every * wanted.cluster) == 0) {
+        if wanted.only.is_some() || (wanted.cluster > 0 && case.is_multiple_of(wanted.every * wanted.cluster))
+        {
             clusters += 1;
             in_cluster(bed, harm)?;
         }
@@ -332,7 +333,7 @@ fn each_harm(bed: &Bed, wanted: &Wanted, take: &mut dyn FnMut(Harm) -> ControlFl
                 }
                 nth += 1;
                 let bits = 1 << (nth % 8);
-                if wanted.running > 0 && nth % wanted.running == 0 {
+                if wanted.running > 0 && nth.is_multiple_of(wanted.running) {
                     take(Harm::Running { file, at, bits })?;
                 }
                 if wanted.running > 0 && nth % wanted.running == 1 {

@@ -257,7 +257,7 @@ impl<W: Witness> Trio<W> {
                 state ^= state << 13;
                 state ^= state >> 7;
                 state ^= state << 17;
-                (state >> 24) as u8 | 1
+                state.to_le_bytes()[3] | 1
             })
             .collect();
         let key = format!("key-{:02}", key % 40).into_bytes().into();

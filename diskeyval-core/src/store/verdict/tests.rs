@@ -8,7 +8,7 @@ use crate::id::{Index, NodeId, Term};
 
 const SALT: Salt = Salt(3);
 const OWN: Incarnation = Incarnation(1);
-const SIZE: usize = 16 * BLOCK as usize;
+const SIZE: usize = 16 * BLOCK_LEN;
 
 fn number(segment: u64, nth: u64) -> FlushNumber {
     FlushNumber(segment << 32 | nth)

@@ -10,11 +10,14 @@ use crate::id::Index;
 use crate::io::DiskOp;
 use crate::mutants::{Mutant, is};
 use crate::store::FileName;
-use crate::store::format::{BLOCK, blocks};
+use crate::store::format::blocks;
 use crate::store::superblock::{MAX_SEGMENTS, Named};
 
 /// How much of a segment that nobody waits for is made at once.
 const PIECE: u64 = 256 << 10;
+
+/// What it is filled with.
+const ZEROS: &[u8] = &[0; 4096];
 
 impl Wal {
     /// The last segment has no room for the next flush: a new one is named, once it is made.
@@ -93,12 +96,11 @@ impl Wal {
         let filled = size.min(at + PIECE);
         self.spare = Spare::Asked { number, size, filled };
         let file = FileName::Segment(number);
-        static ZEROS: [u8; BLOCK as usize] = [0; BLOCK as usize];
         let mut parts = Vec::new();
-        let mut left = filled - at;
+        let mut left = usize::try_from(filled - at).unwrap_or(0);
         while left > 0 {
-            let len = left.min(BLOCK);
-            parts.push(Bytes::from_static(&ZEROS).slice(..usize::try_from(len).unwrap_or(0)));
+            let len = left.min(ZEROS.len());
+            parts.push(Bytes::from_static(&ZEROS[..len]));
             left -= len;
         }
         self.ops.ask(DiskOp::Write { file, at, parts }, Purpose::SpareZeros(number));
