@@ -8,6 +8,9 @@ use diskeyval_sim::images::{self, rot};
 use crate::images::on_all_cores;
 use crate::rot::{default_wanted, rot_on_all_cores};
 
+/// In place of a rule: a node that died in the run of which there should be images did not come back.
+const RUN: &str = "run";
+
 /// What kills a mutant: an image or a case, by its number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum By {
@@ -60,7 +63,7 @@ fn by_images(only: Option<u64>, jobs: usize) -> Option<(u64, String)> {
     // The run itself may not come to its end.
     let recording = match images::record() {
         Ok(recording) => recording,
-        Err(what) => return Some((0, format!("run ({what})"))),
+        Err(_) => return Some((0, RUN.into())),
     };
     let jobs = if only.is_some() { 1 } else { jobs };
     let tally = on_all_cores(&recording, jobs, 1, only, 1);
@@ -70,7 +73,7 @@ fn by_images(only: Option<u64>, jobs: usize) -> Option<(u64, String)> {
 fn by_rot(only: Option<u64>, jobs: usize) -> Option<(u64, String)> {
     let beds = match rot::beds() {
         Ok(beds) => beds,
-        Err(what) => return Some((0, format!("run ({what})"))),
+        Err(_) => return Some((0, RUN.into())),
     };
     let jobs = if only.is_some() { 1 } else { jobs };
     let tally = rot_on_all_cores(&beds, jobs, &rot::Wanted { only, ..default_wanted() });
