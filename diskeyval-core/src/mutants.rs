@@ -157,6 +157,7 @@ mutants! {
     BodyUnchecked, "body-unchecked", "63", "The checksum of a flush is not looked at.";
     FloorIgnored, "floor-ignored", "62", "What the superblock says of the end of the log is not looked at.";
     NeverScrubs, "never-scrubs", "63", "Files are not read again while a node runs.";
+    EntryNotDurable, "entry-not-durable", "65", "Of a file that was made, the name is not durable. (Of whoever looks after the disk.)";
     StallUnnoticed, "stall-unnoticed", "70", "A leader whose disk has stalled goes on leading.";
     FullUnnoticed, "full-unnoticed", "70", "Writes are taken in though the disk is full.";
 
@@ -209,6 +210,12 @@ pub(crate) fn is(mutant: Mutant) -> bool {
     armed
 }
 
+/// Whether whoever drives engines is to go wrong here: for the few mutants that are none of the core.
+#[cfg(feature = "mutants")]
+pub fn acts(mutant: Mutant) -> bool {
+    is(mutant)
+}
+
 /// Whether to clear the way for a mutant here. It is no hit.
 #[cfg(feature = "mutants")]
 #[inline]
@@ -239,5 +246,7 @@ pub(crate) fn want_small_batches() -> bool {
 
 #[cfg(not(feature = "mutants"))]
 const _: () = assert!(!is(Mutant::NoDedupe), "without the feature no code goes wrong");
+#[cfg(not(feature = "mutants"))]
+const _: () = assert!(!is(Mutant::EntryNotDurable), "and whoever drives the core asks only with it");
 #[cfg(not(feature = "mutants"))]
 const _: () = assert!(!is_armed(Mutant::NoDedupe), "and no way is cleared");

@@ -4,7 +4,7 @@ use super::*;
 
 #[test]
 fn the_recorded_run_brings_everything_about() {
-    let recording = record();
+    let recording = record().expect("a run that ends");
     let came: Vec<&str> = recording.came_about.iter().map(|(what, _)| *what).collect();
     for what in [
         "an entry",
@@ -21,7 +21,7 @@ fn the_recorded_run_brings_everything_about() {
 
 #[test]
 fn a_slice_comes_to_the_same_in_one_part_and_in_two() {
-    let recording = record();
+    let recording = record().expect("a run that ends");
     let part = |part| enumerate(&recording, Wanted { every: 997, part, only: None, enough: 1 });
     let whole = part((0, 1));
     let mut halves = part((0, 2));

@@ -243,7 +243,7 @@ pub(crate) struct RotArgs {
     #[arg(long)]
     pub(crate) bits: bool,
     /// Try one of so many cases in a whole cluster, too; 0 for none.
-    #[arg(long, value_name = "N", default_value_t = 64)]
+    #[arg(long, value_name = "N", default_value_t = RotArgs::CLUSTER)]
     pub(crate) cluster: u64,
     /// Let one of so many bytes rot while the node runs, and one of so many on all nodes; 0 for none.
     #[arg(long, value_name = "N", default_value_t = RotArgs::RUNNING)]
@@ -263,6 +263,7 @@ pub(crate) struct RotArgs {
 }
 
 impl RotArgs {
+    pub(crate) const CLUSTER: u64 = 64;
     pub(crate) const RUNNING: u64 = 251;
 }
 
@@ -274,7 +275,10 @@ pub(crate) struct MutantsArgs {
     /// Give a mutant up after so many seeds.
     #[arg(long, value_name = "N", default_value_t = 10_000)]
     pub(crate) seeds: u64,
-    /// Run only the seeds that are recorded as killing, one for each mutant.
+    /// Look for a crash (`images`) or for rot (`rot`) that kills, instead of for a seed.
+    #[arg(long, value_name = "WHAT", value_parser = ["images", "rot"], conflicts_with_all = ["recorded", "table"])]
+    pub(crate) by: Option<String>,
+    /// Run only the seeds, images and cases that are recorded as killing, one for each mutant.
     #[arg(long)]
     pub(crate) recorded: bool,
     /// Find out for each mutant which rules kill it first, and which kill it alone; print the table.

@@ -11,7 +11,7 @@ use crate::hunt::jobs;
 
 pub(crate) fn images(args: &ImagesArgs) -> Result<ExitCode, Failure> {
     let started = Instant::now();
-    let recording = record();
+    let recording = record().map_err(Failure::new)?;
     let jobs = if args.only.is_some() { 1 } else { jobs(args.jobs) };
     let tally = on_all_cores(&recording, jobs, args.every, args.only, args.failures);
     if args.only.is_none() {

@@ -2,6 +2,8 @@
 
 #[cfg(feature = "mutants")]
 mod armed;
+#[cfg(feature = "mutants")]
+mod disk;
 
 #[cfg(not(feature = "mutants"))]
 use std::process::ExitCode;

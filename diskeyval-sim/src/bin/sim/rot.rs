@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 use std::time::Instant;
 
-use diskeyval_sim::images::rot::{Tally, Wanted, beds, rot as rot_all};
+use diskeyval_sim::images::rot::{Bed, Tally, Wanted, beds, rot as rot_all};
 
 use crate::args::RotArgs;
 use crate::exit::{Failure, VIOLATED, say};
@@ -11,32 +11,22 @@ use crate::hunt::jobs;
 
 pub(crate) fn rot(args: &RotArgs) -> Result<ExitCode, Failure> {
     let started = Instant::now();
-    let beds = beds();
+    let beds = beds().map_err(Failure::new)?;
     let jobs = if args.only.is_some() { 1 } else { jobs(args.jobs) };
     for bed in &beds {
         let (all, used) = bed.bytes();
         say(format_args!("{}: {all} bytes, {used} of them in blocks that hold something", bed.name));
     }
-    let mut tally = Tally::default();
-    let parts = jobs as u64;
-    std::thread::scope(|scope| {
-        let wanted = |part| Wanted {
-            all_bits: args.bits,
-            cluster: args.cluster,
-            running: args.running,
-            every: args.every,
-            part: (part, parts),
-            only: args.only,
-            enough: args.failures,
-        };
-        let beds = &beds;
-        let threads: Vec<_> =
-            (0..parts).map(|part| scope.spawn(move || rot_all(beds, &wanted(part)))).collect();
-        for thread in threads {
-            tally.add(thread.join().expect("panics of nodes are caught"));
-        }
-    });
-    tally.failed.truncate(args.failures);
+    let wanted = Wanted {
+        all_bits: args.bits,
+        cluster: args.cluster,
+        running: args.running,
+        every: args.every,
+        only: args.only,
+        enough: args.failures,
+        ..default_wanted()
+    };
+    let tally = rot_on_all_cores(&beds, jobs, &wanted);
     if args.only.is_none() {
         say("| what was done | what came of it | cases |\n|---|---|---|");
         for ((what, end), count) in &tally.kinds {
@@ -66,4 +56,33 @@ pub(crate) fn rot(args: &RotArgs) -> Result<ExitCode, Failure> {
         say(format_args!("replay: cargo sim rot{same} --only {}", failed.case));
     }
     Ok(if tally.failed.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(VIOLATED) })
+}
+
+/// What is wanted if nothing is said.
+pub(crate) fn default_wanted() -> Wanted {
+    Wanted {
+        all_bits: false,
+        cluster: RotArgs::CLUSTER,
+        running: RotArgs::RUNNING,
+        every: 1,
+        part: (0, 1),
+        only: None,
+        enough: 1,
+    }
+}
+
+/// Divides the cases into as many parts as there are threads.
+pub(crate) fn rot_on_all_cores(beds: &[Bed], jobs: usize, wanted: &Wanted) -> Tally {
+    let parts = jobs as u64;
+    let mut tally = Tally::default();
+    std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..parts)
+            .map(|part| scope.spawn(move || rot_all(beds, &Wanted { part: (part, parts), ..*wanted })))
+            .collect();
+        for thread in threads {
+            tally.add(thread.join().expect("panics of nodes are caught"));
+        }
+    });
+    tally.failed.truncate(wanted.enough);
+    tally
 }

@@ -9,6 +9,7 @@ use diskeyval_sim::draw::{Wishes, draw};
 use diskeyval_sim::hunt::{Quarry, hunt};
 use diskeyval_sim::observe::Violation;
 
+use super::disk::{self, By};
 use crate::args::MutantsArgs;
 use crate::exit::{Failure, VIOLATED, say};
 use crate::hunt::{SEARCHED, jobs};
@@ -16,7 +17,8 @@ use crate::look::{observe, tell};
 use crate::run::read_plan;
 use crate::shrink::shrink_plan;
 
-/// One line for each mutant: its name, a seed that kills it, and the rule that it breaks there.
+/// One line for each mutant: its name, what kills it (a seed, or `image:` or `rot:` with a number), and the rule that it
+/// breaks there.
 const RECORDED: &str = include_str!("recorded.txt");
 
 pub(crate) fn mutants(args: &MutantsArgs) -> Result<ExitCode, Failure> {
@@ -40,6 +42,7 @@ pub(crate) fn mutants(args: &MutantsArgs) -> Result<ExitCode, Failure> {
         [mutant] if look => look_at(*mutant, args),
         [_, _, ..] if look => Err(Failure::new("only one mutant can be looked at: name it with --only")),
         chosen if args.table => Ok(table(chosen, args)),
+        chosen if args.by.is_some() => Ok(kill_by(chosen, args)),
         chosen => kill_all(chosen, args),
     }
 }
@@ -77,16 +80,50 @@ fn kill(mutant: Mutant, quarry: &Quarry) -> (Option<Killed>, u64) {
     (first.map(|(seed, violation)| Killed { seed, violation, hits }), hits)
 }
 
-fn recorded(mutant: Mutant) -> Option<u64> {
+/// What is recorded as killing it: a seed, `image:` or `rot:` with a number.
+fn recorded_text(mutant: Mutant) -> Option<&'static str> {
     let line = RECORDED.lines().find(|line| line.split_whitespace().next() == Some(mutant.name()))?;
-    line.split_whitespace().nth(1)?.parse().ok()
+    line.split_whitespace().nth(1)
+}
+
+fn recorded(mutant: Mutant) -> Option<u64> {
+    recorded_text(mutant)?.parse().ok()
+}
+
+/// Looks for crashes or rot that kill, with lines as they are recorded.
+fn kill_by(chosen: &[Mutant], args: &MutantsArgs) -> ExitCode {
+    let by = if args.by.as_deref() == Some("rot") { By::Rot } else { By::Images };
+    let mut killed = 0;
+    for mutant in chosen {
+        killed += usize::from(tell_end(*mutant, by, disk::kill(*mutant, by, None, jobs(args.jobs))));
+    }
+    say(format_args!("killed {killed}/{}", chosen.len()));
+    if killed == chosen.len() { ExitCode::SUCCESS } else { ExitCode::from(VIOLATED) }
+}
+
+fn tell_end(mutant: Mutant, by: By, ended: disk::Ended) -> bool {
+    let name = mutant.name();
+    match ended.killed {
+        Some((number, rule)) => {
+            let number = format!("{by}:{number}");
+            say(format_args!("{name:<30} {number:>12} {rule:<7} ({} times wrong)", ended.hits));
+            return true;
+        }
+        None if ended.hits == 0 => say(format_args!("{name:<30} SURVIVES: it never came to act")),
+        None => say(format_args!("{name:<30} SURVIVES, although {} times wrong", ended.hits)),
+    }
+    false
 }
 
 fn kill_all(chosen: &[Mutant], args: &MutantsArgs) -> Result<ExitCode, Failure> {
     let started = Instant::now();
-    let mut seeds = Vec::new();
+    let (mut seeds, mut by_disk) = (Vec::new(), 0);
     for mutant in chosen {
         let mut quarry = quarry(args, Vec::new());
+        if let Some((by, number)) = recorded_text(*mutant).filter(|_| args.recorded).and_then(By::parse) {
+            by_disk += usize::from(tell_end(*mutant, by, disk::kill(*mutant, by, Some(number), 1)));
+            continue;
+        }
         if args.recorded {
             let Some(seed) = recorded(*mutant) else {
                 say(format_args!("{:<30} no seed is recorded for it", mutant.name()));
@@ -120,6 +157,7 @@ fn kill_all(chosen: &[Mutant], args: &MutantsArgs) -> Result<ExitCode, Failure> 
             started.elapsed().as_secs_f64()
         ));
     }
+    let killed = killed + by_disk;
     say(format_args!("killed {killed}/{}", chosen.len()));
     Ok(if killed == chosen.len() { ExitCode::SUCCESS } else { ExitCode::from(VIOLATED) })
 }
