@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{self, ErrorKind};
+use std::thread::{self, JoinHandle};
 
 use bytes::Bytes;
 use diskeyval_core::{DiskDone, DiskError, DiskOp, FileName};
@@ -22,6 +23,8 @@ pub(crate) struct Files {
     uses: u64,
     /// For gathering what goes to one place.
     gathered: Vec<u8>,
+    /// Those that give back the blocks of removed files.
+    giving_back: Vec<JoinHandle<()>>,
 }
 
 /// A file that is open.
@@ -46,7 +49,7 @@ impl Perform for Files {
             DiskOp::SetAside { file, under } => self.set_aside(file, under).map(|()| DiskDone::Done),
         };
         done.map_err(|error| match error.kind() {
-            ErrorKind::StorageFull | ErrorKind::QuotaExceeded => DiskError::Full,
+            _ if is_full(&error) => DiskError::Full,
             ErrorKind::NotFound => DiskError::Missing,
             _ => DiskError::Failed(format!("{verb}: {error}")),
         })
@@ -55,7 +58,7 @@ impl Perform for Files {
 
 impl Files {
     pub(crate) fn new(directory: Directory) -> Files {
-        Files { directory, open: BTreeMap::new(), uses: 0, gathered: Vec::new() }
+        Files { directory, open: BTreeMap::new(), uses: 0, gathered: Vec::new(), giving_back: Vec::new() }
     }
 
     #[cfg(test)]
@@ -84,7 +87,12 @@ impl Files {
             return Err(ErrorKind::AlreadyExists.into());
         }
         let unfinished = self.directory.path_of_unfinished(file);
-        let made = fill(&unfinished, size).and_then(|made| {
+        let filled = match fill(&unfinished, size) {
+            // A file that was removed may still hold the room that it was removed for.
+            Err(error) if is_full(&error) && self.have_all_back() => fill(&unfinished, size),
+            filled => filled,
+        };
+        let made = filled.and_then(|made| {
             fs::rename(&unfinished, &path)?;
             Ok(made)
         });
@@ -167,10 +175,29 @@ impl Files {
             removed => removed?,
         }
         if let Some(open) = open {
-            give_back(open);
+            self.give_back(open);
         }
         // Also if it was not there: that may not be durable yet.
         self.directory.sync()
+    }
+
+    /// Closes a file that has no name any more, which gives its blocks back. Of a large one that takes as long as dozens
+    /// of flushes, so it is done where nobody waits for it.
+    fn give_back(&mut self, file: File) {
+        self.giving_back.retain(|one| !one.is_finished());
+        // If there is no thread to be had, the file is closed here.
+        let thread = thread::Builder::new().name("dkv-close".into()).spawn(move || drop(file));
+        self.giving_back.extend(thread.ok());
+    }
+
+    /// Waits for the blocks of all removed files. False if there are none to wait for.
+    fn have_all_back(&mut self) -> bool {
+        let any = !self.giving_back.is_empty();
+        for one in self.giving_back.drain(..) {
+            // It closes a file and does nothing else.
+            let _ = one.join();
+        }
+        any
     }
 
     fn set_aside(&mut self, file: FileName, under: u64) -> io::Result<()> {
@@ -210,11 +237,8 @@ impl Files {
     }
 }
 
-/// Closes a file that has no name any more, which gives its blocks back. Of a large one that takes as long as dozens of
-/// flushes, so it is done where nobody waits for it.
-fn give_back(file: File) {
-    // If there is no thread to be had, the file is closed here.
-    let _ = std::thread::Builder::new().name("dkv-close".into()).spawn(move || drop(file));
+fn is_full(error: &io::Error) -> bool {
+    matches!(error.kind(), ErrorKind::StorageFull | ErrorKind::QuotaExceeded)
 }
 
 /// Makes a file with all its blocks. They are written, not only set apart for it: what comes later then changes bytes
