@@ -27,6 +27,10 @@ fn short() -> Wishes {
 fn is_linearizable(plan: &Plan) -> TestCaseResult {
     let ran = run(plan, Wanted { history: true, ..Wanted::default() });
     prop_assert_eq!(ran.violation, None, "by this schedule:\n{}", plan);
+    // Nodes that are made to forget what they promised keep to no rule, and no history is taken. Nothing panicked.
+    if plan.forgets() {
+        return Ok(());
+    }
     let history = ran.history.expect("it was wanted");
     let report = diskeyval_sim::check(&history);
     prop_assert!(report.is_clean(), "{}\nby this schedule:\n{}", report, plan);
