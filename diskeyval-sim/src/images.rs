@@ -29,6 +29,7 @@ use record::{Move, ROT, Step};
 pub use record::{Recording, record};
 
 use crate::run::caught::catch;
+use crate::world::disks::describe;
 
 /// One of so many images has its opening cut short at every operation.
 const CUT_SHORT: u64 = 100;
@@ -233,7 +234,7 @@ impl<'r> Judge<'r> {
             Err(what) => {
                 let how = format!(
                     "operation {place} ({}) was {}; {}",
-                    tell(&step.op),
+                    describe(&step.op),
                     match crash.how {
                         How::Torn(bytes) => format!("torn behind {bytes} bytes"),
                         How::Lost | How::Done => how.into(),
@@ -299,7 +300,7 @@ impl<'r> Judge<'r> {
             let again = catch(|| self.go_on(legal, &image, seed + 1, &mut |_, _, _| {}))
                 .unwrap_or_else(|panic| Err(format!("it panics: {panic}")));
             result = again.map(drop).map_err(|what| {
-                let (op, how, rest) = (tell(op), crash.how, crash.rest);
+                let (op, how, rest) = (describe(op), crash.how, crash.rest);
                 (format!("{what}; its opening before was cut short at {op} ({how:?}; {rest})"), image)
             });
         });
@@ -310,7 +311,7 @@ impl<'r> Judge<'r> {
     fn story(&self, place: usize, image: &Directory) -> Vec<String> {
         let before = self.recording.moves[..=place].iter().enumerate().skip(place.saturating_sub(STORY));
         let told = |(place, moved): (usize, &Move)| match moved {
-            Move::Op(step) => format!("operation {place}: {}", tell(&step.op)),
+            Move::Op(step) => format!("operation {place}: {}", describe(&step.op)),
             Move::Rot(file, at) => format!("move {place}: byte {at} of {file} rots"),
             Move::PowerCut => format!("move {place}: a power cut"),
         };
@@ -347,22 +348,6 @@ fn entries_are_lost() -> bool {
     return diskeyval_core::mutants::acts(diskeyval_core::mutants::Mutant::EntryNotDurable);
     #[cfg(not(feature = "mutants"))]
     false
-}
-
-/// An operation, in words.
-fn tell(op: &DiskOp) -> String {
-    match op {
-        DiskOp::List => "list".into(),
-        DiskOp::Create { file, size } => format!("create {file} of {size} bytes"),
-        DiskOp::Write { file, at, parts } => {
-            let size: usize = parts.iter().map(bytes::Bytes::len).sum();
-            format!("write {size} bytes at {at} of {file}")
-        }
-        DiskOp::Sync { file } => format!("sync {file}"),
-        DiskOp::Read { file, at, len } => format!("read {len} bytes at {at} of {file}"),
-        DiskOp::Remove { file } => format!("remove {file}"),
-        DiskOp::SetAside { file, .. } => format!("set {file} aside"),
-    }
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@
 mod clock;
 mod deeds;
 pub(crate) mod disk;
-mod disks;
+pub(crate) mod disks;
 mod liar;
 mod lives;
 mod net;

@@ -249,7 +249,7 @@ impl World<'_, '_, '_> {
 }
 
 /// An operation, in words.
-fn describe(what: &DiskOp) -> String {
+pub(crate) fn describe(what: &DiskOp) -> String {
     match what {
         DiskOp::List => "list its files".into(),
         DiskOp::Create { file, size } => format!("create {file} of {size} bytes"),
