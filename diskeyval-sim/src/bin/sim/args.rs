@@ -223,13 +223,20 @@ pub(crate) struct CheckArgs {
 
 #[derive(clap::Args)]
 pub(crate) struct ImagesArgs {
-    /// Judge one of so many images.
+    #[command(flatten)]
+    pub(crate) which: WhichArgs,
+}
+
+// Which of all cases are judged, and how. No doc comment: it would stand in the help of the commands.
+#[derive(clap::Args)]
+pub(crate) struct WhichArgs {
+    /// Judge one of so many cases.
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) every: u64,
-    /// Judge this image only.
+    /// Judge this case only.
     #[arg(long, value_name = "K", conflicts_with = "every")]
     pub(crate) only: Option<u64>,
-    /// End after so many images that fail.
+    /// End after so many cases that fail.
     #[arg(long, value_name = "N", default_value_t = 1)]
     pub(crate) failures: usize,
     /// How many threads; as many as there are cores otherwise.
@@ -248,18 +255,8 @@ pub(crate) struct RotArgs {
     /// Let one of so many bytes rot while the node runs, and one of so many on all nodes; 0 for none.
     #[arg(long, value_name = "N", default_value_t = RotArgs::RUNNING)]
     pub(crate) running: u64,
-    /// Judge one of so many cases.
-    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..))]
-    pub(crate) every: u64,
-    /// Judge this case only.
-    #[arg(long, value_name = "K", conflicts_with = "every")]
-    pub(crate) only: Option<u64>,
-    /// End after so many cases that fail.
-    #[arg(long, value_name = "N", default_value_t = 1)]
-    pub(crate) failures: usize,
-    /// How many threads; as many as there are cores otherwise.
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
-    pub(crate) jobs: Option<u16>,
+    #[command(flatten)]
+    pub(crate) which: WhichArgs,
 }
 
 impl RotArgs {

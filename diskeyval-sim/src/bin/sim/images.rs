@@ -12,9 +12,9 @@ use crate::hunt::jobs;
 pub(crate) fn images(args: &ImagesArgs) -> Result<ExitCode, Failure> {
     let started = Instant::now();
     let recording = record().map_err(Failure::new)?;
-    let jobs = if args.only.is_some() { 1 } else { jobs(args.jobs) };
-    let tally = on_all_cores(&recording, jobs, args.every, args.only, args.failures);
-    if args.only.is_none() {
+    let jobs = if args.which.only.is_some() { 1 } else { jobs(args.which.jobs) };
+    let tally = on_all_cores(&recording, jobs, args.which.every, args.which.only, args.which.failures);
+    if args.which.only.is_none() {
         say("| what came about in the run | times |\n|---|---|");
         for (what, times) in &recording.came_about {
             say(format_args!("| {what} | {times} |"));

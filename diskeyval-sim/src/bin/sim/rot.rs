@@ -12,7 +12,7 @@ use crate::hunt::jobs;
 pub(crate) fn rot(args: &RotArgs) -> Result<ExitCode, Failure> {
     let started = Instant::now();
     let beds = beds().map_err(Failure::new)?;
-    let jobs = if args.only.is_some() { 1 } else { jobs(args.jobs) };
+    let jobs = if args.which.only.is_some() { 1 } else { jobs(args.which.jobs) };
     for bed in &beds {
         let (all, used) = bed.bytes();
         say(format_args!("{}: {all} bytes, {used} of them in blocks that hold something", bed.name));
@@ -21,13 +21,13 @@ pub(crate) fn rot(args: &RotArgs) -> Result<ExitCode, Failure> {
         all_bits: args.bits,
         cluster: args.cluster,
         running: args.running,
-        every: args.every,
-        only: args.only,
-        enough: args.failures,
+        every: args.which.every,
+        only: args.which.only,
+        enough: args.which.failures,
         ..default_wanted()
     };
     let tally = rot_on_all_cores(&beds, jobs, &wanted);
-    if args.only.is_none() {
+    if args.which.only.is_none() {
         say("| what was done | what came of it | cases |\n|---|---|---|");
         for ((what, end), count) in &tally.kinds {
             say(format_args!("| {what} | {end} | {count} |"));
