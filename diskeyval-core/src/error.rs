@@ -456,6 +456,11 @@ pub enum CloseReason {
     Malformed,
     /// A frame came that has no place here: before the hello, say, or after a goodbye.
     OutOfPlace,
+    /// There are too many connections already on which no hello has come.
+    Crowded {
+        /// How many there may be: `maxStrangers`.
+        limit: usize,
+    },
     /// The other end no longer holds what it has acknowledged.
     WentBack {
         /// Up to where it had acknowledged our log.
@@ -512,6 +517,9 @@ impl fmt::Display for CloseReason {
             }
             CloseReason::Malformed => f.write_str("a frame that cannot be understood"),
             CloseReason::OutOfPlace => f.write_str("a frame that has no place here"),
+            CloseReason::Crowded { limit } => {
+                write!(f, "{limit} connections have not said hello yet, and no more are let in (maxStrangers)")
+            }
             CloseReason::WentBack { acknowledged } => write!(
                 f,
                 "it has acknowledged the log up to {acknowledged} and no longer holds it: its storage was put back or lost"

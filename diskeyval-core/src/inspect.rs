@@ -71,6 +71,8 @@ pub struct Burden {
     pub write_bytes: usize,
     /// Reads that wait for an answer.
     pub reads: usize,
+    /// Whether no room can be made on the disk for what programs write.
+    pub disk_full: bool,
 }
 
 impl Engine {
@@ -133,6 +135,7 @@ impl Engine {
             writes,
             write_bytes,
             reads,
+            disk_full: self.raft().store().is_full(),
         }
     }
 }

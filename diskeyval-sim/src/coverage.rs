@@ -240,6 +240,8 @@ const IMPOSSIBLE_WORDS: &[(&str, &str)] = &[
     // Who sends a state leads. It would have to be followed no more, or to be deposed and more, within the time of one
     // way of a word that is rare itself.
     ("snapshot", "candidate"),
+    // It would have to wait on a link until whom it is sent to has caught up from another leader, and leads itself.
+    ("snapshot", "leader"),
     ("received", "follower"),
     ("received", "pre-candidate"),
     ("received", "candidate"),

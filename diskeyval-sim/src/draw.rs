@@ -158,6 +158,9 @@ fn draw_disturbances(choices: &mut Choices<'_>, wishes: &Wishes, setting: &Setti
     if setting.nodes > 2 && choices.chance(1, 6) {
         draw_reigns(choices, wishes, setting, deeds);
     }
+    if setting.nodes > 2 && setting.compact_every <= 128 << 10 && choices.chance(1, 6) {
+        draw_absences(choices, wishes, setting, deeds);
+    }
     let begin = if choices.chance(1, 2) { Duration::from_secs(2) } else { Duration::ZERO };
     let mut at = begin;
     loop {
@@ -281,6 +284,67 @@ fn draw_reigns(choices: &mut Choices<'_>, wishes: &Wishes, setting: &Setting, de
         }
         at += lasting / 2 + Duration::from_millis(choices.between(100, 1_500));
     }
+}
+
+/// One node after the other is away for so long that the others release what it lacks. It comes back with entries and
+/// requests that are overtaken, and needs the state; and while that is on its way, the leader fails, or a link does.
+fn draw_absences(choices: &mut Choices<'_>, wishes: &Wishes, setting: &Setting, deeds: &mut Vec<Deed>) {
+    let allowed = |fault| wishes.faults.as_ref().is_none_or(|faults| faults.contains(&fault));
+    let trip = u64::try_from(setting.delay.1.as_micros()).unwrap_or(u64::MAX);
+    let act =
+        |deeds: &mut Vec<Deed>, at: Duration, fault: Fault, nodes: Targets, lasting: Duration, strength| {
+            if allowed(fault) {
+                let what = What::Disturb(Disturbance { fault, nodes, lasting, strength });
+                deeds.push(Deed { at, what });
+            }
+        };
+    let mut at = Duration::from_millis(choices.between(1_500, 4_000));
+    for _ in 0..choices.between(2, 5) {
+        let lasting = Duration::from_millis(choices.between(600, 2_500));
+        let away =
+            if choices.chance(1, 2) { Target::Leader } else { Target::Node(choices.place(setting.nodes)) };
+        let nodes = Targets { one: away, other: Target::Leader, group: 0 };
+        act(deeds, at, Fault::Isolate, nodes, lasting, 0);
+        // What it is sent may take long to be durable, so that it is overtaken there.
+        if choices.chance(1, 2) {
+            let slow = lasting + Duration::from_millis(choices.between(50, 1_500));
+            act(deeds, at, Fault::SlowDisk, nodes, slow, choices.below(1 << 16));
+        }
+        // Just before it leaves, and after.
+        for _ in 0..choices.below(80) {
+            let early = Duration::from_micros(choices.below(4 * trip + 1));
+            let late = Duration::from_micros(choices.below(8 * trip + 1));
+            let node = choices.place(setting.nodes);
+            ask(choices, deeds, at + late - early.min(at), node, Request::Set);
+        }
+        // Meanwhile the others go on.
+        for _ in 0..choices.between(6, 30) {
+            let then = at
+                + Duration::from_micros(
+                    choices.below(u64::try_from(lasting.as_micros()).unwrap_or(u64::MAX)),
+                );
+            let node = choices.place(setting.nodes);
+            let request = Request::SetLarge(choices.place(30_000));
+            ask(choices, deeds, then, node, request);
+        }
+        at += lasting;
+        for _ in 0..choices.below(4) {
+            let within = *choices.pick(&[30 * trip, 30 * trip, 1_500_000]);
+            let soon = at + Duration::from_micros(choices.below(within + 1));
+            let lasting = Duration::from_millis(choices.between(50, 1_500));
+            let fault =
+                *choices.pick(&[Fault::Crash, Fault::Isolate, Fault::Freeze, Fault::Stop, Fault::CutLink]);
+            let one = if fault == Fault::CutLink { away } else { Target::Leader };
+            act(deeds, soon, fault, Targets { one, other: Target::Leader, group: 0 }, lasting, 0);
+        }
+        at += Duration::from_millis(choices.between(100, 2_500));
+    }
+}
+
+fn ask(choices: &mut Choices<'_>, deeds: &mut Vec<Deed>, at: Duration, node: usize, request: Request) {
+    let budget = Duration::from_secs(5);
+    let ask = Ask { client: node as u64 + 1, node, key: choices.below(8), request, budget };
+    deeds.push(Deed { at, what: What::Ask(ask) });
 }
 
 /// A majority loses its disks; later those who have not lost theirs are away for a while, too. Whoever has been

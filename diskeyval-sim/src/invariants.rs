@@ -182,6 +182,7 @@ impl Invariants {
         for (ticket, answer) in turn.answers {
             clients.answered(turn.node, *ticket, answer, &mut facts.comparisons, findings);
         }
+        clients.check_waiting(turn.node, findings);
         clients.reported(turn.node, turn.events, &mut facts.comparisons, findings);
     }
 
@@ -224,6 +225,7 @@ impl Checker for Invariants {
             self.check_opening(turn);
         }
         self.caps.check(turn.node, &turn.vitals, &turn.engine.burden(), &mut self.findings);
+        self.caps.check_disk(turn, &mut self.findings);
         if let Some(fault) = turn.halted {
             self.check_fault(turn.node, fault);
         }

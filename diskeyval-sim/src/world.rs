@@ -126,13 +126,15 @@ pub(crate) struct Node {
     asked_to_stop_at: Instant,
     /// Its dials of late, by its own clock.
     dials: VecDeque<(Instant, usize)>,
-    /// It was in its seat, by a committed entry, and still is in this incarnation.
+    /// It was in its seat, by a committed entry, and knows that in this incarnation for ever.
     was_member: bool,
     /// How many requests it has not answered.
     waiting: usize,
     inbox: Vec<Input>,
     /// When it is woken at the latest.
     wakes_at: Option<Time>,
+    /// How often it was woken of late, and since when.
+    woken: (Time, u32),
     last: Option<Vitals>,
     /// The number of the last record of this life that it knows to be durable.
     durable: u64,
@@ -292,6 +294,7 @@ impl<'w, 'k, 'c> World<'w, 'k, 'c> {
             waiting: 0,
             inbox: Vec::new(),
             wakes_at: None,
+            woken: (Time(0), 0),
             last: None,
             durable: 0,
             conns: Vec::new(),

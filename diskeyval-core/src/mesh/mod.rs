@@ -202,7 +202,8 @@ impl Mesh {
             && !is(Mutant::StrangersUnbounded)
         {
             self.metrics.links_refused += 1;
-            self.effects.push_back(Effect::Close { conn, why: CloseReason::OutOfPlace });
+            let why = CloseReason::Crowded { limit: self.limits.max_strangers };
+            self.effects.push_back(Effect::Close { conn, why });
             return;
         }
         let mut link = Link::new(id, dialled, self.now);

@@ -141,8 +141,8 @@ impl Raft {
     /// is the leader's, which is told so, and committed.
     pub(crate) fn has_all_of(&mut self, last: EntryId) -> bool {
         let common = &mut self.common;
-        let is_older = last.index <= common.commit;
-        if !(is_older && !is(Mutant::OlderSnapshotTaken) || common.log.holds(last)) {
+        let has_all = last.index <= common.commit || common.log.holds(last);
+        if !has_all || is(Mutant::OlderSnapshotTaken) {
             return false;
         }
         common.acknowledge(last.index);

@@ -320,6 +320,28 @@ impl Clients {
         }
     }
 
+    /// The answers of its turn were heard: of what a node has applied by now, nothing is still waited for there.
+    pub(crate) fn check_waiting(&self, node: usize, findings: &mut Findings) {
+        let Life { before, applied, .. } = self.lives[node];
+        if before == applied {
+            return;
+        }
+        let waits = self.pending.iter().filter(|(_, pending)| pending.node == node);
+        for (ticket, pending) in waits {
+            let Asked::Write(command) = &pending.asked else { continue };
+            let Some(value) = value_of(command) else { continue };
+            let at = self.store.decided_at(value, before, applied);
+            if let Some(at) = at {
+                findings.broken("V2", || {
+                    format!(
+                        "{} has applied {at}, which is what {ticket} asks for, and does not answer",
+                        name(node)
+                    )
+                });
+            }
+        }
+    }
+
     /// A node reports what happened: every change, in order, from the first that it tells.
     pub(crate) fn reported(
         &mut self,

@@ -1,10 +1,11 @@
 //! V7: what a node holds stays within its limits, at every step.
 
-use diskeyval_core::inspect::{Belief, Burden, Vitals};
-use diskeyval_core::{Limits, RoleName};
+use diskeyval_core::inspect::{Belief, Burden, Said, Vitals, What};
+use diskeyval_core::{Limits, Record, RoleName};
 
 use super::findings::Findings;
 use crate::notes::name;
+use crate::observe::Turn;
 
 /// What an entry takes beside keys and values, rounded up. The door of the log counts less of it.
 const ENTRY: usize = 256;
@@ -15,13 +16,23 @@ const FRAME: usize = (256 << 10) + (8 << 10);
 #[derive(Clone, Debug)]
 pub(crate) struct Caps {
     limits: Limits,
-    /// The term in which each node led in its last turn, and what was uncommitted then.
-    led: Vec<Option<(u64, usize)>>,
+    /// In which each node led in its last turn.
+    reigns: Vec<Option<Reign>>,
+    /// Whether the disk of each node was full after its last turn.
+    full: Vec<bool>,
+}
+
+/// What a leader may hold that is beyond the limits: its log may have been longer before it led.
+#[derive(Clone, Copy, Debug)]
+struct Reign {
+    term: u64,
+    log: usize,
+    uncommitted: usize,
 }
 
 impl Caps {
     pub(crate) fn new(nodes: usize, limits: Limits) -> Caps {
-        Caps { limits, led: vec![None; nodes] }
+        Caps { limits, reigns: vec![None; nodes], full: vec![false; nodes] }
     }
 
     pub(crate) fn check(&mut self, node: usize, vitals: &Vitals, burden: &Burden, findings: &mut Findings) {
@@ -51,7 +62,7 @@ impl Caps {
                     .broken("V7", || format!("{} holds {held} {what}, and {cap} are allowed", name(node)));
             }
         }
-        self.check_uncommitted(node, vitals, burden, findings);
+        self.check_leader(node, vitals, burden, findings);
     }
 
     /// A leader sends entries without waiting as long as there is room in the window.
@@ -68,27 +79,51 @@ impl Caps {
         }
     }
 
-    /// A leader lets its uncommitted entries grow up to the limit. What it has inherited may be more, and so may be
-    /// what a follower holds, which learns late what is committed.
-    fn check_uncommitted(&mut self, node: usize, vitals: &Vitals, burden: &Burden, findings: &mut Findings) {
-        if vitals.role != RoleName::Leader {
-            self.led[node] = None;
-            return;
-        }
+    /// A leader lets its log, and what is uncommitted of it, grow up to the limits. What it has inherited may be more,
+    /// and so may be what a follower holds, which learns late what is committed, and of the leader's log takes it all.
+    fn check_leader(&mut self, node: usize, vitals: &Vitals, burden: &Burden, findings: &mut Findings) {
         let term = vitals.term.0;
-        if let Some((_, inherited)) = self.led[node].filter(|(led, _)| *led == term) {
-            let cap = self.limits.max_uncommitted.max(inherited) + 16 * ENTRY;
-            if burden.uncommitted > cap {
-                findings.broken("V7", || {
-                    format!(
-                        "{} leads, and has {} bytes uncommitted; {cap} are allowed",
-                        name(node),
-                        burden.uncommitted
-                    )
-                });
+        let present = Reign { term, log: burden.log, uncommitted: burden.uncommitted };
+        let former = self.reigns[node].replace(present).filter(|reign| reign.term == term);
+        if vitals.role != RoleName::Leader {
+            self.reigns[node] = None;
+        } else if let Some(former) = former {
+            let held = [
+                ("bytes of its log", burden.log, self.limits.log_bytes.max(former.log)),
+                (
+                    "bytes uncommitted",
+                    burden.uncommitted,
+                    self.limits.max_uncommitted.max(former.uncommitted),
+                ),
+            ];
+            for (what, held, cap) in held {
+                if held > cap.saturating_add(16 * ENTRY) {
+                    findings.broken("V7", || {
+                        format!("{} leads, and has {held} {what}; {cap} are allowed", name(node))
+                    });
+                }
             }
         }
-        self.led[node] = Some((term, burden.uncommitted));
+    }
+
+    /// What programs write is not taken in by a leader whose disk has no room for it.
+    pub(crate) fn check_disk(&mut self, turn: &Turn<'_>, findings: &mut Findings) {
+        let full = turn.engine.burden().disk_full;
+        let was_full = core::mem::replace(&mut self.full[turn.node], full);
+        if !full || !was_full || turn.vitals.role != RoleName::Leader {
+            return;
+        }
+        let is_write = |record: &&Record| match record {
+            Record::Entry { bytes, .. } => {
+                Said::parse(bytes.clone()).is_some_and(|said| matches!(said.what, What::Write { .. }))
+            }
+            _ => false,
+        };
+        if let Some(Record::Entry { index, .. }) = turn.records.iter().find(is_write) {
+            findings.broken("V7", || {
+                format!("{} leads, its disk is full, and it takes in a write at {index}", name(turn.node))
+            });
+        }
     }
 }
 
@@ -115,7 +150,9 @@ mod tests {
         let nothing = Burden::default();
         let role = RoleName::Leader;
         assert!(!broken(Burden { log: 10_000, unsent: 1_000, writes: 4, reads: 5, ..nothing }, role));
-        assert!(broken(Burden { log: 30_000, ..nothing }, role));
+        assert!(broken(Burden { log: 15_000, ..nothing }, role));
+        assert!(!broken(Burden { log: 15_000, ..nothing }, RoleName::Follower));
+        assert!(broken(Burden { log: 30_000, ..nothing }, RoleName::Follower));
         assert!(broken(Burden { unsent: 1_001, ..nothing }, role));
         assert!(broken(Burden { unread: 1 << 20, ..nothing }, role));
         assert!(broken(Burden { writes: 5, ..nothing }, role));

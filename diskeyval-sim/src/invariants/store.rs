@@ -157,6 +157,16 @@ impl Store {
         self.applied
     }
 
+    /// At which index behind `from`, and up to `to`, the write of a value was decided; values are unique.
+    pub(crate) fn decided_at(&self, value: &Bytes, from: u64, to: u64) -> Option<u64> {
+        let to = to.min(self.applied);
+        (from + 1..=to).find(|index| {
+            let place = usize::try_from(index - 1).expect("no run has so many entries");
+            let decision = self.decisions[place].as_ref();
+            decision.is_some_and(|decision| value_of(&decision.command) == Some(value))
+        })
+    }
+
     /// What was decided first at an index.
     pub(crate) fn decision(&mut self, index: u64) -> Option<&mut Decision> {
         self.decisions.get_mut(usize::try_from(index.checked_sub(1)?).ok()?)?.as_mut()

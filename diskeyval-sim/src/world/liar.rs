@@ -98,8 +98,10 @@ impl World<'_, '_, '_> {
         if !self.up[victim] || self.nodes[victim].frozen || other == victim || !met {
             return;
         }
+        // The victim itself may have lost with its last flush that it was in its seat.
+        let knows = self.engine(victim).is_some_and(|engine| engine.status().cluster_id.is_some());
         let founded =
-            (0..self.nodes.len()).all(|node| self.nodes[node].was_member || self.nodes[node].is_out);
+            knows && (0..self.nodes.len()).all(|node| self.nodes[node].was_member || self.nodes[node].is_out);
         if kind.needs_founding() && !founded {
             return;
         }

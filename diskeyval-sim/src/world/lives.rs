@@ -7,7 +7,8 @@ use diskeyval_core::{Engine, Input, Seed};
 use super::disk::Survived;
 use super::disks::Log;
 use super::{Due, Time, World};
-use crate::notes::What;
+use crate::notes::{What, name};
+use crate::observe::Violation;
 
 /// How a node dies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,6 +24,10 @@ pub(crate) enum Death {
     /// Its disk is lost with it.
     Wipe,
 }
+
+/// More often than this no node has a reason to be woken within so short a time.
+const WAKES: u32 = 1_000;
+const WAKES_WITHIN: Duration = Duration::from_millis(1);
 
 impl World<'_, '_, '_> {
     /// A node begins a life with what its disk has kept.
@@ -130,8 +135,26 @@ impl World<'_, '_, '_> {
                 return self.set_alarm(node);
             }
             if self.up[node] {
+                self.check_rest(node);
                 self.mark_ready(node);
             }
+        }
+    }
+
+    /// A node that wants to be woken at a moment that has passed is woken at once, and must not want that for ever:
+    /// nothing else would come to pass on its machine.
+    fn check_rest(&mut self, node: usize) {
+        let now = self.now;
+        let this = &mut self.nodes[node];
+        if now.since(this.woken.0) >= WAKES_WITHIN {
+            this.woken = (now, 0);
+        }
+        this.woken.1 += 1;
+        if this.woken.1 > WAKES {
+            let why = this.engine.as_ref().and_then(Engine::deadline).map(|deadline| deadline.why);
+            let node = name(node);
+            let what = format!("{node} wants to be woken {WAKES} times within {WAKES_WITHIN:?}, for {why:?}");
+            self.blame(Violation { rule: "V7", what });
         }
     }
 

@@ -37,8 +37,9 @@ impl World<'_, '_, '_> {
                 Effect::Answer { ticket, answer } => scratch.answers.push((ticket, answer)),
                 Effect::Event(event) => scratch.events.push(event),
                 Effect::Dial { dial, peer, within, .. } => self.dial(node, dial, &peer, within),
-                Effect::Close { conn, .. } => {
+                Effect::Close { conn, why } => {
                     let (conn, side) = net::conn_of(conn);
+                    self.check_blame(node, conn, side, &why);
                     self.close(conn, side);
                 }
                 Effect::Halt { fault } => halted = Some(fault),
@@ -112,7 +113,8 @@ impl World<'_, '_, '_> {
         let this = &mut self.nodes[node];
         let Some(engine) = &this.engine else { return };
         let vitals = engine.vitals();
-        this.was_member |= engine.is_member();
+        // Before all of it is durable, it may forget that it was: the others have committed without it.
+        this.was_member |= engine.is_member() && engine.journal().1 == engine.journal_durable();
         let before = this.last.replace(vitals);
         if engine.journal().0.iter().any(|record| matches!(record, Record::Base { .. })) {
             self.coverage.count("disk: a snapshot is taken for the log");

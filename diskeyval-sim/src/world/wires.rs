@@ -48,6 +48,28 @@ impl World<'_, '_, '_> {
         }
     }
 
+    /// No node is said to have broken the protocol: strangers do that here, and nobody else.
+    pub(super) fn check_blame(&mut self, node: usize, conn: usize, side: usize, why: &CloseReason) {
+        let is_blamed = matches!(
+            why,
+            CloseReason::WrongPeer { .. }
+                | CloseReason::HelloMismatch { .. }
+                | CloseReason::NotANode
+                | CloseReason::OwnName
+                | CloseReason::ClusterName { .. }
+                | CloseReason::OtherStorage { .. }
+                | CloseReason::Version { .. }
+                | CloseReason::FrameTooLarge { .. }
+                | CloseReason::Malformed
+                | CloseReason::OutOfPlace
+        );
+        let other = self.conns[conn].as_ref().map(|conn| conn.sides[1 - side].party);
+        if is_blamed && let Some(Party::Node(other)) = other {
+            let what = format!("{} hangs up on {}: {why}", name(node), name(other));
+            self.blame(Violation { rule: "L2", what });
+        }
+    }
+
     /// How many connections stand between two nodes.
     pub(crate) fn connections(&self, one: usize, other: usize) -> usize {
         let conns = self.nodes[one].conns.iter().filter_map(|conn| self.conns[*conn].as_ref());

@@ -316,6 +316,25 @@ fn v2_every_question_gets_one_answer() {
     script.breaks("V2");
 }
 
+#[test]
+fn v2_what_a_node_has_applied_it_answers() {
+    let mut script = Script::new();
+    let ticket = script.write(0, set("a"));
+    script.commit(1, set("a"));
+    // Others may have applied it long before.
+    for (node, applied) in [(1, 4), (0, 3)] {
+        script.apply(node, applied);
+        script.clients.check_waiting(node, &mut script.findings);
+    }
+    script.legal();
+    script.apply(0, 4);
+    script.clients.check_waiting(0, &mut script.findings);
+    script.breaks("V2");
+    script.answer(0, ticket, &written(4));
+    script.clients.check_waiting(0, &mut script.findings);
+    script.legal();
+}
+
 /// A leader that was confirmed knows of everything, and so does its reader, even if nobody else has seen it.
 #[test]
 fn e8_nothing_that_is_committed_is_hidden() {
