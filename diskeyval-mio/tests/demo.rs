@@ -198,7 +198,8 @@ fn a_killed_leader_is_replaced_in_time_and_nothing_is_lost() {
 fn what_cannot_be_is_refused_before_anything_starts() {
     for (args, word) in [
         (&["demo", "--nodes", "2"][..], "--nodes"),
-        (&["demo", "--disturb-every", "1"], "at least 2"),
+        (&["demo", "--disturb-every", "often"], "--disturb-every"),
+        (&["demo", "--kills", "--memory"], "--kills"),
         (&["demo", "--seconds", "0"], "--seconds"),
         (&["failover", "--rounds", "none"], "--rounds"),
         (&["demo", "--memory", "--data", "x"], "--data"),

@@ -21,6 +21,7 @@ Examples:
   diskeyval demo --seconds 30 --history history.jsonl
   diskeyval demo --seconds 60 --data data          and look into data/node-1 with `diskeyval wal dump`
   diskeyval demo --nodes 5 --clients 64 --disturb-every 2 --json
+  diskeyval demo --seconds 300 --kills --disturb-every 1 --disturb-for 300
 
 Exit codes:
   0  nothing lost, duplicated or stale, and nothing else wrong either
@@ -41,13 +42,17 @@ pub(crate) struct DemoArgs {
     #[arg(long, value_name = "N", default_value_t = 16, value_parser = value_parser!(u16).range(1..=256))]
     pub(super) clients: u16,
 
-    /// How many seconds pass from one disturbance to the next, at least 2; 0 means that there is none
-    #[arg(long, value_name = "S", default_value_t = 3, value_parser = disturb_every)]
+    /// How many seconds pass from one disturbance to the next, if each is over by then; 0 means that there is none
+    #[arg(long, value_name = "S", default_value_t = 3, value_parser = value_parser!(u32).range(0..=3600))]
     pub(super) disturb_every: u32,
 
     /// For how long a leader is out of action. From 2000 on, calls on its node end as failed or unknown
     #[arg(long, value_name = "MS", default_value_t = 1200, value_parser = value_parser!(u32).range(1..=60_000))]
     pub(super) disturb_for: u32,
+
+    /// Nothing happens but kills, each time of any node, by SIGKILL
+    #[arg(long, conflicts_with = "memory")]
+    pub(super) kills: bool,
 
     /// The nodes keep all in memory: none of them is killed, since it could not come back
     #[arg(long, conflicts_with = "data")]
@@ -98,12 +103,4 @@ pub(crate) struct FailoverArgs {
     /// The last line of stdout is one JSON object with the figures
     #[arg(long)]
     pub(super) json: bool,
-}
-
-fn disturb_every(given: &str) -> Result<u32, String> {
-    match given.parse() {
-        Ok(1) => Err("a disturbance takes longer than that: 0 for none, or at least 2".to_owned()),
-        Ok(seconds) => Ok(seconds),
-        Err(_) => Err("it must be a whole number of seconds: 0 for none, or at least 2".to_owned()),
-    }
 }

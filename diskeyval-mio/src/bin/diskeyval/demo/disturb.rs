@@ -1,15 +1,17 @@
-//! Disturbances: the leader is killed, frozen, or cut off, or all are killed; and they are let back.
+//! Disturbances: nodes are killed, or the leader is frozen, or cut off; and they are let back.
 
 use std::fmt;
 use std::time::{Duration, Instant};
 
+use super::clock;
 use super::cluster::{Cluster, Halt, name};
+use super::dice::Dice;
 use super::proxy::{Passage, Proxies};
 
 /// The clients are to see a while of peace before a run ends.
 const PEACE: Duration = Duration::from_millis(500);
 
-/// What happens to a leader, or to all.
+/// What happens to a leader, to any node, or to all.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Disturbance {
     /// Its process is stopped by a signal.
@@ -22,6 +24,8 @@ pub(super) enum Disturbance {
     Killed,
     /// The same, with one that does not lead.
     FollowerKilled,
+    /// The same, with any.
+    AnyKilled,
     /// The same, with all processes at once: nobody is left who could remember.
     AllKilled,
 }
@@ -32,32 +36,46 @@ impl fmt::Display for Disturbance {
             Disturbance::Frozen => "frozen",
             Disturbance::CutOff => "cut off",
             Disturbance::Silenced => "silenced",
-            Disturbance::Killed | Disturbance::FollowerKilled | Disturbance::AllKilled => "killed",
+            Disturbance::Killed
+            | Disturbance::FollowerKilled
+            | Disturbance::AnyKilled
+            | Disturbance::AllKilled => "killed",
         })
     }
 }
 
-/// In turn, if a process that was killed could not come back: every second time by signal, else by proxies, in one way
-/// and then in the other.
-const WITHOUT_KILLS: &[Disturbance] =
-    &[Disturbance::Frozen, Disturbance::CutOff, Disturbance::Frozen, Disturbance::Silenced];
+/// What happens in turn.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Turns(&'static [Disturbance]);
 
-/// In turn, if it can.
-const WITH_KILLS: &[Disturbance] = &[
-    Disturbance::Killed,
-    Disturbance::AllKilled,
-    Disturbance::Frozen,
-    Disturbance::FollowerKilled,
-    Disturbance::Killed,
-    Disturbance::CutOff,
-    Disturbance::AllKilled,
-    Disturbance::Silenced,
-];
+impl Turns {
+    /// Who is killed must be able to come back.
+    pub(super) fn chosen(only_kills: bool, with_kills: bool) -> Turns {
+        Turns(match (only_kills, with_kills) {
+            (true, _) => &[Disturbance::AnyKilled],
+            // Every second time by signal, else by proxies, in one way and then in the other.
+            (false, false) => {
+                &[Disturbance::Frozen, Disturbance::CutOff, Disturbance::Frozen, Disturbance::Silenced]
+            }
+            (false, true) => &[
+                Disturbance::Killed,
+                Disturbance::AllKilled,
+                Disturbance::Frozen,
+                Disturbance::FollowerKilled,
+                Disturbance::Killed,
+                Disturbance::CutOff,
+                Disturbance::AllKilled,
+                Disturbance::Silenced,
+            ],
+        })
+    }
+}
 
 /// When what happens.
 pub(super) struct Disturber {
     proxies: Proxies,
-    turns: &'static [Disturbance],
+    turns: Turns,
+    dice: Dice,
     every: Option<Duration>,
     span: Duration,
     next: Option<Instant>,
@@ -77,7 +95,7 @@ impl Disturber {
     /// Begins now. If `every` is nothing, so is what happens. Whoever it happens to is out of action for `span`.
     pub(super) fn new(
         proxies: Proxies,
-        with_kills: bool,
+        turns: Turns,
         every: Duration,
         span: Duration,
         end: Instant,
@@ -86,7 +104,8 @@ impl Disturber {
         let every = Some(every).filter(|every| !every.is_zero());
         Disturber {
             proxies,
-            turns: if with_kills { WITH_KILLS } else { WITHOUT_KILLS },
+            turns,
+            dice: Dice::new(clock::now()),
             every,
             span,
             next: every.map(|every| now + every),
@@ -106,17 +125,17 @@ impl Disturber {
         if !is_due || now + self.span + PEACE > self.end {
             return Ok(None);
         }
-        let Some(leader) = cluster.leader() else { return Ok(None) };
-        let what = self.turns[self.done.len() % self.turns.len()];
-        let nodes = match what {
-            Disturbance::AllKilled => (0..cluster.size()).collect(),
-            Disturbance::FollowerKilled => vec![(leader + 1) % cluster.size()],
-            Disturbance::Killed | Disturbance::Frozen | Disturbance::CutOff | Disturbance::Silenced => {
-                vec![leader]
-            }
+        let what = self.turns.0[self.done.len() % self.turns.0.len()];
+        let nodes = match (what, cluster.leader()) {
+            (Disturbance::AllKilled, _) => (0..cluster.size()).collect(),
+            (Disturbance::AnyKilled, _) => vec![self.dice.place(cluster.size())],
+            // What befalls a leader, or spares it, waits until there is one.
+            (_, None) => return Ok(None),
+            (Disturbance::FollowerKilled, Some(leader)) => vec![(leader + 1) % cluster.size()],
+            (_, Some(leader)) => vec![leader],
         };
         let happens = match nodes[..] {
-            [node] if node == leader => format!("{}, the leader, is {what}", name(node)),
+            [node] if Some(node) == cluster.leader() => format!("{}, the leader, is {what}", name(node)),
             [node] => format!("{}, a follower, is {what}", name(node)),
             _ => format!("all nodes are {what}"),
         };
@@ -132,7 +151,10 @@ impl Disturber {
                     .map_err(|error| format!("{} cannot be frozen: {error}", name(node)))?,
                 Disturbance::CutOff => self.proxies.set(node, Passage::Severed),
                 Disturbance::Silenced => self.proxies.set(node, Passage::Held),
-                Disturbance::Killed | Disturbance::FollowerKilled | Disturbance::AllKilled => {
+                Disturbance::Killed
+                | Disturbance::FollowerKilled
+                | Disturbance::AnyKilled
+                | Disturbance::AllKilled => {
                     cluster.kill(node)?;
                 }
             }
@@ -150,7 +172,10 @@ impl Disturber {
                     .thaw()
                     .map_err(|error| format!("{} cannot be let go on: {error}", name(node)))?,
                 Disturbance::CutOff | Disturbance::Silenced => self.proxies.set(node, Passage::Open),
-                Disturbance::Killed | Disturbance::FollowerKilled | Disturbance::AllKilled => {
+                Disturbance::Killed
+                | Disturbance::FollowerKilled
+                | Disturbance::AnyKilled
+                | Disturbance::AllKilled => {
                     cluster.revive(node, |address| self.proxies.moved(node, address))?;
                 }
             }

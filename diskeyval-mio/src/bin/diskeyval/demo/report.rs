@@ -154,7 +154,7 @@ impl Report {
         writeln!(
             out,
             "\n{:18}{:>9}   of the leader: killed {}, frozen {}, cut off {}, silenced {}; \
-             killed: a follower {}, all {}",
+             killed: a follower {}, any {}, all {}",
             "disturbances",
             disturbances.len(),
             of(Disturbance::Killed),
@@ -162,6 +162,7 @@ impl Report {
             of(Disturbance::CutOff),
             of(Disturbance::Silenced),
             of(Disturbance::FollowerKilled),
+            of(Disturbance::AnyKilled),
             of(Disturbance::AllKilled),
         )?;
         let changes = self.leader_changes();
