@@ -98,10 +98,14 @@ impl World<'_, '_, '_> {
         if !self.up[victim] || self.nodes[victim].frozen || other == victim || !met {
             return;
         }
-        // The victim itself may have lost with its last flush that it was in its seat.
-        let knows = self.engine(victim).is_some_and(|engine| engine.status().cluster_id.is_some());
-        let founded =
-            knows && (0..self.nodes.len()).all(|node| self.nodes[node].was_member || self.nodes[node].is_out);
+        // For an empty seat whoever has its certificate is that member. (The victim itself may have lost with its last
+        // flush that it was in its own.)
+        let is_bound = self.engine(victim).is_some_and(|engine| {
+            let members = engine.status().members;
+            members.iter().any(|member| member.node_id == self.names[other] && member.seat.is_some())
+        });
+        let founded = is_bound
+            && (0..self.nodes.len()).all(|node| self.nodes[node].was_member || self.nodes[node].is_out);
         if kind.needs_founding() && !founded {
             return;
         }
