@@ -269,8 +269,13 @@ impl World<'_, '_, '_> {
     /// A clock is set: what it will show, it shows at other times than before.
     fn change_clock(&mut self, node: usize, change: impl FnOnce(&mut super::Clock, Time)) {
         let now = self.now;
-        change(&mut self.nodes[node].clock, now);
-        self.nodes[node].wakes_at = None;
+        let this = &mut self.nodes[node];
+        change(&mut this.clock, now);
+        if !this.inbox.is_empty() {
+            // What it was asked at this moment it hears in its next turn, by its new clock.
+            this.asked_to_stop_at = this.clock.reckon(now);
+        }
+        this.wakes_at = None;
         self.set_alarm(node);
     }
 
