@@ -329,9 +329,10 @@ impl Clients {
         let waits = self.pending.iter().filter(|(_, pending)| pending.node == node);
         for (ticket, pending) in waits {
             let Asked::Write(command) = &pending.asked else { continue };
-            let Some(value) = value_of(command) else { continue };
-            let at = self.store.decided_at(value, before, applied);
-            if let Some(at) = at {
+            // Where several were asked to write the same, nobody knows whose entry it is.
+            let asked_once = |value: &&Bytes| self.values.get(*value).is_some_and(|fate| fate.asked == 1);
+            let Some(value) = value_of(command).filter(asked_once) else { continue };
+            if let Some(at) = self.store.decided_at(value, before, applied) {
                 findings.broken("V2", || {
                     format!(
                         "{} has applied {at}, which is what {ticket} asks for, and does not answer",
