@@ -183,6 +183,11 @@ impl Engine {
         self.admitted
     }
 
+    /// Whether it is in its seat, and no change of members is under way: a rolling restart may go on to the next node.
+    pub fn is_ready(&self) -> bool {
+        self.admitted && self.raft.configuration().entry().index <= self.kv.applied()
+    }
+
     /// The counters.
     pub fn metrics(&self) -> Metrics {
         let disk = self.raft.store().metrics();
@@ -291,6 +296,9 @@ impl Engine {
                     self.desk.set_route(None);
                 }
             }
+            // Who never was in its seat cannot have lost it.
+            Delivery::Superseded if self.admitted => self.raft.fail(Fault::Superseded),
+            Delivery::Superseded => {}
             Delivery::Raft(from, message) => {
                 if let Err(why) = self.raft.receive(&from, message).and_then(|()| self.hear_of_snapshots()) {
                     self.mesh.cut(&from, why);
@@ -410,7 +418,14 @@ impl Engine {
     }
 
     fn members_applied(&mut self) {
-        let named = self.kv.members().is_some_and(|members| members.names(&self.id, self.incarnation));
+        let Some(members) = self.kv.members() else { return };
+        if let Some(entry) = self.raft.configuration_at(self.kv.applied()) {
+            self.mesh.set_members(entry.index, members.clone());
+        }
+        let named = members.names(&self.id, self.incarnation);
+        if self.admitted && !named {
+            self.raft.fail(Fault::Superseded);
+        }
         if named {
             self.desk.want_session();
             if !self.admitted {
@@ -434,7 +449,7 @@ impl Engine {
     }
 
     fn tell_not_admitted(&mut self) {
-        if self.admitted || self.told_not_admitted || !self.is_amnesiac() {
+        if self.admitted || self.told_not_admitted || !self.is_shut_out() {
             return;
         }
         self.told_not_admitted = true;

@@ -176,6 +176,8 @@ pub enum Fault {
     },
     /// The node's directory cannot be used.
     Storage(StorageFault),
+    /// Another life of this node is in its seat: this one has nothing to do any more.
+    Superseded,
     /// The keys of this node do not add up to the hash that was kept of them from change to change: its memory has
     /// failed, or we have a bug.
     Corrupted {
@@ -281,6 +283,10 @@ impl fmt::Display for Fault {
                     "a leader asked to overwrite the committed entry {at}: a member lost what it had promised"
                 )
             }
+            Fault::Superseded => f.write_str(
+                "another life of this node was given its seat while this one was away, so this one is over: \
+                 stop the other process under this name, or, if that is the one you want, leave this one stopped",
+            ),
             Fault::Unreadable { at } => write!(f, "the committed entry {at} cannot be understood"),
             Fault::Corrupted { at } => write!(
                 f,
@@ -443,6 +449,8 @@ pub enum CloseReason {
         /// The versions that the other end speaks, from and to.
         theirs: (u16, u16),
     },
+    /// The other end was in the seat of its name, and another life of it is there now.
+    Superseded,
     /// Another connection to the same node is kept instead.
     Replaced,
     /// A frame is larger than the limit.
@@ -511,6 +519,7 @@ impl fmt::Display for CloseReason {
             CloseReason::Version { theirs } => {
                 write!(f, "it speaks versions {} to {} of the protocol, and this node none of them", theirs.0, theirs.1)
             }
+            CloseReason::Superseded => f.write_str("another life of it was given its seat meanwhile"),
             CloseReason::Replaced => f.write_str("another connection to the same node is kept"),
             CloseReason::FrameTooLarge { size, limit } => {
                 write!(f, "a frame of {size} bytes, over the limit of {limit}")

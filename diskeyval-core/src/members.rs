@@ -49,13 +49,11 @@ impl Membership {
         self.seat(id).is_some_and(|seat| seat.bound == Some(incarnation))
     }
 
-    /// The same, with a seat filled.
-    pub(crate) fn with_seat_filled(&self, id: &NodeId, incarnation: Incarnation) -> Membership {
+    /// The same, with another life in a seat, or none.
+    pub(crate) fn with_seat(&self, id: &NodeId, bound: Option<Incarnation>) -> Membership {
         let mut members = self.clone();
-        for seat in &mut members.seats {
-            if seat.id == *id {
-                seat.bound = Some(incarnation);
-            }
+        for seat in members.seats.iter_mut().filter(|seat| seat.id == *id) {
+            seat.bound = bound;
         }
         members
     }
@@ -98,11 +96,11 @@ impl<'c> Configuration<'c> {
         }
     }
 
-    /// Whether there is an empty seat of this name.
-    pub(crate) fn has_empty_seat(&self, id: &NodeId) -> bool {
+    /// Whether this is the name of a member, in whatever life.
+    pub(crate) fn has_name(&self, id: &NodeId) -> bool {
         match self {
-            Configuration::ByName(_) => false,
-            Configuration::Seats(_, members) => members.seat(id).is_some_and(|seat| seat.bound.is_none()),
+            Configuration::ByName(names) => names.contains(id),
+            Configuration::Seats(_, members) => members.seat(id).is_some(),
         }
     }
 
@@ -159,7 +157,7 @@ mod tests {
         assert!(!configuration.counts(&id("a"), Incarnation(2)), "another life under the same name");
         assert!(!configuration.counts(&id("b"), Incarnation(1)), "nothing counts for an empty seat");
         assert!(!configuration.counts(&id("c"), Incarnation(1)), "not a member");
-        assert!(configuration.has_empty_seat(&id("b")) && !configuration.has_empty_seat(&id("a")));
+        assert!(configuration.has_name(&id("b")) && !configuration.has_name(&id("c")));
     }
 
     #[test]

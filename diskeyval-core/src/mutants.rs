@@ -83,6 +83,8 @@ mutants! {
     ForgetsWhoIsFounded, "forgets-who-is-founded", "71", "A founded member that is away for a while is forgotten.";
     FillsSeatBeforeOwnCommit, "fills-seat-before-own-commit", "31", "A leader fills a seat before an entry of its own term is committed.";
     FillsSeatOnUncommitted, "fills-seat-on-uncommitted", "34", "A leader fills a seat while the last change of seats is not committed.";
+    MatchOutlivesLife, "match-outlives-life", "39", "What a member held is credited to its next life.";
+    ConfigurationOutlivesEntry, "configuration-outlives-entry", "37", "Members stay in force though their entry is given up.";
     SpeaksBeforeIncarnation, "speaks-before-incarnation", "39", "A node tells its incarnation before that is durable.";
     ClusterIdUnchecked, "cluster-id-unchecked", "76", "A member of another founded cluster is welcome.";
     ClusterNameUnchecked, "cluster-name-unchecked", "76", "A node that was started for another cluster is welcome.";

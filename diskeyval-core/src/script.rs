@@ -101,6 +101,8 @@ fn run_command(world: &mut World, line: &str) {
         ["option", name, value] => world.set_option(name, value),
         // Options of one node only; before it is started.
         ["members", node, rest @ ..] => world.set_members(node, rest),
+        // Another process `n3+` under the name of n3, memory-only and not started yet.
+        ["twin", node] => world.twin(node),
         ["start", nodes @ ..] => world.each(nodes, World::start),
         // As `start`: memory-only nodes remember nothing, others what their disk has kept.
         ["restart", nodes @ ..] => world.each(nodes, World::start),

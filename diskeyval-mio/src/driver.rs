@@ -223,7 +223,7 @@ impl Driver {
     /// has an answer can find the board or the events behind it.
     fn tell(&mut self) {
         let engine = &self.engine;
-        self.shared.board.publish(engine.leader(), engine.is_leader(), engine.is_member(), engine.metrics());
+        self.shared.board.publish(engine.leader(), engine.is_leader(), engine.is_ready(), engine.metrics());
         let events = mem::take(&mut self.events);
         for event in &events {
             self.log(event);

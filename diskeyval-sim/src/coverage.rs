@@ -78,6 +78,8 @@ const NAMED: &[&str] = &[
     "turn: several inputs",
     "wiped",
     "wiped before it had a seat",
+    "wiped after it was taken in again",
+    "seat: given to the next life of a node",
     "a client speaks as a node",
     "a node that is no member says hello",
     "a hello names another node than its certificate",

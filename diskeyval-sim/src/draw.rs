@@ -59,6 +59,7 @@ fn draw_setting(choices: &mut Choices<'_>, wishes: &Wishes) -> Setting {
     let doomed = wipes && nodes > 2 && choices.chance(1, 20);
     let ruins = wishes.faults.as_ref().is_none_or(|faults| faults.iter().any(|fault| DAMAGE.contains(fault)));
     let ruin = ruins && !doomed && choices.chance(1, 20);
+    let memory = nodes > 2 && !doomed && !ruin && choices.chance(1, 8);
     // Flushes have 4 KiB at least, so that the smallest is soon reached.
     let compact_every = *choices.pick(&[64 << 10, 64 << 10, 64 << 10, 128 << 10, 256 << 10, 1 << 20]);
     // A cluster is founded by a majority, and the others are given their seats later.
@@ -88,6 +89,7 @@ fn draw_setting(choices: &mut Choices<'_>, wishes: &Wishes) -> Setting {
         late,
         doomed,
         ruin,
+        memory,
         ..plain
     }
 }

@@ -124,6 +124,8 @@ impl Invariants {
                 facts.recorded(turn.node, first + place as u64, record, next, findings);
             }
         }
+        // In memory what is recorded is durable at once; on a disk that is known before.
+        facts.stored(turn.node, turn.engine.journal_durable(), findings);
         let before = facts.vitals(turn.node);
         if turn.vitals != before || !turn.records.is_empty() {
             facts.stands(turn.node, turn.vitals, findings);

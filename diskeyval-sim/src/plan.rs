@@ -58,6 +58,8 @@ pub struct Setting {
     pub buffer: usize,
     /// How many bytes of log a node may hold; with few, writes are refused from some moment on.
     pub log_bytes: usize,
+    /// Nodes keep all in memory: whoever dies has forgotten everything, and only those die who can be spared.
+    pub memory: bool,
     /// After how many bytes of log a node writes a snapshot.
     pub compact_every: u64,
     /// Nodes that start later than the others, and when.

@@ -171,6 +171,10 @@ fn go(world: &mut World<'_, '_, '_>) -> Result<(), Violation> {
     must(world, "V1", bounds.leader, "the core has no leader whom all of it follows", |world| {
         settled(world, &core)
     })?;
+    if world.setting.rest == Rest::Fine {
+        // Whoever has lost its disk is taken in again: a majority has not, and is there.
+        must(world, "V4", bounds.leader, "a node is not given its seat", World::all_are_seated)?;
+    }
     if world.setting.rest == Rest::Flapping {
         world.let_flap(&core);
     }

@@ -115,9 +115,9 @@ pub(crate) struct Node {
     thawed_at: Time,
     /// The machine is down, not only the process: nobody says that nobody listens.
     silent: bool,
-    /// Its disk was lost, or damaged: it takes no part for ever.
+    /// Its disk was damaged: it takes no part for ever.
     is_out: bool,
-    /// It has lost its disk before it had a seat, and may be given one.
+    /// It has lost its disk, and was to be given a seat anew.
     began_anew: bool,
     /// It was asked to stop, and what its clock showed then.
     stopping: bool,
@@ -258,7 +258,7 @@ fn settings(setting: &Setting, node: usize) -> Settings {
     config.limits = limits(setting.log_bytes);
     let mut persistence = Persistence::in_dir("disk");
     persistence.compact_every = setting.compact_every;
-    config.persistence = Some(persistence);
+    config.persistence = Some(persistence).filter(|_| !setting.memory);
     config.validate().expect("a setting that was checked")
 }
 
@@ -449,6 +449,11 @@ impl<'w, 'k, 'c> World<'w, 'k, 'c> {
     /// Whether a node has been in its seat.
     pub(crate) fn was_member(&self, node: usize) -> bool {
         self.nodes[node].was_member
+    }
+
+    /// Whether everybody whose disk is whole is in its seat.
+    pub(crate) fn all_are_seated(&self) -> bool {
+        self.nodes.iter().all(|node| node.is_out || node.engine.as_ref().is_some_and(Engine::is_member))
     }
 
     /// Asks a node something in the name of the run itself.

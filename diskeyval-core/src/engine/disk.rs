@@ -51,6 +51,8 @@ impl Engine {
         self.begun = true;
         self.raft.begin(self.now);
         self.founding.begin(self.now);
+        #[cfg(any(test, feature = "inspect"))]
+        self.kept.get_or_insert_with(|| self.raft.kept());
     }
 
     /// An operation was carried out.
@@ -83,8 +85,8 @@ impl Engine {
                 self.recall_snapshot();
                 // Whoever is met in the first turn has to hear of the cluster.
                 self.note_cluster();
-                self.members_applied();
                 self.mesh.speak(recalled.incarnation);
+                self.members_applied();
                 self.begin();
             }
             Some(Err(what)) => {

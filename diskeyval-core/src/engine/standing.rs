@@ -67,7 +67,7 @@ impl Engine {
             };
             let trouble = match peer.trouble {
                 _ if another_life => {
-                    Some("it restarted without its memory or its disk, and is not in its seat")
+                    Some("it restarted without its memory or its disk, and is not in its seat yet")
                 }
                 trouble if !peer.linked => Some(trouble.unwrap_or("not reached yet")),
                 _ => None,
@@ -105,7 +105,8 @@ impl Engine {
                 Some(bound) if bound == self.incarnation => {
                     "its seat is filled, and the entry not committed yet"
                 }
-                Some(_) => AMNESIA,
+                Some(_) if members.seats.len() < 3 => TOO_FEW,
+                Some(_) => NEXT_LIFE,
                 None => "its seat is empty; the leader fills it once this node has caught up",
             };
             return Standing::Waiting(text.into());
@@ -143,14 +144,14 @@ impl Engine {
         }
     }
 
-    /// Whether the seat of this node is bound to another life of it, as far as this node knows.
-    pub(super) fn is_amnesiac(&self) -> bool {
+    /// Whether this node is not in its seat, and, as far as it knows, will not be soon.
+    pub(super) fn is_shut_out(&self) -> bool {
         match self.raft.configuration() {
-            Configuration::Seats(_, members) => members
-                .seat(&self.id)
-                .and_then(|seat| seat.bound)
-                .is_some_and(|bound| bound != self.incarnation),
-            // A leader fills an empty seat at once; what has met a founded cluster and hears no leader for an
+            Configuration::Seats(_, members) => {
+                let bound = members.seat(&self.id).and_then(|seat| seat.bound);
+                members.seats.len() < 3 && bound.is_some_and(|bound| bound != self.incarnation)
+            }
+            // A leader takes in whom it meets; what has met a founded cluster and hears no leader for an
             // election timeout has none that would.
             Configuration::ByName(_) => {
                 self.mesh.peers().any(|peer| matches!(peer.heard, Heard::Founded(_)))
@@ -175,9 +176,13 @@ impl Engine {
 }
 
 /// What a node says that knows that another life of it is in its seat.
-const AMNESIA: &str = "this node's seat is bound to another life of it: either it has restarted without \
-    its memory or its disk, and lost with them what it had promised, so it stays out; or another process runs under its name";
+const NEXT_LIFE: &str = "this node has lost its memory or its disk, and its seat is bound to the life before that; the leader \
+    gives it the seat once it has caught up, the former life is silent, and a majority of the others answers";
+
+/// The same, where there is no majority of the others.
+const TOO_FEW: &str = "this node has lost its memory or its disk, and its seat is bound to the life before that; in a cluster of \
+    one or two there is no majority without it that could give it the seat: start all nodes anew, empty";
 
 /// What a node says that has met a founded cluster, and does not know its seats.
-const NOT_TAKEN_IN: &str = "no leader has taken this node in yet; if it has restarted, it has lost with its memory, \
-    or its disk, what it had promised, and stays out; if another process runs under its name, stop one of the two";
+const NOT_TAKEN_IN: &str = "no leader has taken this node in yet: one does that once it leads, with a majority without this node, \
+    and no other process under this name is heard";

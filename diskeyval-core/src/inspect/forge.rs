@@ -54,6 +54,7 @@ pub fn hello(mask: &Mask) -> Bytes {
         boot: mask.incarnation.0,
         storage: if mask.on_disk { StorageKind::Disk } else { StorageKind::Memory },
         initial_members: 0,
+        seated: None,
     };
     bytes(|out| wire::write_hello(out, hello))
 }

@@ -74,6 +74,10 @@ impl Mesh {
             (_, Frame::Goodbye { reason }) if reason == CloseReason::Replaced.to_string() => {
                 self.shut(conn, CloseReason::Replaced, false);
             }
+            (_, Frame::Goodbye { reason }) if reason == CloseReason::Superseded.to_string() => {
+                self.delivered.push_back(Delivery::Superseded);
+                self.shut(conn, CloseReason::Goodbye(reason), false);
+            }
             (_, Frame::Goodbye { reason }) => self.shut(conn, CloseReason::Goodbye(reason), false),
             _ => return Err(CloseReason::OutOfPlace),
         }
@@ -99,7 +103,15 @@ impl Mesh {
                 (Err(_), None) => Heard::Silence,
             };
         }
-        checked.map(|()| Partner { incarnation: hello.incarnation, boot: hello.boot })
+        checked?;
+        // Who was in the seat of its name, and is there no more, does not know it yet. Whoever waits for it was never.
+        if let (Some(then), Some((now, members))) = (hello.seated, &self.members)
+            && then < *now
+            && !members.names(&link.who, hello.incarnation)
+        {
+            return Err(CloseReason::Superseded);
+        }
+        Ok(Partner { incarnation: hello.incarnation, boot: hello.boot })
     }
 
     /// Both ends are content. One link for each pair is kept: of two dialled by the same end the newer, of
@@ -110,8 +122,11 @@ impl Mesh {
         let former = self.peers.get(&who).and_then(|peer| peer.link);
         if let Some((former, old)) = former.and_then(|former| Some((former, self.links.get(&former)?))) {
             let holder = old.partner().unwrap_or(partner);
-            if holder.incarnation != partner.incarnation && self.now.since(old.heard) < self.election_timeout
-            {
+            // The life that is in its seat comes before any that would like to be.
+            let is_seated =
+                self.members.as_ref().is_some_and(|(_, members)| members.names(&who, partner.incarnation));
+            let is_alive = self.now.since(old.heard) < self.election_timeout;
+            if holder.incarnation != partner.incarnation && is_alive && !is_seated {
                 return Err(CloseReason::NameInUse { holder: holder.incarnation });
             }
             let dialled_by_smaller = dialled_by_us == (self.hello.node < who);

@@ -20,9 +20,10 @@ use xxhash_rust::xxh3::Xxh3;
 
 use crate::config::{Address, Limits, Settings};
 use crate::error::{CloseReason, DialError};
-use crate::id::{ClusterId, ConnId, DialId, Incarnation, NodeId};
+use crate::id::{ClusterId, ConnId, DialId, Incarnation, Index, NodeId};
 use crate::identity::Identity;
 use crate::io::{Effect, Event, Origin};
+use crate::members::Membership;
 use crate::mutants::{Mutant, is};
 use crate::prng::Prng;
 use crate::raft::{Outgoing, Received};
@@ -44,6 +45,8 @@ const MAX_BACK_OFF: Duration = Duration::from_millis(500);
 #[derive(Clone, Debug)]
 pub(crate) struct Mesh {
     hello: Hello,
+    /// The last membership that was applied, and its entry.
+    members: Option<(Index, Membership)>,
     peers: BTreeMap<NodeId, Peer>,
     links: BTreeMap<ConnId, Link>,
     delivered: VecDeque<Delivery>,
@@ -102,6 +105,8 @@ pub(crate) enum Heard {
 pub(crate) enum Delivery {
     Up(NodeId, Incarnation),
     Down(NodeId),
+    /// A member says that another life of this node is in its seat.
+    Superseded,
     Raft(NodeId, Received),
     Service(NodeId, Service, Bytes),
 }
@@ -117,6 +122,7 @@ impl Mesh {
             boot,
             storage: settings.storage,
             initial_members: hash_of_ids(settings),
+            seated: None,
         };
         let peer = |(id, address): &(NodeId, Address)| {
             let peer = Peer {
@@ -132,6 +138,7 @@ impl Mesh {
         };
         Mesh {
             hello,
+            members: None,
             peers: settings.peers.iter().map(peer).collect(),
             links: BTreeMap::new(),
             delivered: VecDeque::new(),
@@ -165,6 +172,12 @@ impl Mesh {
     /// The node belongs to this cluster from now on, and says so in every hello.
     pub(crate) fn set_cluster(&mut self, cluster: ClusterId) {
         self.hello.cluster = Some(cluster);
+    }
+
+    /// These are the members now, by an entry that was applied.
+    pub(crate) fn set_members(&mut self, at: Index, members: Membership) {
+        self.hello.seated = members.names(&self.hello.node, self.hello.incarnation).then_some(at);
+        self.members = Some((at, members));
     }
 
     // What the driver reports.

@@ -50,6 +50,8 @@ pub(crate) struct Hello {
     pub(crate) storage: StorageKind,
     /// A hash of the ids of the initial members; compared only between two unfounded nodes.
     pub(crate) initial_members: u64,
+    /// The entry of the last membership that it has applied, if this life of it is in its seat there.
+    pub(crate) seated: Option<Index>,
 }
 
 /// What a node asks of a leader, and is answered.

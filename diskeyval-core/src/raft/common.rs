@@ -243,7 +243,7 @@ impl Common {
     fn forget_behind(&mut self, index: Index) {
         self.recalled = self.recalled.min(index);
         self.log.truncate_behind(index);
-        self.memberships.retain(|(entry, _)| entry.index <= index);
+        self.memberships.retain(|(entry, _)| entry.index <= index || is(Mutant::ConfigurationOutlivesEntry));
     }
 
     /// Releases what stands in the log up to an index, as far as it was applied and there is a durable snapshot of it.

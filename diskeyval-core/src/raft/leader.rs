@@ -1,5 +1,5 @@
 //! What a leader does: put entries into its log, send them, count who has them, confirm that it leads,
-//! fill empty seats, hand over.
+//! hand over. How it changes seats is in `seats.rs`.
 
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
@@ -30,6 +30,11 @@ pub(super) struct Leader {
     /// The first entry of this reign. Nothing is read, and no seat is filled, before it is committed.
     first: Index,
     heartbeat_at: Instant,
+    /// What was committed at the last heartbeat: whoever holds it has caught up.
+    committed_at_beat: Index,
+    began: Instant,
+    /// When the lives in the seats were heard last whose followers are others now.
+    bound_heard: BTreeMap<NodeId, Instant>,
     pub(super) rounds: Rounds,
     comparison: Comparison,
     transfer: Option<Transfer>,
@@ -37,10 +42,12 @@ pub(super) struct Leader {
     unfaithful: BTreeMap<NodeId, Incarnation>,
 }
 
+/// A member, in the life that is, or was, at the other end of the link: the one in its seat, or another that waits
+/// for it.
 #[derive(Clone, Debug)]
-struct Follower {
-    linked: bool,
-    progress: Progress,
+pub(super) struct Follower {
+    pub(super) linked: bool,
+    pub(super) progress: Progress,
 }
 
 #[derive(Clone, Debug)]
@@ -61,6 +68,9 @@ impl Leader {
             own_pledged: Index(0),
             first: common.log.last().index.next(),
             heartbeat_at: common.now + common.heartbeat,
+            committed_at_beat: common.commit,
+            began: common.now,
+            bound_heard: BTreeMap::new(),
             rounds: Rounds::default(),
             comparison: Comparison::default(),
             transfer: None,
@@ -97,13 +107,16 @@ impl Leader {
     /// Followers most likely hold all that stands before this reign.
     pub(super) fn link_up(&mut self, common: &Common, peer: &NodeId, incarnation: Incarnation) {
         let configuration = common.configuration();
-        let wanted = configuration.counts(peer, incarnation) || configuration.has_empty_seat(peer);
-        if !wanted || self.unfaithful.get(peer) == Some(&incarnation) {
-            // Another incarnation than the one in the seat stays out.
-            self.followers.remove(peer);
+        let former = self.followers.remove(peer);
+        if !configuration.has_name(peer) || self.unfaithful.get(peer) == Some(&incarnation) {
             return;
         }
-        let former = self.followers.remove(peer).filter(|former| former.progress.incarnation == incarnation);
+        if let Some(former) = former.as_ref().filter(|former| former.progress.incarnation != incarnation) {
+            let heard = former.progress.heard.unwrap_or(self.began);
+            self.bound_heard.insert(peer.clone(), heard);
+        }
+        let former = former
+            .filter(|former| former.progress.incarnation == incarnation || is(Mutant::MatchOutlivesLife));
         let matched = former.as_ref().map_or(Index(0), |former| former.progress.matched);
         let mut progress = Progress::new(incarnation, matched, self.first);
         // A new link alone is no sign that it still follows us.
@@ -123,9 +136,23 @@ impl Leader {
         self.followers.get(peer).map(|follower| &follower.progress)
     }
 
-    #[cfg(any(test, feature = "inspect"))]
-    pub(super) fn followers(&self) -> impl Iterator<Item = (&NodeId, &Progress)> {
-        self.followers.iter().map(|(id, follower)| (id, &follower.progress))
+    pub(super) fn follower(&self, peer: &NodeId) -> Option<&Follower> {
+        self.followers.get(peer)
+    }
+
+    pub(super) fn followers(&self) -> impl Iterator<Item = (&NodeId, &Follower)> {
+        self.followers.iter()
+    }
+
+    /// Whether a follower holds what was committed a moment ago.
+    pub(super) fn has_caught_up(&self, follower: &Follower) -> bool {
+        follower.progress.matched >= self.committed_at_beat.max(self.first)
+    }
+
+    /// Whether the life in a seat, of whom another is the follower now, was not heard for an election timeout.
+    pub(super) fn was_silent(&self, common: &Common, id: &NodeId) -> bool {
+        let heard = self.bound_heard.get(id).copied().unwrap_or(self.began);
+        common.now.since(heard) >= common.election_timeout
     }
 
     // Time.
@@ -176,6 +203,7 @@ impl Leader {
 
     fn beat(&mut self, common: &mut Common) {
         self.heartbeat_at = common.now + common.heartbeat;
+        self.committed_at_beat = common.commit;
         self.comparison.beat(common.checkpoints.latest(), &common.id);
         for follower in self.followers.values_mut() {
             follower.progress.ask_again(common.now - common.election_timeout);
@@ -338,7 +366,7 @@ impl Leader {
 
     pub(super) fn settle(&mut self, common: &mut Common) {
         self.commit(common);
-        self.found_or_fill(common);
+        self.found_or_change_seats(common);
         self.confirm_reads(common);
         self.replicate(common);
         self.finish_transfer(common);
@@ -355,31 +383,6 @@ impl Leader {
         let of_own_term = common.log.term(index) == Some(common.term);
         if index > common.commit && (of_own_term || is(Mutant::CommitsOlderTerms)) {
             common.raise_commit(index);
-        }
-    }
-
-    /// Once the genesis is committed an ordinary entry follows at once, which founds the cluster for good.
-    /// Then empty seats are filled, one at a time, by whoever has caught up.
-    fn found_or_fill(&mut self, common: &mut Common) {
-        let early = |common: &Common| common.log.is_founded() && is(Mutant::FillsSeatBeforeOwnCommit);
-        if !self.is_established(common) && !early(common) {
-            return;
-        }
-        if !common.log.is_founded() {
-            self.append(common, Payload::Noop);
-            return;
-        }
-        let Configuration::Seats(entry, members) = common.configuration() else { return };
-        if entry.index > common.commit && !is(Mutant::FillsSeatOnUncommitted) {
-            return;
-        }
-        let ready = self.followers.iter().find(|(id, follower)| {
-            let empty = members.seat(id).is_some_and(|seat| seat.bound.is_none());
-            empty && follower.linked && follower.progress.matched >= common.commit
-        });
-        if let Some((id, follower)) = ready {
-            let filled = members.with_seat_filled(id, follower.progress.incarnation);
-            self.append(common, Payload::Members(filled));
         }
     }
 

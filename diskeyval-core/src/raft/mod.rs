@@ -15,6 +15,7 @@ mod message;
 mod progress;
 mod quorum;
 mod read;
+mod seats;
 mod segments;
 mod snapshot;
 #[cfg(test)]
@@ -189,9 +190,8 @@ impl Raft {
     ) -> Result<Option<Transition>, CloseReason> {
         let term = pledge.term();
         if term > self.common.term && !matches!(pledge, Pledge::VoteReply { granted: true, .. }) {
-            // Only who counts for us, or is about to, moves our term.
-            let configuration = self.common.configuration();
-            let named = configuration.counts(from, incarnation) || configuration.has_empty_seat(from);
+            // Only who counts for us, or may be about to, moves our term.
+            let named = self.common.configuration().has_name(from);
             return Ok(
                 (named && !is(Mutant::IgnoresHigherTermInReply)).then_some(Transition::Follow(term, None))
             );
@@ -386,7 +386,10 @@ impl Raft {
             Role::Leader(leader) => Some(leader),
             Role::Follower | Role::Candidate(_) => None,
         };
-        leader.into_iter().flat_map(|leader| leader.followers())
+        leader
+            .into_iter()
+            .flat_map(|leader| leader.followers())
+            .map(|(id, follower)| (id, &follower.progress))
     }
 
     pub(crate) fn metrics(&self) -> Metrics {

@@ -72,6 +72,14 @@ impl Node {
     }
 }
 
+/// What stands behind the name of a node for the second process under it.
+const TWIN: char = '+';
+
+/// The name that a process has for others.
+fn own_name(process: &str) -> &str {
+    process.trim_end_matches(TWIN)
+}
+
 /// The outgoing half of a connection.
 struct Pipe {
     to: String,
@@ -109,6 +117,12 @@ impl World {
         self.node(node).members = members.iter().map(ToString::to_string).collect();
     }
 
+    /// Another process under the name of a node, with no memory and no disk of its own. Nobody dials it.
+    pub(super) fn twin(&mut self, name: &str) {
+        let twin = Node { members: self.node(name).members.clone(), ..Node::default() };
+        self.nodes.insert(format!("{name}{TWIN}"), twin);
+    }
+
     pub(super) fn show_all(&mut self, all: bool) {
         self.all = all;
     }
@@ -140,9 +154,10 @@ impl World {
     // Lives of nodes.
 
     pub(super) fn start(&mut self, name: &str) {
-        let mut config = Config::new(name).expect("a good name");
+        let own = own_name(name);
+        let mut config = Config::new(own).expect("a good name");
         for member in self.node(name).members.clone() {
-            if member != name {
+            if member != own {
                 config = config.peer(&member, &member, 1).expect("a good name");
             }
         }
@@ -575,7 +590,7 @@ impl World {
             [(name, ours, peer, theirs, Origin::Dialled(dial)), (peer, theirs, name, ours, Origin::Accepted)]
         {
             let pipe = Pipe { to: to.into(), remote, sent: VecDeque::new(), ear: Ear::default() };
-            let who = Identity::Node(NodeId::new(to).expect("a good name"));
+            let who = Identity::Node(NodeId::new(own_name(to)).expect("a good name"));
             let node = self.node(from);
             node.conns.insert(conn, pipe);
             node.inbox.push_back(Input::Opened { conn, who, origin });

@@ -126,7 +126,7 @@ impl Store {
     /// Notes a write.
     pub(crate) fn record(&mut self, write: impl FnOnce() -> Record) -> Receipt {
         let receipt = self.ledger.record();
-        if self.kind == StorageKind::Disk {
+        if self.kind == StorageKind::Disk || cfg!(feature = "inspect") {
             let record = write();
             #[cfg(any(test, feature = "inspect"))]
             self.journal.push(record.clone());
@@ -308,7 +308,8 @@ impl Store {
 
     /// The number of the last record, and of the last that is durable.
     pub(crate) fn journal_numbers(&self) -> (u64, u64) {
-        (self.ledger.last(), self.wal.as_ref().map_or(0, |wal| wal.durable()))
+        let in_memory = if self.kind == StorageKind::Memory { self.ledger.last() } else { 0 };
+        (self.ledger.last(), self.wal.as_ref().map_or(in_memory, |wal| wal.durable()))
     }
 }
 

@@ -68,6 +68,9 @@ impl fmt::Display for Setting {
         if self.doomed {
             writeln!(f, "doomed")?;
         }
+        if self.memory {
+            writeln!(f, "memory")?;
+        }
         if self.ruin { writeln!(f, "ruin") } else { Ok(()) }
     }
 }
@@ -273,6 +276,7 @@ fn read_setting(setting: &mut Setting, words: &[&str]) -> Result<(), String> {
         ["late", node, at] => setting.late.push((read_node(node)?, parse_span(at)?)),
         ["compact-every", value] => setting.compact_every = number(value)?,
         ["doomed"] => setting.doomed = true,
+        ["memory"] => setting.memory = true,
         ["ruin"] => setting.ruin = true,
         other => {
             let line = other.join(" ");
@@ -374,6 +378,7 @@ impl Setting {
             late: Vec::new(),
             doomed: false,
             ruin: false,
+            memory: false,
         }
     }
 
@@ -417,6 +422,11 @@ impl Setting {
         }
         if !(1 << 16..=1 << 40).contains(&self.compact_every) {
             return Err("a snapshot is written after 65536 bytes of log at least, and 1 TiB at most".into());
+        }
+        if self.memory && (self.doomed || self.ruin) {
+            return Err(
+                "what is in memory cannot be lost by a majority (doomed), and has no disk to ruin".into()
+            );
         }
         if self.late.iter().any(|(node, _)| *node >= nodes) {
             return Err(format!("only one of the {nodes} nodes can start late"));

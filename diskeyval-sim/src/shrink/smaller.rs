@@ -36,6 +36,7 @@ enum Stage {
 const PLAINER: &[fn(&mut Setting)] = &[
     |setting| setting.doomed = false,
     |setting| setting.ruin = false,
+    |setting| setting.memory = false,
     |setting| setting.late.clear(),
     |setting| setting.torn = 0,
     |setting| setting.steady = false,

@@ -131,7 +131,7 @@ impl World<'_, '_, '_> {
             Undo::Cut(one, other) => self.cut(one, other),
             Undo::MustHaveStopped(node) => self.must_have_stopped(node),
             Undo::Exit { node, life, lasting } if self.nodes[node].life == life => {
-                self.die(node, Death::Process, lasting);
+                self.end(node, Death::Process, lasting);
             }
             // It has ended otherwise, and is another process.
             Undo::Exit { .. } => {}
@@ -162,29 +162,51 @@ impl World<'_, '_, '_> {
 
     // Processes.
 
+    /// A node dies, if it may, and is started again later.
     pub(super) fn die(&mut self, node: usize, death: Death, lasting: Duration) {
+        if !self.setting.memory || self.may_forget(node) || self.is_unbound(node) {
+            self.end(node, death, lasting);
+        }
+    }
+
+    /// A node dies, and is started again later.
+    pub(super) fn end(&mut self, node: usize, death: Death, lasting: Duration) {
         if self.up[node] {
+            if self.setting.memory {
+                self.nodes[node].began_anew = true;
+            }
             self.kill(node, death);
             self.undo_in(lasting, Undo::Restart(node));
         }
     }
 
-    /// A wiped node never votes again, until members can be replaced. So as many must be left as the core of the
-    /// second phase needs, in their seats.
+    /// A node dies, and its disk with it, if it can be spared; else it only dies.
     fn wipe(&mut self, node: usize, lasting: Duration) {
-        let spare = !self.setting.core.contains(&node) && !self.nodes[node].is_out;
-        let seated = self.setting.core.iter().all(|node| self.nodes[*node].was_member);
         let unbound = self.is_unbound(node);
-        if !(self.setting.doomed || unbound || (spare && seated)) {
+        if !(self.setting.doomed || unbound || self.may_forget(node)) {
             return self.die(node, Death::Crash, lasting);
         }
         if self.up[node] {
-            self.coverage.count(if unbound { "wiped before it had a seat" } else { "wiped" });
+            let again = self.nodes[node].began_anew && self.nodes[node].was_member;
+            self.coverage.count(match (unbound, again) {
+                (true, _) => "wiped before it had a seat",
+                (false, false) => "wiped",
+                (false, true) => "wiped after it was taken in again",
+            });
             self.kill(node, Death::Wipe);
-            self.nodes[node].is_out |= !unbound;
             self.nodes[node].began_anew = true;
             self.undo_in(lasting, Undo::Restart(node));
         }
+    }
+
+    /// Whether the cluster can do without all that a node knows. A node that has lost it is given its seat anew by a
+    /// majority of those who have not; so there has to be one without it.
+    fn may_forget(&self, node: usize) -> bool {
+        let whole = |other: &usize| {
+            let this = &self.nodes[*other];
+            *other != node && this.was_member && !this.is_out && !(self.setting.memory && this.stopping)
+        };
+        !self.nodes[node].is_out && (0..self.nodes.len()).filter(whole).count() > self.nodes.len() / 2
     }
 
     /// Whether a founded cluster knows a node, and none of its lives. Then it can lose its disk without harm.
@@ -199,7 +221,7 @@ impl World<'_, '_, '_> {
     }
 
     fn stop(&mut self, node: usize, lasting: Duration) {
-        if !self.up[node] {
+        if !self.up[node] || self.setting.memory && !self.may_forget(node) {
             return;
         }
         self.say(&[node], || format!("{} is asked to stop", name(node)));
@@ -298,8 +320,15 @@ impl World<'_, '_, '_> {
             self.change_clock(node, |clock, at| clock.heal(at));
             self.thaw(node);
         }
-        // A leader may have given the seat to the life that was lost, before it learned that it was.
         for node in 0..self.nodes.len() {
+            if self.nodes[node].stopping {
+                self.kill(node, Death::Process);
+            }
+        }
+        // A leader may have given the seat to the life that was lost, before it learned that it was. Two have no majority
+        // without one of them.
+        let heals = self.nodes.len() > 2;
+        for node in (0..self.nodes.len()).filter(|_| !heals) {
             let seated = self.nodes[node].was_member;
             self.nodes[node].is_out |= self.nodes[node].began_anew && !seated && !self.is_unbound(node);
         }
@@ -317,24 +346,26 @@ impl World<'_, '_, '_> {
             let is_misled = this.engine.as_ref().is_some_and(|engine| {
                 !this.opened && matches!(engine.status().standing, Standing::Damaged(_))
             });
-            if is_misled || this.stopping {
+            if is_misled {
                 self.kill(*node, Death::Process);
             }
             self.start(*node);
         }
         let rest: Vec<usize> = (0..self.nodes.len()).filter(|node| !core.contains(node)).collect();
-        let policy = if can_go_on { self.setting.rest } else { Rest::Fine };
-        self.coverage.count_rest(policy, !rest.is_empty());
+        if !can_go_on {
+            self.setting.rest = Rest::Fine;
+        }
+        self.coverage.count_rest(self.setting.rest, !rest.is_empty());
         for node in rest {
-            self.treat_rest(node, &core, policy);
+            self.treat_rest(node, &core);
         }
         core
     }
 
-    fn treat_rest(&mut self, node: usize, core: &[usize], policy: Rest) {
+    fn treat_rest(&mut self, node: usize, core: &[usize]) {
         let inward: Vec<_> = core.iter().map(|peer| (*peer, node)).collect();
         let outward: Vec<_> = core.iter().map(|peer| (node, *peer)).collect();
-        match policy {
+        match self.setting.rest {
             Rest::Dead => return self.kill(node, Death::Process),
             Rest::Fine => {}
             // Who flaps does so later, when the core has a leader of its own.
@@ -344,9 +375,6 @@ impl World<'_, '_, '_> {
             }
             Rest::Deaf => self.block(&inward),
             Rest::Mute => self.block(&outward),
-        }
-        if self.nodes[node].stopping {
-            self.kill(node, Death::Process);
         }
         self.start(node);
     }

@@ -188,7 +188,9 @@ impl World<'_, '_, '_> {
                 for _ in 0..3 {
                     let round = self.noise.below(500);
                     words.extend([
-                        forge::appended(term, last.index),
+                        // Whoever has the certificate and holds the whole log is the next life of that member, and is
+                        // taken in: so it has only the beginning.
+                        forge::appended(term, Index(1)),
                         forge::appended(term, beyond),
                         forge::confirmed(term, round),
                         forge::vote_request(next, EntryId { index: beyond, term: next }),

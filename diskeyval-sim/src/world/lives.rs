@@ -94,7 +94,7 @@ impl World<'_, '_, '_> {
             self.coverage.count("crash: what was pending is still in the cache");
         }
         this.was_torn = power && kept < pending;
-        let wiped = death == Death::Wipe;
+        let wiped = death == Death::Wipe || self.setting.memory;
         if wiped {
             this.disk.wipe();
             this.log = Log::default();
@@ -111,7 +111,7 @@ impl World<'_, '_, '_> {
     pub(super) fn has_halted(&mut self, node: usize) {
         self.coverage.count("disk: a node halts");
         let lasting = Duration::from_millis(self.noise.between(50, 1_500));
-        self.die(node, Death::Crash, lasting);
+        self.end(node, Death::Crash, lasting);
     }
 
     /// Gives a node something, which it sees in its next turn; that is now, unless it is frozen.

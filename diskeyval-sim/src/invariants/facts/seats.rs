@@ -1,6 +1,6 @@
 //! Memberships: what leaders may propose about them, and that there is one cluster.
 //!
-//! Today a seat that is empty is filled, one at a time. Emptying seats, learners and joint configurations will be
+//! Today seats are filled and emptied, one at a time. Learners and joint configurations will be
 //! added to [`Facts::check_members`] with the features themselves; `majority` then asks every half.
 
 use diskeyval_core::inspect::What;
@@ -101,7 +101,7 @@ impl Facts {
         }
     }
 
-    /// One empty seat is filled by a life of its node.
+    /// One empty seat is filled by a life of its node, or one that is not is emptied.
     fn check_members(&self, at: usize, place: Place, findings: &mut Findings) {
         let before = self.tree.entry(self.tree.parent(place)).configuration;
         let (Some(before), Some(after)) = (self.seats(before), self.seats(place)) else {
@@ -114,10 +114,11 @@ impl Facts {
             (Some(((_, None), (id, Some(incarnation)))), None) if same_names && !is_genesis => {
                 self.check_bound(at, id, *incarnation, findings);
             }
+            (Some(((_, Some(_)), (_, None))), None) if same_names && !is_genesis => {}
             _ => findings.broken("S12", || {
                 let index = self.tree.index(place);
                 format!(
-                    "the members that {} proposes at {index} are not those before with one seat filled",
+                    "the members that {} proposes at {index} are not those before with one seat filled or emptied",
                     name(at)
                 )
             }),
