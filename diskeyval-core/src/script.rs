@@ -148,6 +148,8 @@ fn run_command(world: &mut World, line: &str) {
         ["listen", nodes @ ..] => world.each(nodes, World::listen),
         ["status", nodes @ ..] => world.each(nodes, World::status),
         ["standing", nodes @ ..] => world.each(nodes, World::standing),
+        // What the statuses of these nodes together come to.
+        ["explain", nodes @ ..] => world.explain(nodes),
         // Which words are shown: all, or all but heartbeats, hellos and pings (the default).
         ["show", "all"] => world.show_all(true),
         ["show", "some"] => world.show_all(false),

@@ -23,6 +23,8 @@ const MAY_NAME: &[(&str, &[&str], &str)] = &[
     ("id.rs", &["error"], "names and numbers"),
     ("identity.rs", &["id"], "a pure function of a certificate"),
     ("status.rs", &["id"], "plain data"),
+    ("explain.rs", &["id", "status"], "a pure function of what nodes say of themselves"),
+    ("explain/", &["id", "status"], "a pure function of what nodes say of themselves"),
     ("error.rs", &["id", "store"], "plain data"),
     ("config.rs", &["error", "id", "members"], "what a program writes, and what was checked"),
     ("tls.rs", &["config", "error", "id", "identity"], "policy; sessions and sockets are the adapter's"),

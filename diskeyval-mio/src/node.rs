@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use diskeyval_core::{
-    Command, Config, Error, Expect, Fault, Metrics, NodeId, Outcome, Peer, Read, Refusal, Request, Standing,
-    Status, Versioned, View,
+    Command, Config, Error, Expect, Fault, Metrics, NodeId, Outcome, Peer, Read, Refusal, Request, Status,
+    Versioned, View, explain,
 };
 
 use crate::driver::Shared;
@@ -100,7 +100,7 @@ impl Node {
     ///
     /// It does not wait for the others ([`wait_ready`](Node::wait_ready) does): a call that needs them
     /// waits for them itself. With `persistence` it waits until the node has read what it had kept. A node that finds
-    /// a file of its own damaged starts, and keeps out of everything ([`Notice::Damaged`], [`Standing::Damaged`]).
+    /// a file of its own damaged starts, and keeps out of everything ([`Notice::Damaged`], [`Standing::Damaged`](crate::Standing::Damaged)).
     ///
     /// # Errors
     /// What is wrong with the configuration, or why the address or the directory cannot be used.
@@ -409,24 +409,12 @@ impl Node {
         pending
     }
 
-    /// What stands in the way, member by member.
+    /// What stands in the way, as far as this node knows.
     fn obstacles(&self) -> String {
-        let status = match self.status() {
-            Ok(status) => status,
-            Err(error) => return error.to_string(),
-        };
-        let mut parts: Vec<_> = match status.standing {
-            Standing::Damaged(why)
-            | Standing::Founding(why)
-            | Standing::Waiting(why)
-            | Standing::Halted(why) => vec![why],
-            _ => Vec::new(),
-        };
-        for member in status.members.into_iter().filter(|member| !member.linked) {
-            let trouble = member.trouble.unwrap_or_else(|| "no link yet".into());
-            parts.push(format!("{}: {trouble}", member.node_id));
+        match self.status() {
+            Ok(status) => explain(&[status]).to_string(),
+            Err(error) => error.to_string(),
         }
-        if parts.is_empty() { "no leader came forward in time".into() } else { parts.join("; ") }
     }
 }
 

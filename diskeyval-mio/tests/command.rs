@@ -84,7 +84,10 @@ fn three_processes_are_one_store() {
     assert_eq!(n1.json("state"), serde_json::json!({"greeting": "good  day ", "new": "x"}));
     let peers = n1.json("peers");
     assert_eq!((&peers[0]["nodeId"], &peers[1]["nodeId"]), (&"n2".into(), &"n3".into()), "{peers}");
-    assert_eq!(n1.json("status")["nodeId"], "n1");
+    let status = n1.json("status");
+    assert_eq!(status["nodeId"], "n1");
+    let explanation = status["explanation"].as_str().unwrap_or_default();
+    assert!(explanation.starts_with(&format!("there is a leader, {leader}, in term ")), "{explanation}");
     assert!(n1.json("metrics")["commitsApplied"].as_u64().is_some_and(|count| count > 0));
     assert_eq!(n1.ask("quit"), "bye");
     assert_eq!(n1.ended().code(), Some(0));

@@ -5,7 +5,9 @@ pub(crate) mod caught;
 use core::fmt;
 use core::time::Duration;
 
-use diskeyval_core::{Answer, Command, Engine, Error, NodeId, Outcome, Read, Refusal, Request};
+use diskeyval_core::{
+    Answer, Command, Engine, Error, Explanation, NodeId, Outcome, Read, Refusal, Request, explain,
+};
 
 use crate::choice::Choices;
 use crate::clients::Clients;
@@ -237,7 +239,17 @@ fn must<'w, 'k, 'c>(
         return Ok(());
     }
     let stands = (0..world.setting.nodes).map(|node| stand(world, node)).collect::<Vec<_>>().join("; ");
-    Err(Violation { rule, what: format!("{otherwise} within {within:?}: {stands}") })
+    let comes_to = explained(world);
+    Err(Violation {
+        rule,
+        what: format!("{otherwise} within {within:?}: {stands}. In the nodes' own words: {comes_to}"),
+    })
+}
+
+/// What the statuses of all who live come to.
+fn explained(world: &World<'_, '_, '_>) -> Explanation {
+    let living = (0..world.setting.nodes).filter_map(|node| world.engine(node));
+    explain(&living.map(Engine::status).collect::<Vec<_>>())
 }
 
 /// Where a node stands, in words.
@@ -301,7 +313,11 @@ fn go_on(world: &mut World<'_, '_, '_>, core: &[usize], bounds: &Bounds) -> Resu
             };
             if !served {
                 let said = world.own_answer(ticket).map(crate::clients::tell);
-                let what = format!("{} should serve, and said {said:?}", name(*node));
+                let comes_to = explained(world);
+                let what = format!(
+                    "{} should serve, and said {said:?}. In the nodes' own words: {comes_to}",
+                    name(*node)
+                );
                 return Err(Violation { rule: "V2", what });
             }
         }

@@ -132,6 +132,7 @@ fn what_fails_exits_with_1_and_tells_how_to_see_it_again() {
     let schedule = file("hopeless.schedule", HOPELESS);
     let printed = prints(1, &["replay", path(&schedule)]);
     assert!(printed.contains("violated: V1: the core has no leader whom all of it follows"), "{printed}");
+    assert!(printed.contains(". In the nodes' own words: no leader: "), "{printed}");
     assert!(printed.ends_with(&format!("replay: cargo sim replay {}\n", path(&schedule))), "{printed}");
 }
 

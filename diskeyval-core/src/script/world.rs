@@ -385,6 +385,12 @@ impl World {
         self.say(line);
     }
 
+    pub(super) fn explain(&mut self, nodes: &[&str]) {
+        let mut statuses = Vec::new();
+        self.each(nodes, |world, name| statuses.extend(world.node(name).engine.as_ref().map(Engine::status)));
+        self.say(crate::explain::explain(&statuses).to_string());
+    }
+
     // Time.
 
     pub(super) fn advance(&mut self, span: Duration) {

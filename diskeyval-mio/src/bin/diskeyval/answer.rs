@@ -1,6 +1,6 @@
 //! What a node answers to a command: always one line.
 
-use diskeyval_mio::{Error, Expect, Node, Read, Swap, Versioned, View};
+use diskeyval_mio::{Error, Expect, Node, Read, Status, Swap, Versioned, View, explain};
 use serde::Serialize;
 use serde::ser::{SerializeMap, Serializer};
 
@@ -27,7 +27,7 @@ pub(crate) fn answer(node: &Node, request: Request) -> String {
         Request::State => node.view().map(|view| json(&State(&view))),
         Request::Peers => Ok(json(&node.peers())),
         Request::Leader => Ok(leader(node)),
-        Request::Status => node.status().map(|status| json(&status)),
+        Request::Status => node.status().map(|status| json(&Explained::from(status))),
         Request::Metrics => Ok(json(&node.metrics())),
         Request::Snapshot => node.snapshot().map(|revision| format!("ok {revision}")),
         Request::Help => Ok(help()),
@@ -87,6 +87,21 @@ impl Serialize for State<'_> {
             map.serialize_entry(&text::for_json(key), &text::for_json(&versioned.value))?;
         }
         map.end()
+    }
+}
+
+/// A status with what it comes to, in words.
+#[derive(Serialize)]
+struct Explained {
+    #[serde(flatten)]
+    status: Status,
+    explanation: String,
+}
+
+impl From<Status> for Explained {
+    fn from(status: Status) -> Explained {
+        let explanation = explain(std::slice::from_ref(&status)).to_string();
+        Explained { status, explanation }
     }
 }
 

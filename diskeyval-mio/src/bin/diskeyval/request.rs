@@ -46,7 +46,7 @@ pub(crate) const COMMANDS: [[&str; 3]; 13] = [
     ["state", "all keys and values as this node knows them", "JSON"],
     ["peers", "the other members", "JSON"],
     ["leader", "the leader, if one is known", "JSON"],
-    ["status", "what this node knows of itself and its peers", "JSON"],
+    ["status", "what this node knows, and what that comes to", "JSON"],
     ["metrics", "the counters of this node", "JSON"],
     ["snapshot", "writes a snapshot of the state now", "ok REVISION"],
     ["help", "this", ""],
