@@ -72,6 +72,11 @@ pub struct Config {
     /// instead of refusing. Default: 1 s.
     #[serde(rename = "foundingGraceMs", with = "millis", default = "default::founding_grace")]
     pub founding_grace: Duration,
+    /// How much this node should rather lead than others: 0 to 255. Whoever has led undisturbed for ten election timeouts
+    /// hands over to a member of a higher priority, if that has caught up. No more than a preference: anybody may be
+    /// elected. Default: 0.
+    #[serde(default)]
+    pub leader_priority: u8,
     /// Where the node keeps what it has promised. Without it, everything is in memory, and gone at the end.
     /// Default: none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -239,6 +244,7 @@ impl Config {
             proposal_timeout: default::proposal_timeout(),
             rpc_timeout: default::rpc_timeout(),
             founding_grace: default::founding_grace(),
+            leader_priority: 0,
             persistence: None,
             limits: Limits::default(),
         })
@@ -330,6 +336,7 @@ impl Config {
             heartbeat: self.heartbeat,
             rpc_timeout: self.rpc_timeout,
             founding_grace: self.founding_grace,
+            leader_priority: self.leader_priority,
             storage: if self.persistence.is_some() { StorageKind::Disk } else { StorageKind::Memory },
             compact_every,
             limits: self.limits.clone(),
@@ -436,6 +443,7 @@ pub struct Settings {
     pub(crate) heartbeat: Duration,
     pub(crate) rpc_timeout: Duration,
     pub(crate) founding_grace: Duration,
+    pub(crate) leader_priority: u8,
     pub(crate) storage: StorageKind,
     /// In bytes of log.
     pub(crate) compact_every: u64,

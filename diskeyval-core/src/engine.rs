@@ -3,6 +3,7 @@
 
 mod compaction;
 mod disk;
+mod leadership;
 mod open;
 #[cfg(any(test, feature = "inspect"))]
 mod parts;
@@ -32,6 +33,7 @@ use crate::status::{Metrics, Standing};
 use crate::time::{Deadline, Instant, Timer};
 use compaction::Compaction;
 use disk::Opener;
+use leadership::Wish;
 use transfers::Transfers;
 pub use turn::{Effects, Turn};
 
@@ -81,6 +83,7 @@ pub struct Engine {
     own_address: String,
     limits: Limits,
     election_timeout: Duration,
+    heartbeat: Duration,
     now: Instant,
     begun: bool,
     raft: Raft,
@@ -90,6 +93,10 @@ pub struct Engine {
     founding: Founding,
     compaction: Compaction,
     transfers: Transfers,
+    /// That another node lead.
+    wish: Option<Wish>,
+    /// How often one was passed on: each time it has a number of its own.
+    wishes: u64,
     /// Entries were applied that an earlier run has told, and that this has not happened is still to be told.
     owes_resync: bool,
     admitted: bool,
@@ -126,6 +133,7 @@ impl Engine {
         self.now = self.now.max(now);
         self.mesh.wake(self.now);
         self.desk.wake(self.now);
+        self.wake_wish();
         if let Some(opener) = &mut self.opening {
             self.begun = true;
             opener.opening.wake(self.now);
@@ -148,6 +156,7 @@ impl Engine {
             return Some(Deadline { at: Instant::ZERO, why: Timer::Dial });
         }
         let request = self.desk.deadline().map(|at| Deadline { at, why: Timer::Request });
+        let request = [request, self.wish_deadline()].into_iter().flatten().min();
         if let Some(opener) = &self.opening {
             let disk = opener.opening.deadline().map(|at| Deadline { at, why: Timer::Disk });
             return [disk, request].into_iter().flatten().min();
@@ -241,6 +250,7 @@ impl Engine {
                 self.desk.answer(ticket, Answer::Snapshot(Err(Refusal::Stopped.into())));
             }
             Request::Snapshot => self.ask_snapshot(ticket, budget),
+            Request::TransferLeadership { to } => self.wish(ticket, to, self.now + budget),
             Request::Stop => match &mut self.phase {
                 Phase::Stopping { tickets, .. } => tickets.push(ticket),
                 Phase::Running | Phase::Stopped | Phase::Halted(_) | Phase::Damaged(_) => {
@@ -271,6 +281,7 @@ impl Engine {
             Request::Write(_) => Answer::Written(Err(refusal.into())),
             Request::Get { .. } => Answer::Read(Err(refusal.into())),
             Request::Snapshot => Answer::Snapshot(Err(refusal.into())),
+            Request::TransferLeadership { .. } => Answer::Transferred(Err(refusal.into())),
             Request::View => Answer::View(self.kv.view()),
             Request::Status => Answer::Status(Box::new(self.status())),
             Request::Stop => {
@@ -287,10 +298,12 @@ impl Engine {
             Delivery::Raft(..) | Delivery::Service(..) if self.opening.is_some() => {}
             Delivery::Up(peer, incarnation) => {
                 self.check_founding();
+                self.raft.note_priority(&peer, self.mesh.priority_of(&peer).unwrap_or_default());
                 self.raft.link_up(&peer, incarnation);
             }
             Delivery::Down(peer) => {
                 self.raft.link_down(&peer);
+                self.wish_link_down(&peer);
                 if matches!(self.desk.route(), Some(Route::There(leader, _)) if *leader == peer) {
                     // What was handed over on that link is of unknown fate, even if it comes up again.
                     self.desk.set_route(None);
@@ -320,6 +333,7 @@ impl Engine {
             self.deliver_all();
             loop {
                 self.send_requests();
+                self.pass_wish_on();
                 let moved = self.raft.settle();
                 let applied = self.apply_committed();
                 self.send_snapshots();
@@ -330,6 +344,7 @@ impl Engine {
             }
             self.compact();
             self.answer_reads();
+            self.grant_wish();
             self.expire();
             self.tell_leader();
             self.tell_not_admitted();
@@ -348,6 +363,7 @@ impl Engine {
             let refusal = self.refusal();
             self.desk.expire(&refusal);
         }
+        self.expire_wish();
     }
 
     fn check_founding(&mut self) {
@@ -471,6 +487,7 @@ impl Engine {
         let tickets = core::mem::take(tickets);
         self.desk.close(None);
         self.give_snapshots_up(&Refusal::Stopped);
+        self.give_wish_up(&Refusal::Stopped);
         self.mesh.stop();
         for ticket in tickets {
             self.desk.answer(ticket, Answer::Stopped);
@@ -487,6 +504,7 @@ impl Engine {
     fn halt(&mut self, fault: Fault) {
         self.desk.close(Some(&fault));
         self.give_snapshots_up(&Refusal::Halted(fault.clone()));
+        self.give_wish_up(&Refusal::Halted(fault.clone()));
         self.mesh.stop();
         self.effects.push_back(Effect::Halt { fault: fault.clone() });
         self.phase = Phase::Halted(fault);

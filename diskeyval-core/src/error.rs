@@ -1,11 +1,14 @@
 //! What can go wrong, and who is to blame: the configuration, the caller, a peer, or us.
 
+mod hindrance;
+
 use alloc::string::String;
 use core::fmt;
 use core::time::Duration;
 
 use crate::id::{ClusterId, Incarnation, Index, NodeId};
 use crate::store::FileName;
+pub use hindrance::Hindrance;
 
 /// How a request of the embedding program failed.
 ///
@@ -24,7 +27,11 @@ impl Error {
     /// true for refusals that pass. An unknown outcome is not among them: the first call may have
     /// had its effect.
     pub fn is_retryable(&self) -> bool {
-        matches!(self, Error::Refused(Refusal::Overloaded { .. } | Refusal::NoQuorum { .. }))
+        match self {
+            Error::Refused(Refusal::Overloaded { .. } | Refusal::NoQuorum { .. }) => true,
+            Error::Refused(Refusal::NotTransferred { why }) => !matches!(why, Hindrance::NotAMember { .. }),
+            Error::Refused(_) | Error::Unknown(_) => false,
+        }
     }
 }
 
@@ -84,6 +91,11 @@ pub enum Refusal {
     Damaged(Damage),
     /// The session of this node was ended by the cluster before the write was applied.
     SessionEnded,
+    /// Leadership was not handed over.
+    NotTransferred {
+        /// Who is in the way, and how.
+        why: Hindrance,
+    },
     /// This node was stopped.
     Stopped,
     /// This node halted by itself.
@@ -112,6 +124,7 @@ impl fmt::Display for Refusal {
             Refusal::DiskFull => f.write_str("the disk of the leader is full; reads go on"),
             Refusal::Damaged(damage) => write!(f, "this node keeps out of everything: {damage}"),
             Refusal::SessionEnded => f.write_str("the cluster has ended this node's session"),
+            Refusal::NotTransferred { why } => write!(f, "leadership was not handed over: {why}"),
             Refusal::Stopped => f.write_str("the node was stopped"),
             Refusal::Halted(fault) => write!(f, "the node has halted: {fault}"),
             Refusal::Codec { why } => write!(f, "the value does not fit its type: {why}"),
@@ -119,7 +132,7 @@ impl fmt::Display for Refusal {
     }
 }
 
-/// Why it is not known whether a write had its effect.
+/// Why it is not known whether a request had its effect.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Doubt {
@@ -134,6 +147,11 @@ pub enum Doubt {
     Halted(Fault),
     /// The session ended after an earlier attempt of unknown fate.
     SessionEnded,
+    /// A node was told to take leadership over, and has not within an election timeout. It still may.
+    MayStillLead {
+        /// The node.
+        node: NodeId,
+    },
 }
 
 impl fmt::Display for Doubt {
@@ -144,6 +162,11 @@ impl fmt::Display for Doubt {
             Doubt::Halted(fault) => write!(f, "the node halted before an answer came: {fault}"),
             Doubt::SessionEnded => f.write_str(
                 "the cluster has ended this node's session, and an earlier attempt may have had its effect",
+            ),
+            Doubt::MayStillLead { node } => write!(
+                f,
+                "{node} was told to take over, and has not within an election timeout; the leader goes on, and {node} \
+                 may still take over"
             ),
         }
     }

@@ -35,6 +35,8 @@ pub struct Vitals {
     pub commit: Index,
     /// Up to where it has applied the log.
     pub applied: Index,
+    /// Whether it leads, and hands that over: it takes in nothing meanwhile.
+    pub hands_over: bool,
 }
 
 /// What a leader believes of a follower.
@@ -85,6 +87,7 @@ impl Engine {
             last: raft.log().last(),
             commit: raft.commit(),
             applied: kv.applied(),
+            hands_over: raft.is_handing_over(),
         }
     }
 
@@ -236,6 +239,8 @@ impl Word {
         "read-refused",
         "snapshot",
         "received",
+        "transfer",
+        "not-transferred",
     ];
 
     /// The name of its kind.
@@ -275,6 +280,8 @@ impl Word {
                 Service::Read { .. } => 19,
                 Service::ReadAt { .. } => 20,
                 Service::ReadRefused { .. } => 21,
+                Service::Transfer { .. } => 24,
+                Service::Kept { .. } => 25,
             },
         }
     }
@@ -331,7 +338,10 @@ impl Word {
                 Service::Refused { seq, attempt, .. } => Claim::Refused { seq, attempt },
                 Service::Read { question } => Claim::Read { question },
                 Service::ReadAt { question, index } => Claim::ReadAt { question, index },
-                Service::OpenSession | Service::ReadRefused { .. } => Claim::Other,
+                Service::OpenSession
+                | Service::ReadRefused { .. }
+                | Service::Transfer { .. }
+                | Service::Kept { .. } => Claim::Other,
             },
             Frame::Hello(_)
             | Frame::Welcome { .. }

@@ -113,6 +113,12 @@ pub enum Request {
     /// Take a snapshot of the state as it is now, so that the log before it can be given up. Answered by
     /// [`Answer::Snapshot`] when it is durable.
     Snapshot,
+    /// Have another node lead, whichever node is asked. The leader takes in nothing new meanwhile, which is for an
+    /// election timeout at the most. Answered by [`Answer::Transferred`].
+    TransferLeadership {
+        /// The node that is to lead; `None`: whoever is most advanced, but not the one that leads now.
+        to: Option<NodeId>,
+    },
     /// Stop: hand leadership over if this node leads, refuse what is new, end what is pending. Answered
     /// by [`Answer::Stopped`], within an election timeout; the driver then closes everything.
     Stop,
@@ -278,6 +284,9 @@ pub enum Answer {
     /// To [`Request::Snapshot`]: the revision that the snapshot reflects. After an [`Error::Unknown`] there may be
     /// one all the same.
     Snapshot(Result<u64, Error>),
+    /// To [`Request::TransferLeadership`]: the node that was asked has seen the wanted one lead, at once if it did
+    /// already. After an [`Error::Unknown`] leadership may still move.
+    Transferred(Result<(), Error>),
     /// To [`Request::Stop`].
     Stopped,
 }

@@ -38,7 +38,9 @@ pub mod tls;
 
 pub use config::{Address, Config, Limits, MAX_CLUSTER_NAME, MAX_MEMBERS, Peer, Persistence, Settings, Tls};
 pub use engine::{Effects, Engine, Turn};
-pub use error::{CloseReason, ConfigError, Damage, DialError, Doubt, Error, Fault, Refusal, StorageFault};
+pub use error::{
+    CloseReason, ConfigError, Damage, DialError, Doubt, Error, Fault, Hindrance, Refusal, StorageFault,
+};
 pub use explain::{Explanation, Finding, explain};
 pub use id::{ClusterId, ConnId, DialId, EntryId, Incarnation, Index, NodeId, OpId, Term, Ticket};
 pub use io::{Answer, Change, DiskDone, DiskError, DiskOp, Effect, Event, Input, Origin, Read, Request};

@@ -101,6 +101,8 @@ fn run_command(world: &mut World, line: &str) {
         ["option", name, value] => world.set_option(name, value),
         // Options of one node only; before it is started.
         ["members", node, rest @ ..] => world.set_members(node, rest),
+        // How much a node should rather lead than others; before it is started.
+        ["priority", node, priority] => world.set_priority(node, priority.parse().expect("a priority")),
         // Another process `n3+` under the name of n3, memory-only and not started yet.
         ["twin", node] => world.twin(node),
         ["start", nodes @ ..] => world.each(nodes, World::start),
@@ -144,6 +146,8 @@ fn run_command(world: &mut World, line: &str) {
         ["getlocal", node, key] => world.get(node, key, true),
         // Asks for a snapshot of the state as it is now.
         ["snapshot", node] => world.snapshot(node),
+        // Asks that a node lead; a dash for whoever is most advanced.
+        ["transfer", node, to] => world.transfer(node, to),
         ["stop", node] => world.stop(node),
         ["listen", nodes @ ..] => world.each(nodes, World::listen),
         ["status", nodes @ ..] => world.each(nodes, World::status),

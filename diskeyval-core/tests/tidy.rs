@@ -26,6 +26,7 @@ const MAY_NAME: &[(&str, &[&str], &str)] = &[
     ("explain.rs", &["id", "status"], "a pure function of what nodes say of themselves"),
     ("explain/", &["id", "status"], "a pure function of what nodes say of themselves"),
     ("error.rs", &["id", "store"], "plain data"),
+    ("error/", &["id"], "plain data"),
     ("config.rs", &["error", "id", "members"], "what a program writes, and what was checked"),
     ("tls.rs", &["config", "error", "id", "identity"], "policy; sessions and sockets are the adapter's"),
     ("tls/", &["identity"], "sentences for errors"),

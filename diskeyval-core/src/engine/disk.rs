@@ -1,7 +1,7 @@
 //! The engine and its directory: how a node comes to what it has kept, and what it does when that cannot be used.
 
 use super::{Engine, Phase};
-use crate::error::{CloseReason, Fault, StorageFault};
+use crate::error::{CloseReason, Fault, Refusal, StorageFault};
 use crate::id::OpId;
 use crate::io::{DiskDone, DiskError, Effect, Event};
 use crate::kv::{Decoder, Snapshot};
@@ -102,6 +102,7 @@ impl Engine {
         self.incarnation = known.unwrap_or(self.incarnation);
         let StorageFault::Damaged(damage) = fault else { return self.halt(Fault::Storage(fault)) };
         self.desk.close(Some(&Fault::Storage(StorageFault::Damaged(damage.clone()))));
+        self.give_wish_up(&Refusal::Damaged(damage.clone()));
         self.mesh.be_mute(CloseReason::Damaged);
         self.effects.push_back(Effect::Event(Event::Damaged(damage.clone())));
         self.phase = Phase::Damaged(damage);

@@ -1,5 +1,7 @@
 //! What is asked of a leader: by this node's own desk, and by its followers. Writes, sessions, and where to read.
 
+use alloc::vec::Vec;
+
 use bytes::Bytes;
 
 use super::Engine;
@@ -11,7 +13,7 @@ use crate::io::Answer;
 use crate::kv::Owner;
 use crate::mesh::{Service, Turned};
 use crate::mutants::{Mutant, is, is_armed};
-use crate::raft::Asker;
+use crate::raft::{Asker, Kept};
 
 impl Engine {
     pub(super) fn serve(&mut self, from: &NodeId, service: Service, payload: Bytes) {
@@ -46,6 +48,17 @@ impl Engine {
             }
             Service::ReadAt { question, index } => self.desk.question_answered(question, Some(index)),
             Service::ReadRefused { question } => self.desk.question_answered(question, None),
+            Service::Transfer { question, to } => {
+                let asker = Asker::Peer(from.clone(), question);
+                if let Err(why) = self.raft.hand_over_to(asker, to.as_ref()) {
+                    self.mesh.send_service(from, Service::Kept { question, why }, &[]);
+                }
+            }
+            Service::Kept { question, why } => {
+                if self.wish_is_with(from) {
+                    self.wish_is_not_granted(question, why);
+                }
+            }
         }
     }
 
@@ -154,6 +167,15 @@ impl Engine {
     pub(super) fn pass_on(&mut self) -> bool {
         for (to, message) in self.raft.take_outgoing() {
             self.mesh.send_raft(&to, message);
+        }
+        let kept: Vec<(Asker, Kept)> = self.raft.take_kept().collect();
+        for (asker, why) in kept {
+            match asker {
+                Asker::Own(question) => self.wish_is_not_granted(question, why),
+                Asker::Peer(peer, question) => {
+                    self.mesh.send_service(&peer, Service::Kept { question, why }, &[]);
+                }
+            }
         }
         let mut answered = false;
         for (asker, index) in self.raft.take_reads() {

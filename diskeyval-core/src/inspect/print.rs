@@ -85,6 +85,9 @@ fn service(f: &mut Formatter<'_>, service: &Service, payload: &Bytes) -> Result 
         Service::Read { question } => write!(f, "read-index question={question}"),
         Service::ReadAt { question, index } => write!(f, "read-at question={question} {index}"),
         Service::ReadRefused { question } => write!(f, "read-refused question={question}"),
+        Service::Transfer { to: Some(to), .. } => write!(f, "transfer to {to}"),
+        Service::Transfer { to: None, .. } => f.write_str("transfer to whoever is most advanced"),
+        Service::Kept { why, .. } => write!(f, "not transferred: {why:?}"),
     }
 }
 

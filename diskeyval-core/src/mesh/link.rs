@@ -46,6 +46,7 @@ pub(super) enum Phase {
 pub(super) struct Partner {
     pub(super) incarnation: Incarnation,
     pub(super) boot: u128,
+    pub(super) leader_priority: u8,
 }
 
 impl Link {

@@ -111,7 +111,11 @@ impl Mesh {
         {
             return Err(CloseReason::Superseded);
         }
-        Ok(Partner { incarnation: hello.incarnation, boot: hello.boot })
+        Ok(Partner {
+            incarnation: hello.incarnation,
+            boot: hello.boot,
+            leader_priority: hello.leader_priority,
+        })
     }
 
     /// Both ends are content. One link for each pair is kept: of two dialled by the same end the newer, of

@@ -123,6 +123,7 @@ impl Mesh {
             storage: settings.storage,
             initial_members: hash_of_ids(settings),
             seated: None,
+            leader_priority: settings.leader_priority,
         };
         let peer = |(id, address): &(NodeId, Address)| {
             let peer = Peer {
@@ -503,8 +504,16 @@ impl Mesh {
 
     /// Which boot of a member is at the other end of its link.
     pub(crate) fn boot_of(&self, peer: &NodeId) -> Option<u128> {
-        let link = self.links.get(&self.peers.get(peer)?.link?)?;
-        link.partner().map(|partner| partner.boot)
+        self.partner_of(peer).map(|partner| partner.boot)
+    }
+
+    /// How much a member that is linked should rather lead than others.
+    pub(crate) fn priority_of(&self, peer: &NodeId) -> Option<u8> {
+        self.partner_of(peer).map(|partner| partner.leader_priority)
+    }
+
+    fn partner_of(&self, peer: &NodeId) -> Option<link::Partner> {
+        self.links.get(&self.peers.get(peer)?.link?)?.partner()
     }
 
     /// Members other than this node: name, address, whether linked, what is wrong, what was heard.

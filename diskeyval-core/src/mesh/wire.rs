@@ -12,7 +12,7 @@ use crate::entry::{read_batch, write_batch, write_head};
 use crate::id::{ClusterId, Incarnation, Index, NodeId};
 use crate::members::StorageKind;
 use crate::mesh::frame;
-use crate::raft::{Directive, Outgoing, Piece, Pledge, Received};
+use crate::raft::{Directive, Kept, Outgoing, Piece, Pledge, Received};
 
 /// The versions of the protocol that this code speaks, from and to.
 pub(crate) const VERSIONS: (u16, u16) = (1, 1);
@@ -52,6 +52,8 @@ pub(crate) struct Hello {
     pub(crate) initial_members: u64,
     /// The entry of the last membership that it has applied, if this life of it is in its seat there.
     pub(crate) seated: Option<Index>,
+    /// How much it should rather lead than others.
+    pub(crate) leader_priority: u8,
 }
 
 /// What a node asks of a leader, and is answered.
@@ -69,6 +71,10 @@ pub(crate) enum Service {
     ReadAt { question: u64, index: Index },
     /// I do not lead.
     ReadRefused { question: u64 },
+    /// Hand leadership over to this member, or to the most advanced. Answered by the next election, or by `Kept`.
+    Transfer { question: u64, to: Option<NodeId> },
+    /// Leadership was not handed over.
+    Kept { question: u64, why: Kept },
 }
 
 /// Why a leader turned a write away.

@@ -19,6 +19,7 @@ use crate::raft::log::Log;
 use crate::raft::message::{Directive, Outgoing, Pledge};
 use crate::raft::read::Asker;
 use crate::raft::snapshot::{Base, SnapshotWord};
+use crate::raft::transfer::{Kept, Preference};
 use crate::status::Metrics;
 pub(super) use crate::store::Record;
 use crate::store::gate::{Gate, Promised, Receipt};
@@ -66,6 +67,9 @@ pub(super) struct Common {
     /// The number of the last round of any reign of this node.
     pub(super) last_round: u64,
     pub(super) reads: Vec<(Asker, Option<Index>)>,
+    /// Who has asked for a hand-over that came to nothing, and why.
+    pub(super) kept: Vec<(Asker, Kept)>,
+    pub(super) preference: Preference,
     pub(super) checkpoints: Checkpoints,
 
     store: Store,
@@ -120,6 +124,8 @@ impl Common {
             acknowledge: None,
             last_round: 0,
             reads: Vec::new(),
+            kept: Vec::new(),
+            preference: Preference::new(settings.leader_priority),
             checkpoints: Checkpoints::default(),
             store,
             gate: Gate::default(),
@@ -149,6 +155,9 @@ impl Common {
         }
         if leader.is_none() {
             self.heard_leader = None;
+        }
+        if let Some(leader) = &leader {
+            self.preference.follows(leader);
         }
         self.leader = leader;
         self.rearm_election();

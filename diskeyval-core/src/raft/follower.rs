@@ -51,7 +51,9 @@ pub(super) fn hear(
         // Two leaders of one term: somebody voted twice. Nothing good can come of listening.
         return Err(CloseReason::OutOfPlace);
     }
-    if matches!(directive, Directive::TimeoutNow { .. }) && !is_our_leader {
+    // One that comes late was given up by whoever sent it, and others may follow a leader who goes on.
+    let is_in_time = is_our_leader && common.follows_a_living_leader();
+    if matches!(directive, Directive::TimeoutNow { .. }) && !is_in_time {
         return Ok(Heard::Nothing);
     }
     if let Directive::Append(append) = directive {

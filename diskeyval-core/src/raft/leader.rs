@@ -1,5 +1,5 @@
-//! What a leader does: put entries into its log, send them, count who has them, confirm that it leads,
-//! hand over. How it changes seats is in `seats.rs`.
+//! What a leader does: put entries into its log, send them, count who has them, confirm that it leads.
+//! How it changes seats is in `seats.rs`, and how it hands over in `transfer.rs`.
 
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
@@ -17,12 +17,13 @@ use crate::raft::progress::{InFlight, Progress, Replication};
 use crate::raft::quorum::reached_by;
 use crate::raft::read::Rounds;
 use crate::raft::snapshot::SnapshotWord;
+use crate::raft::transfer::{Kept, Transfer};
 use crate::time::{Deadline, Instant, Timer};
 
 #[derive(Clone, Debug)]
 pub(super) struct Leader {
     /// Members with whom there is, or was, a link in this reign.
-    followers: BTreeMap<NodeId, Follower>,
+    pub(super) followers: BTreeMap<NodeId, Follower>,
     /// Up to where the own log is durable.
     own_matched: Index,
     /// Up to where that was promised already.
@@ -37,7 +38,9 @@ pub(super) struct Leader {
     bound_heard: BTreeMap<NodeId, Instant>,
     pub(super) rounds: Rounds,
     comparison: Comparison,
-    transfer: Option<Transfer>,
+    pub(super) transfer: Option<Transfer>,
+    /// Since when nothing has happened that a preference would have to wait for.
+    pub(super) calm_since: Instant,
     /// Who no longer holds what it acknowledged. Nothing of it counts in this reign any more.
     unfaithful: BTreeMap<NodeId, Incarnation>,
 }
@@ -48,13 +51,6 @@ pub(super) struct Leader {
 pub(super) struct Follower {
     pub(super) linked: bool,
     pub(super) progress: Progress,
-}
-
-#[derive(Clone, Debug)]
-struct Transfer {
-    to: NodeId,
-    told: bool,
-    give_up_at: Instant,
 }
 
 impl Leader {
@@ -74,6 +70,7 @@ impl Leader {
             rounds: Rounds::default(),
             comparison: Comparison::default(),
             transfer: None,
+            calm_since: common.now,
             unfaithful: BTreeMap::new(),
         };
         let opening = if common.log.is_founded() {
@@ -122,14 +119,17 @@ impl Leader {
         // A new link alone is no sign that it still follows us.
         progress.heard = former.and_then(|former| former.progress.heard);
         self.followers.insert(peer.clone(), Follower { linked: true, progress });
+        self.preference_linked(common, peer);
     }
 
-    pub(super) fn link_down(&mut self, peer: &NodeId) {
+    pub(super) fn link_down(&mut self, common: &mut Common, peer: &NodeId) {
         if let Some(follower) = self.followers.get_mut(peer) {
             follower.linked = false;
         }
         // Who cannot be told cannot take over.
-        self.transfer.take_if(|transfer| transfer.to == *peer);
+        if self.transfer.as_ref().is_some_and(|transfer| transfer.to == *peer) {
+            self.give_transfer_up(common, Kept::Unlinked);
+        }
     }
 
     pub(super) fn progress(&self, peer: &NodeId) -> Option<&Progress> {
@@ -167,9 +167,10 @@ impl Leader {
     }
 
     pub(super) fn tick(&mut self, common: &mut Common) {
-        self.transfer.take_if(|transfer| common.now >= transfer.give_up_at);
+        self.tick_transfer(common);
         if common.now >= self.heartbeat_at {
             self.beat(common);
+            self.heed_preference(common);
         }
     }
 
@@ -191,7 +192,7 @@ impl Leader {
         if lost && is(Mutant::NoCheckQuorum) { Some(common.now) } else { heard }
     }
 
-    fn voters<'l>(
+    pub(super) fn voters<'l>(
         &'l self,
         configuration: Configuration<'l>,
     ) -> impl Iterator<Item = (&'l NodeId, &'l Progress)> {
@@ -366,7 +367,10 @@ impl Leader {
 
     pub(super) fn settle(&mut self, common: &mut Common) {
         self.commit(common);
-        self.found_or_change_seats(common);
+        // Who takes over would have to catch up with that, too.
+        if self.transfer.is_none() {
+            self.found_or_change_seats(common);
+        }
         self.confirm_reads(common);
         self.replicate(common);
         self.finish_transfer(common);
@@ -450,41 +454,6 @@ impl Leader {
             self.followers.get_mut(peer).map(|follower| &mut follower.progress.replication)
         {
             *last = entry;
-        }
-    }
-
-    // Handing over.
-
-    pub(super) fn is_handing_over(&self) -> bool {
-        self.transfer.is_some()
-    }
-
-    /// Chooses the most advanced voter that is linked.
-    pub(super) fn hand_over(&mut self, common: &mut Common) -> bool {
-        let configuration = common.configuration();
-        let successor = self
-            .voters(configuration)
-            .filter(|(id, _)| self.followers.get(*id).is_some_and(|follower| follower.linked))
-            .max_by_key(|(_, progress)| (progress.matched, progress.heard))
-            .map(|(id, _)| id.clone());
-        let Some(to) = successor else { return false };
-        common.metrics.transfers_started += 1;
-        let patience = if is(Mutant::HandOverForever) { 1 << 20 } else { 1 };
-        let give_up_at = common.now + common.election_timeout * patience;
-        self.transfer = Some(Transfer { to, told: false, give_up_at });
-        true
-    }
-
-    fn finish_transfer(&mut self, common: &mut Common) {
-        let Some(transfer) = &mut self.transfer else { return };
-        let caught_up = self
-            .followers
-            .get(&transfer.to)
-            .is_some_and(|follower| follower.progress.matched == common.log.last().index);
-        if caught_up && !transfer.told {
-            transfer.told = true;
-            let to = transfer.to.clone();
-            common.direct(&to, Directive::TimeoutNow { term: common.term }, Vec::new());
         }
     }
 }

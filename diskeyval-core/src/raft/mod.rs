@@ -20,6 +20,7 @@ mod segments;
 mod snapshot;
 #[cfg(test)]
 mod tests;
+mod transfer;
 
 use crate::config::Settings;
 use crate::entry::Payload;
@@ -42,6 +43,7 @@ pub(crate) use message::{Directive, Outgoing, Piece, Pledge, Received};
 pub(crate) use progress::{Progress, Replication};
 pub(crate) use read::Asker;
 pub(crate) use snapshot::{Base, SnapshotWord};
+pub(crate) use transfer::Kept;
 
 /// One node's part in consensus.
 #[derive(Clone, Debug)]
@@ -140,6 +142,11 @@ impl Raft {
         disk.fold(own, |own, at| own.min(Deadline { at, why: Timer::Disk }))
     }
 
+    /// The other end of a link that is about to come up would like to lead so much.
+    pub(crate) fn note_priority(&mut self, peer: &NodeId, priority: u8) {
+        self.common.preference.others.insert(peer.clone(), priority);
+    }
+
     /// A link to a member came up.
     pub(crate) fn link_up(&mut self, peer: &NodeId, incarnation: Incarnation) {
         self.common.links.insert(peer.clone(), incarnation);
@@ -154,7 +161,7 @@ impl Raft {
     pub(crate) fn link_down(&mut self, peer: &NodeId) {
         self.common.links.remove(peer);
         if let Role::Leader(leader) = &mut self.role {
-            leader.link_down(peer);
+            leader.link_down(&mut self.common, peer);
         }
     }
 
@@ -248,6 +255,20 @@ impl Raft {
             Role::Leader(leader) => leader.hand_over(&mut self.common),
             Role::Follower | Role::Candidate(_) => false,
         }
+    }
+
+    /// Has this node, if it leads, hand leadership over to a member, or to the most advanced. Who asks sees for himself
+    /// that it has worked; what comes to nothing later comes out of [`Raft::take_kept`].
+    pub(crate) fn hand_over_to(&mut self, asker: Asker, to: Option<&NodeId>) -> Result<(), Kept> {
+        match &mut self.role {
+            Role::Leader(leader) => leader.hand_over_to(&mut self.common, asker, to),
+            Role::Follower | Role::Candidate(_) => Err(Kept::NotLeader),
+        }
+    }
+
+    /// Who has asked for a hand-over of which nothing came, and why.
+    pub(crate) fn take_kept(&mut self) -> impl Iterator<Item = (Asker, Kept)> + '_ {
+        self.common.kept.drain(..)
     }
 
     /// Whether a hand-over is on its way.

@@ -32,6 +32,8 @@ pub(super) fn answer(answer: &Answer) -> String {
         Answer::View(_) | Answer::Status(_) => "shown elsewhere".into(),
         Answer::Snapshot(Ok(revision)) => format!("snapshot of {revision}"),
         Answer::Snapshot(Err(error)) => error.to_string(),
+        Answer::Transferred(Ok(())) => "transferred".into(),
+        Answer::Transferred(Err(error)) => error.to_string(),
         Answer::Stopped => "stopped".into(),
     }
 }

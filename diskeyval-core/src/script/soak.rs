@@ -199,7 +199,11 @@ impl Soak {
                     *highest = (*highest).max(found.revision);
                 }
             }
-            Answer::View(_) | Answer::Status(_) | Answer::Snapshot(_) | Answer::Stopped => {}
+            Answer::View(_)
+            | Answer::Status(_)
+            | Answer::Snapshot(_)
+            | Answer::Transferred(_)
+            | Answer::Stopped => {}
         }
     }
 

@@ -57,6 +57,7 @@ pub(super) enum Seen {
 struct Node {
     engine: Option<Engine>,
     members: Vec<String>,
+    leader_priority: u8,
     frozen: bool,
     /// What has arrived and was not given to the engine yet.
     inbox: VecDeque<Input>,
@@ -117,6 +118,10 @@ impl World {
         self.node(node).members = members.iter().map(ToString::to_string).collect();
     }
 
+    pub(super) fn set_priority(&mut self, node: &str, priority: u8) {
+        self.node(node).leader_priority = priority;
+    }
+
     /// Another process under the name of a node, with no memory and no disk of its own. Nobody dials it.
     pub(super) fn twin(&mut self, name: &str) {
         let twin = Node { members: self.node(name).members.clone(), ..Node::default() };
@@ -161,6 +166,7 @@ impl World {
                 config = config.peer(&member, &member, 1).expect("a good name");
             }
         }
+        config.leader_priority = self.node(name).leader_priority;
         let mut compact_every = None;
         for (option, value) in &self.options {
             match option.as_str() {
@@ -359,6 +365,11 @@ impl World {
 
     pub(super) fn snapshot(&mut self, name: &str) {
         self.ask(name, Request::Snapshot);
+    }
+
+    pub(super) fn transfer(&mut self, name: &str, to: &str) {
+        let to = (to != "-").then(|| NodeId::new(to).expect("a good name"));
+        self.ask(name, Request::TransferLeadership { to });
     }
 
     pub(super) fn stop(&mut self, name: &str) {
