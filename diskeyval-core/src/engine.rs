@@ -173,7 +173,7 @@ impl Engine {
     }
 
     /// Whether nothing comes out of it any more but answers.
-    fn is_over(&self) -> bool {
+    pub(crate) fn is_over(&self) -> bool {
         matches!(self.phase, Phase::Stopped | Phase::Halted(_) | Phase::Damaged(_))
     }
 

@@ -87,7 +87,7 @@ impl Engine {
             last: raft.log().last(),
             commit: raft.commit(),
             applied: kv.applied(),
-            hands_over: raft.is_handing_over(),
+            hands_over: raft.is_handing_over() && !self.is_over(),
         }
     }
 

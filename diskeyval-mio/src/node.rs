@@ -368,6 +368,23 @@ impl Node {
         ready.unwrap_or_else(|| Err(Refusal::NotAdmitted { why: self.obstacles() }.into()))
     }
 
+    // ---- Leadership -------------------------------------------------------------------------------
+
+    /// Has another node lead, and waits until this one sees it lead; at once if it does. `None` stands for whoever is most
+    /// advanced, but not for the present leader. Any node can be asked. Writes wait meanwhile, for an election timeout at
+    /// the most; then the leader gives up, and goes on.
+    ///
+    /// # Errors
+    /// [`Refusal::NotTransferred`] names who is in the way: the wanted node is no member, is not in its seat, is not
+    /// linked to the leader or has not caught up, or leadership is being handed over already. [`Refusal::NoQuorum`]: no
+    /// leader was known in all the time. [`Error::Unknown`]: the leader was asked, or the wanted node even told, and
+    /// nothing came of it in time; leadership may still move. It is no write: to ask again does no harm.
+    #[doc(alias = "step_down")]
+    pub fn transfer_leadership(&self, to: Option<&NodeId>, timeout: Duration) -> Result<(), Error> {
+        let request = Request::TransferLeadership { to: to.cloned() };
+        self.with_timeout(timeout).ask(request, Reply::Transfer).wait()
+    }
+
     // ---- The end ----------------------------------------------------------------------------------
 
     /// Ends the node: leadership is handed over, pending calls end as [`Refusal::Stopped`] or

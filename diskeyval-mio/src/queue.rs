@@ -25,6 +25,7 @@ pub(crate) enum Reply {
     Read(Promise<Option<Versioned>>),
     View(Promise<View>),
     Snapshot(Promise<u64>),
+    Transfer(Promise<()>),
     Status(Promise<Status>),
     Stop(Promise<()>),
 }
@@ -172,8 +173,10 @@ impl Ask {
 impl Reply {
     /// From now on the request may have an effect.
     pub(crate) fn handed_over(&mut self) {
-        if let Reply::Write(promise) = self {
-            promise.doubtful();
+        match self {
+            Reply::Write(promise) => promise.doubtful(),
+            Reply::Transfer(promise) => promise.doubtful(),
+            Reply::Read(_) | Reply::View(_) | Reply::Snapshot(_) | Reply::Status(_) | Reply::Stop(_) => {}
         }
     }
 
@@ -184,6 +187,7 @@ impl Reply {
             (Reply::Read(promise), Answer::Read(result)) => promise.keep(result, jobs),
             (Reply::View(promise), Answer::View(view)) => promise.keep(Ok(view), jobs),
             (Reply::Snapshot(promise), Answer::Snapshot(result)) => promise.keep(result, jobs),
+            (Reply::Transfer(promise), Answer::Transferred(result)) => promise.keep(result, jobs),
             (Reply::Status(promise), Answer::Status(status)) => promise.keep(Ok(*status), jobs),
             (Reply::Stop(promise), Answer::Stopped) => promise.keep(Ok(()), jobs),
             // A bug of ours; the promise that is dropped here still ends as an honest error.
@@ -194,7 +198,7 @@ impl Reply {
     /// Ends a request that will never be answered.
     pub(crate) fn lose(self, end: &End, jobs: &mut Vec<Job>) {
         let error = match self {
-            Reply::Write(_) => Error::Unknown(end.doubt()),
+            Reply::Write(_) | Reply::Transfer(_) => Error::Unknown(end.doubt()),
             _ => Error::Refused(end.refusal()),
         };
         self.fail(error, jobs);
@@ -206,6 +210,7 @@ impl Reply {
             Reply::Read(promise) => promise.keep(Err(error), jobs),
             Reply::View(promise) => promise.keep(Err(error), jobs),
             Reply::Snapshot(promise) => promise.keep(Err(error), jobs),
+            Reply::Transfer(promise) => promise.keep(Err(error), jobs),
             Reply::Status(promise) => promise.keep(Err(error), jobs),
             Reply::Stop(promise) => promise.keep(Err(error), jobs),
         }

@@ -8,7 +8,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use diskeyval_mio::{
-    Change, Cluster, Command, Doubt, Error, Event, Events, Expect, Node, Notice, Read, Refusal, Swap,
+    Change, Cluster, Command, Doubt, Error, Event, Events, Expect, Hindrance, Node, NodeId, Notice, Read,
+    Refusal, Swap,
 };
 
 /// How long anything may take on a busy machine. No test waits for it to pass.
@@ -171,6 +172,32 @@ fn many_threads_that_wait_are_all_answered() {
             });
         }
     });
+    cluster.end();
+}
+
+#[test]
+fn leadership_goes_to_whom_it_is_wished_for_whoever_is_asked() {
+    let cluster = cluster(3);
+    cluster.leader(AGES).expect("a leader");
+    for wanted in cluster.nodes() {
+        for asked in cluster.nodes() {
+            asked.transfer_leadership(Some(wanted.id()), AGES).expect("it leads");
+        }
+    }
+    let leader = cluster.leader(AGES).expect("a leader");
+    let former = leader.id().clone();
+    leader.transfer_leadership(None, AGES).expect("another leads");
+    let stranger = NodeId::new("stranger").expect("a name");
+    let refused = cluster.node(0).transfer_leadership(Some(&stranger), AGES);
+    let why = Hindrance::NotAMember { node: stranger };
+    assert_eq!(refused, Err(Error::Refused(Refusal::NotTransferred { why })));
+    // Writes go on, and none is lost.
+    for node in cluster.nodes() {
+        node.set(former.as_str().to_owned(), "led").expect("committed");
+    }
+    cluster.node(0).end();
+    let ended = cluster.node(0).transfer_leadership(None, AGES);
+    assert_eq!(ended, Err(Error::Refused(Refusal::Stopped)));
     cluster.end();
 }
 

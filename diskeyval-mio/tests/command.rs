@@ -77,6 +77,11 @@ fn three_processes_are_one_store() {
     assert!(n1.ask("delete k").ends_with(" found"));
     assert!(n1.ask("delete k").ends_with(" absent"));
 
+    for wanted in ["n3", "n1", "n2"] {
+        assert_eq!(n3.ask(format!("transfer {wanted}")), "ok");
+    }
+    let refused = n1.ask("transfer n4");
+    assert!(refused.starts_with("refused: ") && refused.contains("n4 is not a member"), "{refused}");
     let mut nodes = [n1, n2, n3];
     let leader = leader_of(&mut nodes);
     let [mut n1, ..] = nodes;
@@ -437,7 +442,14 @@ fn help_and_version_are_no_errors() {
         (&["certs", "--help"], &["Examples:", "--client"]),
         (
             &["node", "--help"],
-            &["Examples:", "cas K OLD NEW", "ready HOST:PORT", "--data <DIR>", "--compact-every"],
+            &[
+                "Examples:",
+                "cas K OLD NEW",
+                "ready HOST:PORT",
+                "--data <DIR>",
+                "--compact-every",
+                "--leader-priority",
+            ],
         ),
         (&["wal", "--help"], &["dump", "verify", "Exit codes:", "changes nothing"]),
         (&["wal", "dump", "--help"], &["<DIR>", "--data"]),

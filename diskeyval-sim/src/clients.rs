@@ -264,6 +264,8 @@ pub(crate) fn describe(request: &Request) -> String {
         }
         Request::Get { key, read: Read::Local } => format!("get {} as it is here", text(key)),
         Request::Get { key, .. } => format!("get {}", text(key)),
+        Request::TransferLeadership { to: Some(to) } => format!("have {to} lead"),
+        Request::TransferLeadership { to: None } => "have another node lead".into(),
         Request::Stop => "stop".into(),
         Request::View => "view".into(),
         Request::Status => "status".into(),
@@ -283,12 +285,10 @@ pub(crate) fn tell(answer: &Answer) -> String {
         Answer::Written(Ok(Outcome::Mismatch { actual, .. })) => format!("no match, revision {actual}"),
         Answer::Read(Ok(Some(found))) => format!("{} of revision {}", text(&found.value), found.revision),
         Answer::Read(Ok(None)) => "absent".into(),
-        Answer::Written(Err(Error::Refused(why))) | Answer::Read(Err(Error::Refused(why))) => {
-            format!("refused: {why}")
+        Answer::Written(Err(error)) | Answer::Read(Err(error)) | Answer::Transferred(Err(error)) => {
+            error.to_string()
         }
-        Answer::Written(Err(Error::Unknown(why))) | Answer::Read(Err(Error::Unknown(why))) => {
-            format!("unknown: {why}")
-        }
+        Answer::Transferred(Ok(())) => "it leads".into(),
         Answer::Stopped => "stopped".into(),
         _ => "…".into(),
     }

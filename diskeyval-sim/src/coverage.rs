@@ -92,6 +92,11 @@ const NAMED: &[&str] = &[
     "many strangers connect and say nothing",
     "another life of a member votes, acknowledges and leads",
     "another life of a member leads without a log",
+    "transfer: the leader is asked",
+    "transfer: another node is asked",
+    "transfer: the wanted node leads",
+    "transfer: refused",
+    "transfer: nobody knows whether it will come about",
 ];
 
 impl Coverage {
@@ -160,6 +165,11 @@ impl Coverage {
             Answer::Written(Ok(Outcome::Mismatch { .. })) => "answer: a swap did not match",
             Answer::Written(Err(Error::Refused(_))) => "answer: a write was refused",
             Answer::Written(Err(Error::Unknown(_))) => "answer: a write ended as unknown",
+            Answer::Transferred(Ok(())) => "transfer: the wanted node leads",
+            Answer::Transferred(Err(Error::Refused(_))) => "transfer: refused",
+            Answer::Transferred(Err(Error::Unknown(_))) => {
+                "transfer: nobody knows whether it will come about"
+            }
             _ => return,
         });
     }

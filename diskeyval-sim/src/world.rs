@@ -124,6 +124,8 @@ pub(crate) struct Node {
     /// It has stopped, and only its process is still there.
     stopped: bool,
     asked_to_stop_at: Instant,
+    /// Since when, by its clock, it hands leadership over, and the how manieth time that is.
+    hands_over: Option<(Instant, u64)>,
     /// Its dials of late, by its own clock.
     dials: VecDeque<(Instant, usize)>,
     /// It was in its seat, by a committed entry, and knows that in this incarnation for ever.
@@ -289,6 +291,7 @@ impl<'w, 'k, 'c> World<'w, 'k, 'c> {
             stopping: false,
             stopped: false,
             asked_to_stop_at: Instant::ZERO,
+            hands_over: None,
             dials: VecDeque::new(),
             was_member: false,
             waiting: 0,

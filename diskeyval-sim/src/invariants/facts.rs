@@ -128,6 +128,7 @@ const UNBORN: Vitals = Vitals {
     last: EntryId { index: Index(0), term: Term(0) },
     commit: Index(0),
     applied: Index(0),
+    hands_over: false,
 };
 
 impl Facts {

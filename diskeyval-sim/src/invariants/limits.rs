@@ -137,8 +137,14 @@ mod tests {
         (limits.log_bytes, limits.max_writes, limits.max_reads) = (10_000, 4, 5);
         (limits.send_buffer, limits.max_value, limits.max_uncommitted) = (1_000, 10, 5_000);
         let mut caps = Caps::new(1, limits);
-        let vitals =
-            Vitals { role, term: Term(1), last: EntryId::default(), commit: Index(0), applied: Index(0) };
+        let vitals = Vitals {
+            role,
+            term: Term(1),
+            last: EntryId::default(),
+            commit: Index(0),
+            applied: Index(0),
+            hands_over: false,
+        };
         let mut findings = Findings::default();
         caps.check(0, &vitals, &Burden::default(), &mut findings);
         caps.check(0, &vitals, &burden, &mut findings);

@@ -16,6 +16,9 @@ use crate::plan::{Disturbance, Rest, Target, What};
 /// How long a node may take to stop in good order before its process is ended.
 const STOP_WITHIN: Duration = Duration::from_secs(3);
 
+/// How long a node may take, at the most, to have another lead.
+const WISH_WITHIN: Duration = Duration::from_secs(2);
+
 impl World<'_, '_, '_> {
     pub(super) fn do_deed(&mut self, deed: usize) {
         if self.phase > 0 {
@@ -116,6 +119,7 @@ impl World<'_, '_, '_> {
             Fault::ClockStop => self.set_clock_rate(one, 0, lasting),
             Fault::ClockStep => self.step_clock(one, strength),
             Fault::Liar => self.let_somebody_lie(one, other, strength),
+            Fault::Transfer => self.wish_for_leader(one, other, lasting, strength),
         }
     }
 
@@ -232,6 +236,21 @@ impl World<'_, '_, '_> {
         self.undo_in(self.setting.election_timeout * 5 / 2, Undo::MustHaveStopped(node));
         let life = self.nodes[node].life;
         self.undo_in(STOP_WITHIN, Undo::Exit { node, life, lasting });
+    }
+
+    /// A node is asked to have another lead than the one that does, if there is another.
+    fn wish_for_leader(&mut self, asked: usize, other: usize, lasting: Duration, strength: u64) {
+        if !self.up[asked] {
+            return;
+        }
+        let leader = self.leader().map(|(node, _)| node);
+        let wanted = if Some(other) == leader { (other + 1) % self.nodes.len() } else { other };
+        let to = (strength & 7 > 0).then(|| self.names[wanted].clone());
+        self.coverage.count(match leader {
+            Some(leader) if leader == asked => "transfer: the leader is asked",
+            _ => "transfer: another node is asked",
+        });
+        self.ask(asked, Request::TransferLeadership { to }, lasting.min(WISH_WITHIN));
     }
 
     /// A node that was asked to stop does so within an election timeout, whoever may take over.

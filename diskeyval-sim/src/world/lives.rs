@@ -72,6 +72,7 @@ impl World<'_, '_, '_> {
             self.coverage.count("disk: a node dies before it has opened");
         }
         this.engine = None;
+        this.hands_over = None;
         this.opened = false;
         this.frozen = false;
         this.silent = death == Death::Vanish;

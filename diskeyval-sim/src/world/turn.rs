@@ -4,8 +4,8 @@ use diskeyval_core::inspect::{Said, Word};
 use diskeyval_core::{Answer, DiskOp, Effect, Event, Fault, OpId, Record, RoleName, Ticket};
 
 use super::{World, net};
-use crate::notes::What;
-use crate::observe::Turn;
+use crate::notes::{What, name};
+use crate::observe::{Turn, Violation};
 
 /// What one turn came to, kept so that nothing is allocated for most turns.
 #[derive(Default)]
@@ -50,6 +50,7 @@ impl World<'_, '_, '_> {
         self.see_what_is_durable(node);
         self.ask_disk(node, &mut scratch.ops);
         self.watch(node, role, &scratch, halted.as_ref());
+        self.must_end_hand_over(node);
         for (ticket, answer) in scratch.answers.drain(..) {
             self.nodes[node].waiting -= 1;
             // What the run itself has asked is not the program's.
@@ -108,6 +109,24 @@ impl World<'_, '_, '_> {
             }
             self.check(|checker| checker.stored(now, node, durable));
             self.note(What::Durable { node, record: durable });
+        }
+    }
+
+    /// A leader that hands over takes in what clients write again after an election timeout, whatever came of it.
+    fn must_end_hand_over(&mut self, node: usize) {
+        let this = &mut self.nodes[node];
+        let Some(engine) = this.engine.as_ref().filter(|engine| engine.vitals().hands_over) else {
+            this.hands_over = None;
+            return;
+        };
+        let (now, nth) = (this.clock.reckon(self.now), engine.metrics().transfers_started);
+        let (since, _) = *this.hands_over.take_if(|(_, former)| *former == nth).get_or_insert((now, nth));
+        this.hands_over = Some((since, nth));
+        if now.since(since) >= self.setting.election_timeout {
+            let lasting = now.since(since);
+            let what =
+                format!("{} leads, and has taken nothing in for {lasting:?}: it hands over", name(node));
+            self.blame(Violation { rule: "V9", what });
         }
     }
 

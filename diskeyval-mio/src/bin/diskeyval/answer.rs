@@ -1,5 +1,7 @@
 //! What a node answers to a command: always one line.
 
+use std::time::Duration;
+
 use diskeyval_mio::{Error, Expect, Node, Read, Status, Swap, Versioned, View, explain};
 use serde::Serialize;
 use serde::ser::{SerializeMap, Serializer};
@@ -30,12 +32,18 @@ pub(crate) fn answer(node: &Node, request: Request) -> String {
         Request::Status => node.status().map(|status| json(&Explained::from(status))),
         Request::Metrics => Ok(json(&node.metrics())),
         Request::Snapshot => node.snapshot().map(|revision| format!("ok {revision}")),
+        Request::Transfer { to } => {
+            node.transfer_leadership(to.as_ref(), TRANSFER_WITHIN).map(|()| "ok".to_owned())
+        }
         Request::Help => Ok(help()),
         // Said when the node has ended, by whoever ends it.
         Request::Quit => Ok(BYE.to_owned()),
     };
     answer.unwrap_or_else(|error: Error| text::one_line(&error.to_string()))
 }
+
+/// How long a hand-over may take: several elections, should the first come to nothing.
+const TRANSFER_WITHIN: Duration = Duration::from_secs(5);
 
 /// The answer to `quit`.
 pub(crate) const BYE: &str = "bye";
@@ -74,7 +82,10 @@ fn help() -> String {
             answers => format!("{form} -> {answers}"),
         })
         .collect();
-    format!("commands: {}; else refused: WHY, unknown: WHY (writes) or error: WHY", forms.join("; "))
+    format!(
+        "commands: {}; else refused: WHY, unknown: WHY (writes, transfer) or error: WHY",
+        forms.join("; ")
+    )
 }
 
 /// All keys with their values, as one object.

@@ -121,11 +121,12 @@ pub(crate) struct CertsArgs {
 ///   status         {...}
 ///   metrics        {...}
 ///   snapshot       ok REVISION
+///   transfer ID    ok                                once ID is seen to lead; without ID, whoever is most advanced
 ///   help           one line
 ///   quit           bye                               once the node has ended in order
 ///
 /// What fails answers `refused: WHY` (it certainly has no effect), `unknown: WHY` (a write that may have its
-/// effect or not: read to find out), or `error: WHY` (no command, or a wrong form of one); the next line is
+/// effect or not: read to find out; or a transfer that may still come about), or `error: WHY` (no command, or a wrong form of one); the next line is
 /// taken all the same. Blank lines get no answer.
 ///
 /// K and OLD hold no spaces. V and NEW are the rest of the line behind one space, as it is, and may be empty.
@@ -206,6 +207,11 @@ pub(crate) struct NodeArgs {
     /// How long a node tries to reach all members before it founds the cluster with a majority [default: 1000]
     #[arg(long, value_name = "MS")]
     pub(crate) founding_grace_ms: Option<u64>,
+
+    /// How much this node should rather lead than others: whoever leads undisturbed hands over to a node of a higher
+    /// priority [default: 0]
+    #[arg(long, value_name = "N")]
+    pub(crate) leader_priority: Option<u8>,
 }
 
 /// Look into the directory of a node

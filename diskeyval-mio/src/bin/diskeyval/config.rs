@@ -58,6 +58,7 @@ pub(crate) fn assemble(args: &NodeArgs) -> Result<Config, Failure> {
             *option = Duration::from_millis(given);
         }
     }
+    config.leader_priority = args.leader_priority.unwrap_or(config.leader_priority);
     // What is wrong with the options is told before certificates are looked for.
     config.validate().map_err(Failure::input)?;
     if let Some(dir) = &args.certs {

@@ -4,6 +4,8 @@
 //! of `cas` is the rest of the line behind one space or tab, as it is; it may be empty, and cannot hold a line
 //! break. A carriage return at the end of a line belongs to the line break.
 
+use diskeyval_mio::NodeId;
+
 /// A command, understood.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Request {
@@ -32,12 +34,16 @@ pub(crate) enum Request {
     Status,
     Metrics,
     Snapshot,
+    Transfer {
+        /// `None` is for whoever is most advanced.
+        to: Option<NodeId>,
+    },
     Help,
     Quit,
 }
 
 /// Each command with what it takes, what it does, and what it answers.
-pub(crate) const COMMANDS: [[&str; 3]; 13] = [
+pub(crate) const COMMANDS: [[&str; 3]; 14] = [
     ["set K V", "gives K the value V (the rest of the line)", "ok REVISION"],
     ["get K", "reads K, linearizable", "value V | absent"],
     ["getlocal K", "reads K as this node knows it, which may be behind", "value V | absent"],
@@ -49,6 +55,7 @@ pub(crate) const COMMANDS: [[&str; 3]; 13] = [
     ["status", "what this node knows, and what that comes to", "JSON"],
     ["metrics", "the counters of this node", "JSON"],
     ["snapshot", "writes a snapshot of the state now", "ok REVISION"],
+    ["transfer ID", "has ID lead; without ID, whoever is most advanced", "ok"],
     ["help", "this", ""],
     ["quit", "ends the node in order", "bye"],
 ];
@@ -85,6 +92,7 @@ impl Request {
             b"status" => none(Request::Status, rest, "status")?,
             b"metrics" => none(Request::Metrics, rest, "metrics")?,
             b"snapshot" => none(Request::Snapshot, rest, "snapshot")?,
+            b"transfer" => Request::Transfer { to: node(rest)? },
             b"help" => none(Request::Help, rest, "help")?,
             b"quit" => none(Request::Quit, rest, "quit")?,
             _ => {
@@ -110,6 +118,15 @@ fn one(rest: Option<&[u8]>, form: &str) -> Result<Vec<u8>, String> {
     let (key, rest) = word(rest.unwrap_or_default());
     let more = rest.is_some_and(|rest| !skip_blanks(rest).is_empty());
     if key.is_empty() || more { Err(takes(form)) } else { Ok(key.into()) }
+}
+
+/// The one name that there is, or none.
+fn node(rest: Option<&[u8]>) -> Result<Option<NodeId>, String> {
+    if skip_blanks(rest.unwrap_or_default()).is_empty() {
+        return Ok(None);
+    }
+    let id = one(rest, "transfer ID")?;
+    NodeId::new(&String::from_utf8_lossy(&id)).map(Some).map_err(|error| error.to_string())
 }
 
 fn none(request: Request, rest: Option<&[u8]>, form: &str) -> Result<Request, String> {
@@ -162,6 +179,15 @@ mod tests {
     }
 
     #[test]
+    fn a_successor_has_a_name_or_none() {
+        let id = NodeId::new("n-2").expect("a name");
+        assert_eq!(parsed("transfer n-2 "), Request::Transfer { to: Some(id) });
+        assert_eq!(parsed("transfer "), Request::Transfer { to: None });
+        let error = Request::parse(b"transfer client").expect_err("reserved");
+        assert!(error.contains("\"client\" is no node id"), "{error}");
+    }
+
+    #[test]
     fn what_has_the_wrong_form_is_told_the_right_one() {
         for (line, form) in [
             ("set", "set K V"),
@@ -175,6 +201,7 @@ mod tests {
             ("cas k -", "cas K OLD NEW"),
             ("state all", "state"),
             ("quit now", "quit"),
+            ("transfer a b", "transfer ID"),
         ] {
             let error = Request::parse(line.as_bytes()).expect_err(line);
             assert!(error.contains(&format!("`{form}`")), "{line}: {error}");

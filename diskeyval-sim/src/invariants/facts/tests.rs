@@ -106,6 +106,7 @@ impl Script {
             last: EntryId { index: Index(last.index), term: Term(last.term) },
             commit: Index(self.commits[node]),
             applied: Index(0),
+            hands_over: false,
         }
     }
 
