@@ -93,6 +93,8 @@ impl Progress {
                 self.replication =
                     Replication::Stream { next: self.matched.next(), in_flight: VecDeque::new(), bytes: 0 };
             }
+            // It has all that it was sent, and our log begins behind that by now: it needs a later state, at once.
+            Replication::Snapshot { last } if self.matched >= last.index => *last = EntryId::default(),
             Replication::Snapshot { .. } => {}
             Replication::Probe { .. } => {
                 self.replication =
@@ -200,6 +202,19 @@ mod tests {
         assert!(matches!(progress.replication, Replication::Snapshot { .. }), "31 follows 30, not 9");
         progress.appended(Index(30), Index(30));
         assert!(matches!(progress.replication, Replication::Stream { next: Index(31), .. }));
+    }
+
+    /// Found by the simulator: the log was full, so that it was released while the state was on its way.
+    #[test]
+    fn a_snapshot_that_comes_too_late_is_followed_by_another() {
+        let mut progress = probing(8);
+        progress.replication = Replication::Snapshot { last: EntryId::new(40, 2) };
+        progress.appended(Index(39), Index(50));
+        assert!(
+            matches!(progress.replication, Replication::Snapshot { last } if last == EntryId::new(40, 2))
+        );
+        progress.appended(Index(40), Index(50));
+        assert!(matches!(progress.replication, Replication::Snapshot { last } if last == EntryId::default()));
     }
 
     /// Found by the simulator, which asks that the next entry to send always lies behind the match.
