@@ -254,6 +254,8 @@ const IMPOSSIBLE_WORDS: &[(&str, &str)] = &[
     ("snapshot", "candidate"),
     // It would have to wait on a link until whom it is sent to has caught up from another leader, and leads itself.
     ("snapshot", "leader"),
+    // Who has asked for a hand-over that is refused would have to be elected meanwhile. As rare.
+    ("not-transferred", "leader"),
     ("received", "follower"),
     ("received", "pre-candidate"),
     ("received", "candidate"),
