@@ -330,6 +330,11 @@ pub enum ConfigError {
         /// How many there can be.
         limit: usize,
     },
+    /// `maxClockDriftPermille` is out of range: 1 to 500.
+    BadDrift {
+        /// What was given, in thousandths.
+        given: u32,
+    },
     /// A time is out of its range, or two times do not fit each other.
     BadTiming {
         /// The name of the option.
@@ -381,6 +386,9 @@ impl fmt::Display for ConfigError {
             ConfigError::DuplicatePeer { id } => write!(f, "the peer list names {id} twice"),
             ConfigError::TooManyMembers { given, limit } => {
                 write!(f, "{given} members were given, and a cluster has at most {limit}")
+            }
+            ConfigError::BadDrift { given } => {
+                write!(f, "maxClockDriftPermille is {given}: it must be 1 to 500, or not there at all")
             }
             ConfigError::BadTiming { option, given, must } => {
                 write!(f, "`{option}` is {given:?}, and must be {must}")

@@ -10,12 +10,14 @@ use crate::error::CloseReason;
 use crate::id::{ClusterId, EntryId, Incarnation, Index, NodeId, Term};
 use crate::members::{Configuration, Membership, Seat};
 use crate::mutants::{Mutant, is, want_small_batches};
+use crate::raft::NotNow;
 use crate::raft::agree::Comparison;
 use crate::raft::common::Common;
+use crate::raft::lease::Lease;
 use crate::raft::message::{Append, Directive, Heartbeat, Pledge};
 use crate::raft::progress::{InFlight, Progress, Replication};
 use crate::raft::quorum::reached_by;
-use crate::raft::read::Rounds;
+use crate::raft::read::{Asker, Rounds};
 use crate::raft::snapshot::SnapshotWord;
 use crate::time::{Deadline, Instant, Timer};
 
@@ -36,6 +38,7 @@ pub(super) struct Leader {
     /// When the lives in the seats were heard last whose followers are others now.
     bound_heard: BTreeMap<NodeId, Instant>,
     pub(super) rounds: Rounds,
+    lease: Lease,
     comparison: Comparison,
     transfer: Option<Transfer>,
     /// Who no longer holds what it acknowledged. Nothing of it counts in this reign any more.
@@ -72,6 +75,7 @@ impl Leader {
             began: common.now,
             bound_heard: BTreeMap::new(),
             rounds: Rounds::default(),
+            lease: Lease::new(common.lease),
             comparison: Comparison::default(),
             transfer: None,
             unfaithful: BTreeMap::new(),
@@ -208,11 +212,16 @@ impl Leader {
         for follower in self.followers.values_mut() {
             follower.progress.ask_again(common.now - common.election_timeout);
         }
-        let round = self.rounds.current().unwrap_or(0);
+        let round = match self.rounds.current() {
+            Some(round) => round,
+            None if self.lease.is_wanted() => common.next_round(),
+            None => 0,
+        };
         self.ask_round(common, round);
     }
 
     fn ask_round(&mut self, common: &mut Common, round: u64) {
+        self.lease.asked(round, common.now);
         let configuration = common.configuration().entry();
         for (peer, follower) in &mut self.followers {
             if !follower.linked {
@@ -392,10 +401,10 @@ impl Leader {
             return;
         }
         if self.rounds.is_due() {
-            common.last_round += 1;
+            let round = common.next_round();
             common.metrics.read_rounds += 1;
-            self.rounds.begin(common.last_round, common.commit);
-            self.ask_round(common, common.last_round);
+            self.rounds.begin(round, common.commit);
+            self.ask_round(common, round);
         }
         let configuration = common.configuration();
         let own = core::iter::once(common.last_round);
@@ -407,9 +416,25 @@ impl Leader {
             reached = self.rounds.current();
         }
         if let Some(round) = reached {
+            self.lease.confirmed(round, common.now);
             let answers = self.rounds.confirmed(round);
             common.reads.extend(answers);
         }
+    }
+
+    /// Asks for an index to read at: at once, if nobody else can lead now and that is enough.
+    pub(super) fn ask_read(
+        &mut self,
+        common: &mut Common,
+        asker: Asker,
+        by_lease: bool,
+    ) -> Result<(), NotNow> {
+        if by_lease && self.is_established(common) && self.lease.holds(common.now) {
+            common.metrics.lease_reads += 1;
+            common.reads.push((asker, Some(common.commit)));
+            return Ok(());
+        }
+        self.rounds.ask(asker)
     }
 
     fn replicate(&mut self, common: &mut Common) {
@@ -483,6 +508,7 @@ impl Leader {
             .is_some_and(|follower| follower.progress.matched == common.log.last().index);
         if caught_up && !transfer.told {
             transfer.told = true;
+            self.lease.end();
             let to = transfer.to.clone();
             common.direct(&to, Directive::TimeoutNow { term: common.term }, Vec::new());
         }

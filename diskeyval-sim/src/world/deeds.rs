@@ -321,7 +321,12 @@ impl World<'_, '_, '_> {
             self.thaw(node);
         }
         for node in 0..self.nodes.len() {
-            if self.nodes[node].stopping {
+            // A read that came short looks like damage, and is none at the next start.
+            let this = &self.nodes[node];
+            let is_misled = this.engine.as_ref().is_some_and(|engine| {
+                !this.opened && matches!(engine.status().standing, Standing::Damaged(_))
+            });
+            if this.stopping || is_misled && !this.is_out {
                 self.kill(node, Death::Process);
             }
         }
@@ -341,14 +346,6 @@ impl World<'_, '_, '_> {
             false => (0..self.nodes.len()).filter(|node| !self.nodes[*node].is_out).collect(),
         };
         for node in &core {
-            // A read that came short looks like damage, and is none at the next start.
-            let this = &self.nodes[*node];
-            let is_misled = this.engine.as_ref().is_some_and(|engine| {
-                !this.opened && matches!(engine.status().standing, Standing::Damaged(_))
-            });
-            if is_misled {
-                self.kill(*node, Death::Process);
-            }
             self.start(*node);
         }
         let rest: Vec<usize> = (0..self.nodes.len()).filter(|node| !core.contains(node)).collect();

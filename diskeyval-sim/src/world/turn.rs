@@ -50,6 +50,7 @@ impl World<'_, '_, '_> {
         self.see_what_is_durable(node);
         self.ask_disk(node, &mut scratch.ops);
         self.watch(node, role, &scratch, halted.as_ref());
+        self.count_lease_reads(node);
         for (ticket, answer) in scratch.answers.drain(..) {
             self.nodes[node].waiting -= 1;
             // What the run itself has asked is not the program's.
@@ -70,6 +71,13 @@ impl World<'_, '_, '_> {
         match halted {
             Some(Fault::Storage(_)) => self.has_halted(node),
             _ => self.set_alarm(node),
+        }
+    }
+
+    fn count_lease_reads(&mut self, node: usize) {
+        let Some(engine) = self.nodes[node].engine.as_ref().filter(|_| self.setting.lease) else { return };
+        if engine.metrics().lease_reads > 0 {
+            self.coverage.count("read: by lease");
         }
     }
 
