@@ -61,6 +61,11 @@ pub struct Config {
     /// How often a leader reassures its followers. At most a third of the election timeout. Default: 50 ms.
     #[serde(rename = "heartbeatMs", with = "millis", default = "default::heartbeat")]
     pub heartbeat: Duration,
+    /// By how much the clocks of two nodes may run apart, in thousandths, for [`Read::Lease`](crate::Read::Lease): with 100,
+    /// one may be a tenth faster than another. Only with it are there leases, on the node that leads. **All members must have the
+    /// same election timeout then.** Default: none; every such read costs a round.
+    #[serde(rename = "maxClockDriftPermille", default)]
+    pub max_clock_drift: Option<u32>,
     /// How long a read or a write may take before it ends as an error. Default: 2 s.
     #[serde(rename = "proposalTimeoutMs", with = "millis", default = "default::proposal_timeout")]
     pub proposal_timeout: Duration,
@@ -241,6 +246,7 @@ impl Config {
             cluster: default::cluster(),
             election_timeout: default::election_timeout(),
             heartbeat: default::heartbeat(),
+            max_clock_drift: None,
             proposal_timeout: default::proposal_timeout(),
             rpc_timeout: default::rpc_timeout(),
             founding_grace: default::founding_grace(),
@@ -334,6 +340,7 @@ impl Config {
             cluster: self.cluster.clone(),
             election_timeout: self.election_timeout,
             heartbeat: self.heartbeat,
+            lease: self.max_clock_drift.map(|drift| self.election_timeout * (1000 - drift) / 1000),
             rpc_timeout: self.rpc_timeout,
             founding_grace: self.founding_grace,
             leader_priority: self.leader_priority,
@@ -359,6 +366,9 @@ impl Config {
         }
         if self.heartbeat * 3 > self.election_timeout {
             return bad("heartbeatMs", self.heartbeat, "at most a third of electionTimeoutMs");
+        }
+        if let Some(given) = self.max_clock_drift.filter(|drift| !(1..=500).contains(drift)) {
+            return Err(ConfigError::BadDrift { given });
         }
         if self.rpc_timeout < self.election_timeout {
             return bad("rpcTimeoutMs", self.rpc_timeout, "at least electionTimeoutMs");
@@ -441,6 +451,8 @@ pub struct Settings {
     pub(crate) cluster: String,
     pub(crate) election_timeout: Duration,
     pub(crate) heartbeat: Duration,
+    /// How long a leader may rely on a round that a majority has confirmed.
+    pub(crate) lease: Option<Duration>,
     pub(crate) rpc_timeout: Duration,
     pub(crate) founding_grace: Duration,
     pub(crate) leader_priority: u8,

@@ -91,6 +91,7 @@ struct PendingWrite {
 struct PendingRead {
     ticket: Ticket,
     key: Bytes,
+    by_lease: bool,
     deadline: Instant,
 }
 
@@ -154,7 +155,7 @@ impl Desk {
         Ok(())
     }
 
-    pub(crate) fn read(&mut self, ticket: Ticket, key: Bytes, deadline: Instant) {
+    pub(crate) fn read(&mut self, ticket: Ticket, key: Bytes, by_lease: bool, deadline: Instant) {
         self.metrics.read_barriers_requested += 1;
         if self.pending_reads() >= self.limits.max_reads {
             self.metrics.read_barriers_failed += 1;
@@ -162,7 +163,7 @@ impl Desk {
             return self.answer(ticket, Answer::Read(Err(error)));
         }
         self.note_deadline(deadline);
-        self.waiting.push(PendingRead { ticket, key, deadline });
+        self.waiting.push(PendingRead { ticket, key, by_lease, deadline });
     }
 
     /// Reads that were not answered, wherever they wait.
@@ -420,7 +421,7 @@ impl Desk {
 
     /// The number of a question that is to be put to the leader now, for all reads that wait. One is on its
     /// way at a time; whoever comes meanwhile rides with the next.
-    pub(crate) fn take_question(&mut self) -> Option<u64> {
+    pub(crate) fn take_question(&mut self) -> Option<(u64, bool)> {
         let held = self.asked.is_some() || self.route.is_none() || self.ask_again_at.is_some();
         if self.waiting.is_empty() || held {
             return None;
@@ -428,8 +429,9 @@ impl Desk {
         // A number is never used again, so an answer to an older question is no answer to this one.
         let question = self.next_question;
         self.next_question += 1;
+        let by_lease = self.waiting.iter().all(|read| read.by_lease);
         self.asked = Some((question, core::mem::take(&mut self.waiting)));
-        Some(question)
+        Some((question, by_lease))
     }
 
     /// The leader has answered a question: with an index, or that it does not lead.

@@ -237,7 +237,8 @@ impl Engine {
                 let refused = check_part("key", key.len(), self.limits.max_key).err();
                 match (refused.or(stopping.then_some(Refusal::Stopped)), read) {
                     (Some(refusal), _) => self.desk.answer(ticket, Answer::Read(Err(refusal.into()))),
-                    (None, Read::Linearizable) => self.desk.read(ticket, key, self.now + budget),
+                    (None, Read::Linearizable) => self.desk.read(ticket, key, false, self.now + budget),
+                    (None, Read::Lease) => self.desk.read(ticket, key, true, self.now + budget),
                     (None, Read::Local) => {
                         let found = self.kv.get(&key).cloned();
                         self.desk.answer(ticket, Answer::Read(Ok(found)));

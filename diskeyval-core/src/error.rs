@@ -1,5 +1,6 @@
 //! What can go wrong, and who is to blame: the configuration, the caller, a peer, or us.
 
+mod doubt;
 mod hindrance;
 
 use alloc::string::String;
@@ -8,6 +9,7 @@ use core::time::Duration;
 
 use crate::id::{ClusterId, Incarnation, Index, NodeId};
 use crate::store::FileName;
+pub use doubt::Doubt;
 pub use hindrance::Hindrance;
 
 /// How a request of the embedding program failed.
@@ -128,46 +130,6 @@ impl fmt::Display for Refusal {
             Refusal::Stopped => f.write_str("the node was stopped"),
             Refusal::Halted(fault) => write!(f, "the node has halted: {fault}"),
             Refusal::Codec { why } => write!(f, "the value does not fit its type: {why}"),
-        }
-    }
-}
-
-/// Why it is not known whether a request had its effect.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Doubt {
-    /// The time of the call ran out after the write was handed to a leader.
-    Deadline {
-        /// What stood in the way, member by member.
-        why: String,
-    },
-    /// This node was stopped after the write was handed to a leader.
-    Stopped,
-    /// This node halted by itself after the write was handed to a leader.
-    Halted(Fault),
-    /// The session ended after an earlier attempt of unknown fate.
-    SessionEnded,
-    /// A node was told to take leadership over, and has not within an election timeout. It still may.
-    MayStillLead {
-        /// The node.
-        node: NodeId,
-    },
-}
-
-impl fmt::Display for Doubt {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Doubt::Deadline { why } => write!(f, "the time ran out before an answer came: {why}"),
-            Doubt::Stopped => f.write_str("the node was stopped before an answer came"),
-            Doubt::Halted(fault) => write!(f, "the node halted before an answer came: {fault}"),
-            Doubt::SessionEnded => f.write_str(
-                "the cluster has ended this node's session, and an earlier attempt may have had its effect",
-            ),
-            Doubt::MayStillLead { node } => write!(
-                f,
-                "{node} was told to take over, and has not within an election timeout; the leader goes on, and {node} \
-                 may still take over"
-            ),
         }
     }
 }
@@ -353,6 +315,11 @@ pub enum ConfigError {
         /// How many there can be.
         limit: usize,
     },
+    /// `maxClockDriftPermille` is out of range: 1 to 500.
+    BadDrift {
+        /// What was given, in thousandths.
+        given: u32,
+    },
     /// A time is out of its range, or two times do not fit each other.
     BadTiming {
         /// The name of the option.
@@ -404,6 +371,9 @@ impl fmt::Display for ConfigError {
             ConfigError::DuplicatePeer { id } => write!(f, "the peer list names {id} twice"),
             ConfigError::TooManyMembers { given, limit } => {
                 write!(f, "{given} members were given, and a cluster has at most {limit}")
+            }
+            ConfigError::BadDrift { given } => {
+                write!(f, "maxClockDriftPermille is {given}: it must be 1 to 500, or not there at all")
             }
             ConfigError::BadTiming { option, given, must } => {
                 write!(f, "`{option}` is {given:?}, and must be {must}")

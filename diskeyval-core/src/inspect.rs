@@ -336,7 +336,7 @@ impl Word {
             Frame::Service(service, _) => match *service {
                 Service::Write { seq, attempt } => Claim::Write { seq, attempt },
                 Service::Refused { seq, attempt, .. } => Claim::Refused { seq, attempt },
-                Service::Read { question } => Claim::Read { question },
+                Service::Read { question, .. } => Claim::Read { question },
                 Service::ReadAt { question, index } => Claim::ReadAt { question, index },
                 Service::OpenSession
                 | Service::ReadRefused { .. }

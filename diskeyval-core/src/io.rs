@@ -132,6 +132,10 @@ pub enum Read {
     /// round trip from the leader to a majority, shared by all reads that wait.
     #[default]
     Linearizable,
+    /// The same, without a round: while a leader can be sure that nobody else leads, if clocks run as evenly as the
+    /// configuration says (`maxClockDriftPermille`). Where that is not set, or not enough was confirmed lately, a
+    /// round is made. **If clocks run further apart, it may be stale.**
+    Lease,
     /// It reflects what this node has applied, which may be behind. Costs nothing, never waits.
     Local,
 }

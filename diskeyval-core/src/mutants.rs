@@ -128,6 +128,11 @@ mutants! {
     ReadsWithOneTooFew, "reads-with-one-too-few", "18b", "A round is confirmed by one member less than a majority.";
     ReadBeforeApplied, "read-before-applied", "26", "A read is answered before its index is applied.";
     ReadsForgotten, "reads-forgotten", "26", "Reads that were asked of a leader that is gone are forgotten.";
+    LeaseFromAnswers, "lease-from-answers", "27", "A lease counts from the answers to its round, not from the asking.";
+    LeaseWithoutEnd, "lease-without-end", "28", "A lease that was had once never ends.";
+    LeaseSurvivesTransfer, "lease-survives-transfer", "29", "A lease goes on though somebody was told to stand for election.";
+    PromiseLostByRestart, "promise-lost-by-restart", "30", "Who has just opened votes at once, though it may have heard a leader.";
+    TermEndsPromise, "term-ends-promise", "30", "Who hears of a later term votes at once, though it has heard a leader.";
     AnyAnswerToAnyQuestion, "any-answer-to-any-question", "57", "Any index from any node answers the reads that wait.";
 
     // Sessions and the front desk.

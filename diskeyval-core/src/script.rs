@@ -16,6 +16,7 @@ use std::string::String;
 use std::vec::Vec;
 
 use self::world::World;
+use crate::io::Read;
 
 #[test]
 fn scripts_say_what_they_said() {
@@ -142,8 +143,9 @@ fn run_command(world: &mut World, line: &str) {
         }
         ["delete", node, key] => world.write(node, world::delete(key)),
         ["cas", node, key, old, new] => world.write(node, world::compare_and_set(key, old, new)),
-        ["get", node, key] => world.get(node, key, false),
-        ["getlocal", node, key] => world.get(node, key, true),
+        ["get", node, key] => world.get(node, key, Read::Linearizable),
+        ["getlease", node, key] => world.get(node, key, Read::Lease),
+        ["getlocal", node, key] => world.get(node, key, Read::Local),
         // Asks for a snapshot of the state as it is now.
         ["snapshot", node] => world.snapshot(node),
         // Asks that a node lead; a dash for whoever is most advanced.

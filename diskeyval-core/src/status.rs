@@ -209,6 +209,8 @@ metrics! {
     transfers_started,
     /// Rounds in which a leader let a majority confirm it, for reads.
     read_rounds,
+    /// Reads, or questions of other nodes, that a lease has answered without a round.
+    lease_reads,
     /// Writes that were turned away at the door.
     writes_refused,
     /// Writes that ended with an unknown outcome.

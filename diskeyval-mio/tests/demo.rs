@@ -194,12 +194,27 @@ fn a_killed_leader_is_replaced_in_time_and_nothing_is_lost() {
     assert_eq!(done.code, Some(expected), "{figures}\n{}", done.stderr);
 }
 
+/// Each node in turn forgets everything, is taken in again, and nothing that was acknowledged is lost.
+#[cfg(unix)]
+#[test]
+fn a_rolling_restart_in_memory_loses_nothing() {
+    let _alone = alone();
+    let args =
+        ["demo", "--seconds", "8", "--memory", "--kills", "--disturb-every", "1", "--disturb-for", "200"];
+    let done = finish(diskeyval().args(args).arg("--json").spawn().expect("a process"));
+    assert_eq!(done.code, Some(0), "{}\n{}", done.stdout, done.stderr);
+    let figures = done.figures();
+    assert!(figures["disturbances"].as_u64() > Some(1), "{figures}\n{}", done.stderr);
+    for name in ["lost", "duplicated", "stale", "other_violations"] {
+        assert_eq!(figures[name].as_u64(), Some(0), "{name}: {figures}");
+    }
+}
+
 #[test]
 fn what_cannot_be_is_refused_before_anything_starts() {
     for (args, word) in [
         (&["demo", "--nodes", "2"][..], "--nodes"),
         (&["demo", "--disturb-every", "often"], "--disturb-every"),
-        (&["demo", "--kills", "--memory"], "--kills"),
         (&["demo", "--seconds", "0"], "--seconds"),
         (&["failover", "--rounds", "none"], "--rounds"),
         (&["demo", "--memory", "--data", "x"], "--data"),

@@ -60,6 +60,7 @@ impl Clients {
         let seen = self.seen.get(&(ask.client, ask.key)).cloned();
         let command = match ask.request {
             plan::Request::Get => return Request::Get { key, read: Read::Linearizable },
+            plan::Request::GetLease => return Request::Get { key, read: Read::Lease },
             plan::Request::GetLocal => return Request::Get { key, read: Read::Local },
             plan::Request::Set => Command::Set { key, value: self.value(0) },
             plan::Request::SetLarge(size) => Command::Set { key, value: self.value(size) },
@@ -113,7 +114,7 @@ impl Clients {
                 let outcome = write(|outcome| matches!(outcome, Outcome::Swapped { .. }));
                 Action::CompareAndSet { expect, value: Some(text(value)), outcome }
             }
-            Request::Get { read: Read::Linearizable, .. } => Action::Get {
+            Request::Get { read: Read::Linearizable | Read::Lease, .. } => Action::Get {
                 outcome: match answer {
                     Some(Answer::Read(Ok(found))) => {
                         revision = found.as_ref().map(|found| found.revision);
@@ -262,6 +263,7 @@ pub(crate) fn describe(request: &Request) -> String {
             };
             format!("swap {} from {expect} to {}", text(key), text(value))
         }
+        Request::Get { key, read: Read::Lease } => format!("get {} by lease", text(key)),
         Request::Get { key, read: Read::Local } => format!("get {} as it is here", text(key)),
         Request::Get { key, .. } => format!("get {}", text(key)),
         Request::TransferLeadership { to: Some(to) } => format!("have {to} lead"),

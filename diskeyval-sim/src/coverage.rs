@@ -70,6 +70,7 @@ const NAMED: &[&str] = &[
     "rest: mute",
     "rest: flapping",
     "run: steady",
+    "read: by lease",
     "stopped in good order",
     "stream: full",
     "stream: torn",

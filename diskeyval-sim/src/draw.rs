@@ -59,6 +59,9 @@ fn draw_setting(choices: &mut Choices<'_>, wishes: &Wishes) -> Setting {
     let doomed = wipes && nodes > 2 && choices.chance(1, 20);
     let ruins = wishes.faults.as_ref().is_none_or(|faults| faults.iter().any(|fault| DAMAGE.contains(fault)));
     let ruin = ruins && !doomed && choices.chance(1, 20);
+    let clocks =
+        wishes.faults.as_ref().is_some_and(|faults| faults.iter().any(|fault| CLOCKS.contains(fault)));
+    let lease = !clocks && choices.chance(1, 6);
     let memory = nodes > 2 && !doomed && !ruin && choices.chance(1, 8);
     // Flushes have 4 KiB at least, so that the smallest is soon reached.
     let compact_every = *choices.pick(&[64 << 10, 64 << 10, 64 << 10, 128 << 10, 256 << 10, 1 << 20]);
@@ -90,6 +93,7 @@ fn draw_setting(choices: &mut Choices<'_>, wishes: &Wishes) -> Setting {
         doomed,
         ruin,
         memory,
+        lease,
         ..plain
     }
 }
@@ -109,7 +113,8 @@ fn draw_asks(choices: &mut Choices<'_>, setting: &Setting, deeds: &mut Vec<Deed>
         let same = choices.place(setting.nodes);
         for _ in 0..burst {
             let request = if choices.below(10) < reads_of_ten {
-                *choices.pick(&[Request::Get, Request::Get, Request::Get, Request::GetLocal])
+                let fresh = if setting.lease { Request::GetLease } else { Request::Get };
+                *choices.pick(&[Request::Get, fresh, fresh, Request::GetLocal])
             } else {
                 draw_write(choices, largest)
             };
@@ -191,6 +196,9 @@ const DAMAGE: &[Fault] = &[
     Fault::PutBack,
 ];
 
+/// What leases cannot bear.
+const CLOCKS: &[Fault] = &[Fault::ClockRate, Fault::ClockStep, Fault::ClockStop];
+
 /// What a disk tells.
 const FAILURES: &[Fault] = &[Fault::FullDisk, Fault::FailedSync, Fault::FailedWrite, Fault::FailedRead];
 
@@ -198,6 +206,7 @@ fn draw_armed(choices: &mut Choices<'_>, setting: &Setting) -> Vec<Fault> {
     let (fails, is_damaged) = (choices.chance(1, 3), setting.ruin || choices.chance(1, 3));
     let may_be = |fault: &Fault| match fault {
         Fault::PutBack => setting.ruin,
+        fault if CLOCKS.contains(fault) => !setting.lease,
         fault if DAMAGE.contains(fault) => is_damaged,
         fault => fails || !FAILURES.contains(fault),
     };
@@ -264,7 +273,7 @@ fn draw_reigns(choices: &mut Choices<'_>, wishes: &Wishes, setting: &Setting, de
         let clock = *choices.pick(&[Fault::ClockStop, Fault::ClockRate, Fault::SlowDisk]);
         let strength = if clock == Fault::ClockRate { 0 } else { choices.below(400) };
         for (fault, strength) in [(clock, strength), (Fault::Isolate, 0)] {
-            if allowed(fault) {
+            if allowed(fault) && !(setting.lease && CLOCKS.contains(&fault)) {
                 let nodes = Targets { one: Target::Leader, other: Target::Leader, group: 0 };
                 let what = What::Disturb(Disturbance { fault, nodes, lasting, strength });
                 deeds.push(Deed { at: at + Duration::from_micros(choices.below(5_000)), what });
@@ -274,6 +283,7 @@ fn draw_reigns(choices: &mut Choices<'_>, wishes: &Wishes, setting: &Setting, de
         while then < at + lasting {
             for node in 0..setting.nodes {
                 let request = match choices.below(4) {
+                    0 | 1 if setting.lease => Request::GetLease,
                     0 | 1 => Request::Get,
                     2 if large => Request::SetLarge(choices.place(8_000)),
                     _ => Request::Set,

@@ -58,6 +58,8 @@ pub struct Setting {
     pub buffer: usize,
     /// How many bytes of log a node may hold; with few, writes are refused from some moment on.
     pub log_bytes: usize,
+    /// Leaders have leases, and clocks run as evenly as those need, unless they are disturbed.
+    pub lease: bool,
     /// Nodes keep all in memory: whoever dies has forgotten everything, and only those die who can be spared.
     pub memory: bool,
     /// After how many bytes of log a node writes a snapshot.
@@ -133,6 +135,8 @@ pub struct Ask {
 pub enum Request {
     /// A read that reflects everything acknowledged before.
     Get,
+    /// The same by a lease: without a round, where the leader may rely on clocks.
+    GetLease,
     /// A read of what the node has.
     GetLocal,
     /// Give the key a new value.

@@ -233,6 +233,9 @@ impl Ord for Entry {
     }
 }
 
+/// By how much clocks may run apart where there are leases, in thousandths.
+const DRIFT: u32 = 100;
+
 /// The limits that simulated nodes have: small enough to be reached.
 pub(crate) fn limits(log_bytes: usize) -> Limits {
     let mut limits = Limits::default();
@@ -257,6 +260,7 @@ fn settings(setting: &Setting, node: usize) -> Settings {
     }
     config.election_timeout = setting.election_timeout;
     config.heartbeat = setting.heartbeat;
+    config.max_clock_drift = setting.lease.then_some(DRIFT);
     config.limits = limits(setting.log_bytes);
     let mut persistence = Persistence::in_dir("disk");
     persistence.compact_every = setting.compact_every;
@@ -274,6 +278,14 @@ impl<'w, 'k, 'c> World<'w, 'k, 'c> {
         watchers: &'w mut Watchers<'k>,
     ) -> World<'w, 'k, 'c> {
         let nodes = setting.nodes;
+        let clock = |noise: &mut Choices<'_>| {
+            let mut clock = Clock::new(noise.below(1 << 42));
+            if setting.lease {
+                // The fastest and the slowest are still within what leases allow for.
+                clock.set_rate(Time(0), noise.between(960, 1040));
+            }
+            clock
+        };
         let node = |node| Node {
             engine: None,
             settings: settings(&setting, node),
@@ -282,7 +294,7 @@ impl<'w, 'k, 'c> World<'w, 'k, 'c> {
             log: Log::default(),
             opened: false,
             was_torn: false,
-            clock: Clock::new(noise.below(1 << 42)),
+            clock: clock(&mut noise),
             frozen: false,
             thawed_at: Time(0),
             silent: false,

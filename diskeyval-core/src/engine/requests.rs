@@ -41,8 +41,8 @@ impl Engine {
                 {}
             Service::Refused { seq: 0, why, .. } => self.desk.session_turned_away(why),
             Service::Refused { seq, attempt, why } => self.desk.refused(seq, attempt, why),
-            Service::Read { question } => {
-                if self.raft.ask_read(Asker::Peer(from.clone(), question)).is_err() {
+            Service::Read { question, by_lease } => {
+                if self.raft.ask_read(Asker::Peer(from.clone(), question), by_lease).is_err() {
                     self.mesh.send_service(from, Service::ReadRefused { question }, &[]);
                 }
             }
@@ -151,10 +151,12 @@ impl Engine {
                 }
             }
         }
-        if let Some(question) = self.desk.take_question() {
+        if let Some((question, by_lease)) = self.desk.take_question() {
             let asked = match &route {
-                Route::Here(_) => self.raft.ask_read(Asker::Own(question)).is_ok(),
-                Route::There(leader, _) => self.mesh.send_service(leader, Service::Read { question }, &[]),
+                Route::Here(_) => self.raft.ask_read(Asker::Own(question), by_lease).is_ok(),
+                Route::There(leader, _) => {
+                    self.mesh.send_service(leader, Service::Read { question, by_lease }, &[])
+                }
             };
             if !asked {
                 self.desk.question_answered(question, None);

@@ -82,7 +82,9 @@ fn service(f: &mut Formatter<'_>, service: &Service, payload: &Bytes) -> Result 
             write!(f, " (attempt {attempt})")
         }
         Service::Refused { seq, attempt, why } => write!(f, "refused #{seq} (attempt {attempt}): {why:?}"),
-        Service::Read { question } => write!(f, "read-index question={question}"),
+        Service::Read { question, by_lease } => {
+            write!(f, "read-index question={question}{}", if *by_lease { " by lease" } else { "" })
+        }
         Service::ReadAt { question, index } => write!(f, "read-at question={question} {index}"),
         Service::ReadRefused { question } => write!(f, "read-refused question={question}"),
         Service::Transfer { to: Some(to), .. } => write!(f, "transfer to {to}"),

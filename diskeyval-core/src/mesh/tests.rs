@@ -229,7 +229,7 @@ fn of_two_links_dialled_by_one_end_the_newer_is_kept_and_the_older_delivers_noth
     carry(&mut a, &mut b, ConnId(1));
     let ping = {
         let mut out = bytes::BytesMut::new();
-        wire::write_service(&mut out, Service::Read { question: 1 }, &[]);
+        wire::write_service(&mut out, Service::Read { question: 1, by_lease: false }, &[]);
         out.freeze()
     };
     // a loses the link without b noticing, and dials anew.

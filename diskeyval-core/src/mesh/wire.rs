@@ -65,8 +65,8 @@ pub(crate) enum Service {
     Write { seq: u64, attempt: u32 },
     /// That attempt was not put into the log.
     Refused { seq: u64, attempt: u32, why: Turned },
-    /// Tell me an index that reflects everything acknowledged before now.
-    Read { question: u64 },
+    /// Tell me an index that reflects everything acknowledged before now; by your lease, if you have one.
+    Read { question: u64, by_lease: bool },
     /// Read there, once you have applied it.
     ReadAt { question: u64, index: Index },
     /// I do not lead.

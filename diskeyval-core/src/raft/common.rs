@@ -36,6 +36,8 @@ pub(super) struct Common {
     pub(super) election_timeout: Duration,
     pub(super) heartbeat: Duration,
     pub(super) append_window: usize,
+    /// How long a leader may rely on a round that it has asked, if it may.
+    pub(super) lease: Option<Duration>,
     pub(super) now: Instant,
     pub(super) prng: Prng,
 
@@ -105,6 +107,7 @@ impl Common {
             election_timeout: settings.election_timeout,
             heartbeat: settings.heartbeat,
             append_window: settings.limits.append_window,
+            lease: settings.lease,
             now: Instant::ZERO,
             prng,
             term: Term(0),
@@ -153,7 +156,7 @@ impl Common {
         } else if leader.is_some() && self.vote.is_some() && is(Mutant::StepDownForgetsVote) {
             self.vote = None;
         }
-        if leader.is_none() {
+        if leader.is_none() && is(Mutant::TermEndsPromise) {
             self.heard_leader = None;
         }
         if let Some(leader) = &leader {
@@ -205,6 +208,19 @@ impl Common {
     fn patience(&mut self) -> Duration {
         let drawn = self.prng.once_to_twice(self.election_timeout);
         if is(Mutant::NoJitter) { self.election_timeout } else { drawn }
+    }
+
+    /// The number of a round that nobody has asked before.
+    pub(super) fn next_round(&mut self) -> u64 {
+        self.last_round += 1;
+        self.last_round
+    }
+
+    /// Whether a leader was heard so lately that nobody else must be elected: it may rely on that. In whatever term this
+    /// node is by now, and also if it may have forgotten that it has heard one.
+    pub(super) fn has_promised_to_wait(&self) -> bool {
+        let within = |at: Instant| self.now.since(at) < self.election_timeout;
+        self.heard_leader.is_some_and(within)
     }
 
     /// Whether a leader was heard so lately that nobody else should be elected (leader stickiness).

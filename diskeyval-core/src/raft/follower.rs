@@ -209,7 +209,7 @@ pub(super) fn vote(
     let leads = matches!(role, Role::Leader(_));
     let content = !request.handed_over
         && ((leads && !is(Mutant::LeaderIsNotSticky))
-            || (common.follows_a_living_leader() && !is(Mutant::FollowersAreNotSticky)));
+            || (common.has_promised_to_wait() && !is(Mutant::FollowersAreNotSticky)));
     let complete = request.last.at_least_as_complete_as(common.log.last()) || is(Mutant::VotesForAnyLog);
     let past = request.term < common.term && !is(Mutant::VotesInPastTerm);
     if past || content || (request.pre && !may_pre_vote(common, from, request)) {

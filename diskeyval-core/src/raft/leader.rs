@@ -10,12 +10,14 @@ use crate::error::CloseReason;
 use crate::id::{ClusterId, EntryId, Incarnation, Index, NodeId, Term};
 use crate::members::{Configuration, Membership, Seat};
 use crate::mutants::{Mutant, is, want_small_batches};
+use crate::raft::NotNow;
 use crate::raft::agree::Comparison;
 use crate::raft::common::Common;
+use crate::raft::lease::Lease;
 use crate::raft::message::{Append, Directive, Heartbeat, Pledge};
 use crate::raft::progress::{InFlight, Progress, Replication};
 use crate::raft::quorum::reached_by;
-use crate::raft::read::Rounds;
+use crate::raft::read::{Asker, Rounds};
 use crate::raft::snapshot::SnapshotWord;
 use crate::raft::transfer::{Kept, Transfer};
 use crate::time::{Deadline, Instant, Timer};
@@ -37,6 +39,7 @@ pub(super) struct Leader {
     /// When the lives in the seats were heard last whose followers are others now.
     bound_heard: BTreeMap<NodeId, Instant>,
     pub(super) rounds: Rounds,
+    pub(super) lease: Lease,
     comparison: Comparison,
     pub(super) transfer: Option<Transfer>,
     /// Since when nothing has happened that a preference would have to wait for.
@@ -68,6 +71,7 @@ impl Leader {
             began: common.now,
             bound_heard: BTreeMap::new(),
             rounds: Rounds::default(),
+            lease: Lease::new(common.lease),
             comparison: Comparison::default(),
             transfer: None,
             calm_since: common.now,
@@ -209,11 +213,16 @@ impl Leader {
         for follower in self.followers.values_mut() {
             follower.progress.ask_again(common.now - common.election_timeout);
         }
-        let round = self.rounds.current().unwrap_or(0);
+        let round = match self.rounds.current() {
+            Some(round) => round,
+            None if self.lease.is_wanted() => common.next_round(),
+            None => 0,
+        };
         self.ask_round(common, round);
     }
 
     fn ask_round(&mut self, common: &mut Common, round: u64) {
+        self.lease.asked(round, common.now);
         let configuration = common.configuration().entry();
         for (peer, follower) in &mut self.followers {
             if !follower.linked {
@@ -396,10 +405,10 @@ impl Leader {
             return;
         }
         if self.rounds.is_due() {
-            common.last_round += 1;
+            let round = common.next_round();
             common.metrics.read_rounds += 1;
-            self.rounds.begin(common.last_round, common.commit);
-            self.ask_round(common, common.last_round);
+            self.rounds.begin(round, common.commit);
+            self.ask_round(common, round);
         }
         let configuration = common.configuration();
         let own = core::iter::once(common.last_round);
@@ -411,9 +420,25 @@ impl Leader {
             reached = self.rounds.current();
         }
         if let Some(round) = reached {
+            self.lease.confirmed(round, common.now);
             let answers = self.rounds.confirmed(round);
             common.reads.extend(answers);
         }
+    }
+
+    /// Asks for an index to read at: at once, if nobody else can lead now and that is enough.
+    pub(super) fn ask_read(
+        &mut self,
+        common: &mut Common,
+        asker: Asker,
+        by_lease: bool,
+    ) -> Result<(), NotNow> {
+        if by_lease && self.is_established(common) && self.lease.holds(common.now) {
+            common.metrics.lease_reads += 1;
+            common.reads.push((asker, Some(common.commit)));
+            return Ok(());
+        }
+        self.rounds.ask(asker)
     }
 
     fn replicate(&mut self, common: &mut Common) {

@@ -10,6 +10,7 @@ mod candidate;
 mod common;
 mod follower;
 mod leader;
+mod lease;
 mod log;
 mod message;
 mod progress;
@@ -90,6 +91,10 @@ impl Raft {
     pub(crate) fn begin(&mut self, now: Instant) {
         self.common.now = now;
         self.common.rearm_election();
+        if self.common.log.last().index > Index(0) && !is(Mutant::PromiseLostByRestart) {
+            // A leader may have been heard a moment before the restart, and rely on that.
+            self.common.heard_leader = Some(now);
+        }
     }
 
     /// Time goes on. What is checked here must be checked before anything that has arrived is heard: a
@@ -237,9 +242,11 @@ impl Raft {
 
     /// Asks for an index that reflects everything acknowledged before now; the answer comes out of
     /// [`Raft::take_reads`].
-    pub(crate) fn ask_read(&mut self, asker: Asker) -> Result<(), NotNow> {
+    ///
+    /// `by_lease`: it need not be confirmed by a round where nobody else can lead now.
+    pub(crate) fn ask_read(&mut self, asker: Asker, by_lease: bool) -> Result<(), NotNow> {
         match &mut self.role {
-            Role::Leader(leader) => leader.rounds.ask(asker),
+            Role::Leader(leader) => leader.ask_read(&mut self.common, asker, by_lease),
             Role::Follower | Role::Candidate(_) => Err(NotNow),
         }
     }

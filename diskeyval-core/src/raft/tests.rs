@@ -166,7 +166,7 @@ fn a_follower_that_refuses_what_it_acknowledged_is_cut_and_counts_no_more() {
 #[test]
 fn questions_without_end_are_turned_away() {
     let mut raft = leader();
-    let refused = (0..).find(|question| raft.ask_read(Asker::Peer(id("b"), *question)).is_err());
+    let refused = (0..).find(|question| raft.ask_read(Asker::Peer(id("b"), *question), false).is_err());
     assert_eq!(refused, Some(read::MAX_ASKERS as u64));
 }
 
@@ -174,7 +174,7 @@ fn questions_without_end_are_turned_away() {
 fn a_confirmation_that_was_not_asked_for_on_this_link_confirms_nothing() {
     let mut raft = leader();
     settle(&mut raft);
-    let asked = raft.ask_read(Asker::Own(1));
+    let asked = raft.ask_read(Asker::Own(1), false);
     assert_eq!(asked, Ok(()));
     // A link that comes up now was not asked yet.
     raft.link_down(&id("c"));

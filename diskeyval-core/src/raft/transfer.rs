@@ -177,6 +177,7 @@ impl Leader {
             .is_some_and(|follower| follower.progress.matched == common.log.last().index);
         if caught_up && !transfer.told {
             transfer.told = true;
+            self.lease.end();
             let to = transfer.to.clone();
             common.direct(&to, Directive::TimeoutNow { term: common.term }, Vec::new());
         }

@@ -177,6 +177,7 @@ impl World {
                 "log_bytes" => config.limits.log_bytes = *value,
                 "max_writes" => config.limits.max_writes = *value,
                 "max_value" => config.limits.max_value = *value,
+                "max_clock_drift" => config.max_clock_drift = Some(u32::try_from(*value).expect("small")),
                 "max_key" => config.limits.max_key = *value,
                 other => panic!("no such option: {other}"),
             }
@@ -358,8 +359,7 @@ impl World {
         self.ask(name, Request::Write(command));
     }
 
-    pub(super) fn get(&mut self, name: &str, key: &str, local: bool) {
-        let read = if local { Read::Local } else { Read::Linearizable };
+    pub(super) fn get(&mut self, name: &str, key: &str, read: Read) {
         self.ask(name, Request::Get { key: key.to_string().into(), read });
     }
 

@@ -20,7 +20,7 @@ use bytes::Bytes;
 use super::FileName;
 use super::format::{FlushNumber, HEADER, Head, Salt, Written, blocks, encode};
 use super::ops::{Ops, first_slot, naming, tell};
-use super::superblock::{MAX_SEGMENTS, Named, NamedSnapshot, Names};
+use super::superblock::{MAX_SEGMENTS, Named, Names};
 use crate::error::StorageFault;
 use crate::id::{ClusterId, EntryId, Index, NodeId, OpId, Term};
 use crate::io::{DiskDone, DiskError, DiskOp};
@@ -515,12 +515,7 @@ impl Wal {
             Purpose::FirstSlot => self.name_again(),
             Purpose::Spare(number) => self.fill_spare(number),
             Purpose::LastSlot => self.named(),
-            Purpose::SnapshotEnd(ended) => match self.writing {
-                Some(Snapshot { number, last, at, .. }) if number == ended => {
-                    self.target.snapshot = Some(NamedSnapshot { number, last, size: at });
-                }
-                Some(_) | None => {}
-            },
+            Purpose::SnapshotEnd(ended) => self.snapshot_is_durable(ended),
             Purpose::TakenAway => self.is_taking_away = false,
             Purpose::SnapshotPiece(_) | Purpose::Removal | Purpose::Scrub => {}
         }

@@ -295,7 +295,7 @@ impl Clients {
                 format!("{node} reads {}, which is not its state at {before} to {applied}", Found(found))
             });
         }
-        if read == Read::Linearizable {
+        if read != Read::Local {
             let (Then { seen, committed: before }, committed) = (then, self.store.applied());
             match self.store.found_at(key, found, seen, committed) {
                 Some(at) => self.seen = self.seen.max(at),

@@ -68,6 +68,9 @@ impl fmt::Display for Setting {
         if self.doomed {
             writeln!(f, "doomed")?;
         }
+        if self.lease {
+            writeln!(f, "lease")?;
+        }
         if self.memory {
             writeln!(f, "memory")?;
         }
@@ -125,6 +128,7 @@ fn rest_name(rest: Rest) -> &'static str {
 fn verb(request: Request) -> (&'static str, Option<usize>) {
     match request {
         Request::Get => ("get", None),
+        Request::GetLease => ("get-lease", None),
         Request::GetLocal => ("get-local", None),
         Request::Set => ("set", None),
         Request::SetLarge(size) => ("set-large", Some(size)),
@@ -276,6 +280,7 @@ fn read_setting(setting: &mut Setting, words: &[&str]) -> Result<(), String> {
         ["late", node, at] => setting.late.push((read_node(node)?, parse_span(at)?)),
         ["compact-every", value] => setting.compact_every = number(value)?,
         ["doomed"] => setting.doomed = true,
+        ["lease"] => setting.lease = true,
         ["memory"] => setting.memory = true,
         ["ruin"] => setting.ruin = true,
         other => {
@@ -340,6 +345,7 @@ fn read_target(text: &str) -> Result<Target, String> {
 fn read_verb(text: &str, size: Option<usize>) -> Result<Request, String> {
     let all = [
         Request::Get,
+        Request::GetLease,
         Request::GetLocal,
         Request::Set,
         Request::Delete,
@@ -379,6 +385,7 @@ impl Setting {
             doomed: false,
             ruin: false,
             memory: false,
+            lease: false,
         }
     }
 

@@ -340,7 +340,12 @@ impl World<'_, '_, '_> {
             self.thaw(node);
         }
         for node in 0..self.nodes.len() {
-            if self.nodes[node].stopping {
+            // A read that came short looks like damage, and is none at the next start.
+            let this = &self.nodes[node];
+            let is_misled = this.engine.as_ref().is_some_and(|engine| {
+                !this.opened && matches!(engine.status().standing, Standing::Damaged(_))
+            });
+            if this.stopping || is_misled && !this.is_out {
                 self.kill(node, Death::Process);
             }
         }
@@ -360,7 +365,6 @@ impl World<'_, '_, '_> {
             false => (0..self.nodes.len()).filter(|node| !self.nodes[*node].is_out).collect(),
         };
         for node in &core {
-            self.end_if_misled(*node);
             self.start(*node);
         }
         let rest: Vec<usize> = (0..self.nodes.len()).filter(|node| !core.contains(node)).collect();
@@ -374,24 +378,12 @@ impl World<'_, '_, '_> {
         core
     }
 
-    /// A read that came short looks like damage, and is none at the next start.
-    fn end_if_misled(&mut self, node: usize) {
-        let this = &self.nodes[node];
-        let is_misled = this
-            .engine
-            .as_ref()
-            .is_some_and(|engine| !this.opened && matches!(engine.status().standing, Standing::Damaged(_)));
-        if is_misled && !this.is_out {
-            self.kill(node, Death::Process);
-        }
-    }
-
     fn treat_rest(&mut self, node: usize, core: &[usize]) {
         let inward: Vec<_> = core.iter().map(|peer| (*peer, node)).collect();
         let outward: Vec<_> = core.iter().map(|peer| (node, *peer)).collect();
         match self.setting.rest {
             Rest::Dead => return self.kill(node, Death::Process),
-            Rest::Fine => self.end_if_misled(node),
+            Rest::Fine => {}
             // Who flaps does so later, when the core has a leader of its own.
             Rest::CutOff | Rest::Flapping => {
                 self.block(&inward);

@@ -51,6 +51,7 @@ impl World<'_, '_, '_> {
         self.ask_disk(node, &mut scratch.ops);
         self.watch(node, role, &scratch, halted.as_ref());
         self.must_end_hand_over(node);
+        self.count_lease_reads(node);
         for (ticket, answer) in scratch.answers.drain(..) {
             self.nodes[node].waiting -= 1;
             // What the run itself has asked is not the program's.
@@ -71,6 +72,13 @@ impl World<'_, '_, '_> {
         match halted {
             Some(Fault::Storage(_)) => self.has_halted(node),
             _ => self.set_alarm(node),
+        }
+    }
+
+    fn count_lease_reads(&mut self, node: usize) {
+        let Some(engine) = self.nodes[node].engine.as_ref().filter(|_| self.setting.lease) else { return };
+        if engine.metrics().lease_reads > 0 {
+            self.coverage.count("read: by lease");
         }
     }
 

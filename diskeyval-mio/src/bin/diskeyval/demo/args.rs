@@ -22,6 +22,7 @@ Examples:
   diskeyval demo --seconds 60 --data data          and look into data/node-1 with `diskeyval wal dump`
   diskeyval demo --nodes 5 --clients 64 --disturb-every 2 --json
   diskeyval demo --seconds 300 --kills --disturb-every 1 --disturb-for 300
+  diskeyval demo --seconds 120 --memory --kills           a rolling restart of nodes that forget everything
 
 Exit codes:
   0  nothing lost, duplicated or stale, and nothing else wrong either
@@ -50,11 +51,11 @@ pub(crate) struct DemoArgs {
     #[arg(long, value_name = "MS", default_value_t = 1200, value_parser = value_parser!(u32).range(1..=60_000))]
     pub(super) disturb_for: u32,
 
-    /// Nothing happens but kills, each time of any node, by SIGKILL
-    #[arg(long, conflicts_with = "memory")]
+    /// Nothing happens but kills, each time of any node, by SIGKILL; with `--memory`, only when all are in their seats
+    #[arg(long)]
     pub(super) kills: bool,
 
-    /// The nodes keep all in memory: none of them is killed, since it could not come back
+    /// The nodes keep all in memory. Without `--kills` none of them is killed
     #[arg(long, conflicts_with = "data")]
     pub(super) memory: bool,
 

@@ -171,6 +171,11 @@ impl Cluster {
         self.reigns.last_key_value().map(|(_, leader)| *leader)
     }
 
+    /// Whether every node is in its seat, as far as it has told.
+    pub(super) fn all_are_ready(&self) -> bool {
+        self.told.iter().all(|told| told.ready)
+    }
+
     /// Who was heard to lead in each term.
     pub(super) fn reigns(&self) -> &BTreeMap<u64, usize> {
         &self.reigns

@@ -46,12 +46,11 @@ impl fmt::Display for Disturbance {
 
 /// What happens in turn.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Turns(&'static [Disturbance]);
+struct Turns(&'static [Disturbance]);
 
 impl Turns {
-    /// Who is killed must be able to come back.
-    pub(super) fn chosen(only_kills: bool, with_kills: bool) -> Turns {
-        Turns(match (only_kills, with_kills) {
+    fn chosen(only_kills: bool, outlasts: bool) -> Turns {
+        Turns(match (only_kills, outlasts) {
             (true, _) => &[Disturbance::AnyKilled],
             // Every second time by signal, else by proxies, in one way and then in the other.
             (false, false) => {
@@ -75,6 +74,8 @@ impl Turns {
 pub(super) struct Disturber {
     proxies: Proxies,
     turns: Turns,
+    /// What nodes know outlasts their processes.
+    outlasts: bool,
     dice: Dice,
     every: Option<Duration>,
     span: Duration,
@@ -92,10 +93,11 @@ struct Active {
 }
 
 impl Disturber {
-    /// Begins now. If `every` is nothing, so is what happens. Whoever it happens to is out of action for `span`.
+    /// Begins now. `outlasts`: nodes have directories. If `every` is nothing, so is what happens. Whoever it happens to is out of action for `span`.
     pub(super) fn new(
         proxies: Proxies,
-        turns: Turns,
+        only_kills: bool,
+        outlasts: bool,
         every: Duration,
         span: Duration,
         end: Instant,
@@ -104,7 +106,8 @@ impl Disturber {
         let every = Some(every).filter(|every| !every.is_zero());
         Disturber {
             proxies,
-            turns,
+            turns: Turns::chosen(only_kills, outlasts),
+            outlasts,
             dice: Dice::new(clock::now()),
             every,
             span,
@@ -128,6 +131,8 @@ impl Disturber {
         let what = self.turns.0[self.done.len() % self.turns.0.len()];
         let nodes = match (what, cluster.leader()) {
             (Disturbance::AllKilled, _) => (0..cluster.size()).collect(),
+            // Who has nothing but its memory forgets all of it: a majority must have forgotten nothing.
+            (Disturbance::AnyKilled, _) if !self.outlasts && !cluster.all_are_ready() => return Ok(None),
             (Disturbance::AnyKilled, _) => vec![self.dice.place(cluster.size())],
             // What befalls a leader, or spares it, waits until there is one.
             (_, None) => return Ok(None),

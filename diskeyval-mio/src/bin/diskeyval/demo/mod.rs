@@ -33,7 +33,7 @@ pub(crate) use worker::run as node;
 
 use crate::exit::Failure;
 use cluster::{Cluster, Halt, name};
-use disturb::{Disturber, Turns};
+use disturb::Disturber;
 use interrupt::Interrupt;
 use keep::Keep;
 use progress::Progress;
@@ -73,8 +73,7 @@ pub(crate) fn run(args: &DemoArgs) -> Result<(), Failure> {
     let every = Duration::from_secs(args.disturb_every.into());
     let out_of_action = Duration::from_millis(args.disturb_for.into());
     let end = Instant::now() + span;
-    let turns = Turns::chosen(args.kills, keep.is_some());
-    let mut disturber = Disturber::new(proxies, turns, every, out_of_action, end);
+    let mut disturber = Disturber::new(proxies, args.kills, keep.is_some(), every, out_of_action, end);
     progress.restart();
     let begin = clock::now();
     let played = play(&mut cluster, &mut disturber, &progress, end);
