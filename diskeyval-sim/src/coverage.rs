@@ -235,6 +235,9 @@ const IMPOSSIBLE_TURNS: &[(usize, usize)] = &[
     (1, 3),
     // The next round before an election begins where the last ended: nothing is seen to change.
     (1, 1),
+    // One alone, paused while its ballot is on its way to the disk, stands for the next term at once. Too rare to be asked
+    // for: one seed of a thousand or so.
+    (2, 2),
     // Whoever leads no more follows first, and waits for an election timeout.
     (3, 1),
     (3, 2),
@@ -255,6 +258,8 @@ const IMPOSSIBLE_WORDS: &[(&str, &str)] = &[
     ("snapshot", "candidate"),
     // It would have to wait on a link until whom it is sent to has caught up from another leader, and leads itself.
     ("snapshot", "leader"),
+    // Who led, and stands for election anew, within the time of one way.
+    ("transfer", "candidate"),
     // Who has asked for a hand-over that is refused would have to be elected meanwhile. As rare.
     ("not-transferred", "leader"),
     ("received", "follower"),
