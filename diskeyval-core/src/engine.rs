@@ -23,7 +23,7 @@ use crate::desk::{Desk, Route, check_part};
 use crate::entry::Payload;
 use crate::error::{Damage, Fault, Refusal};
 use crate::founding::{Founding, Verdict};
-use crate::id::{Incarnation, NodeId, Term, Ticket};
+use crate::id::{Incarnation, Index, NodeId, Term, Ticket};
 use crate::io::{Answer, Effect, Event, Input, Read, Request};
 use crate::kv::{Applied, Machine};
 use crate::mesh::{Delivery, Heard, Mesh};
@@ -385,9 +385,10 @@ impl Engine {
         let before = self.kv.applied();
         self.pay_resync();
         while let Some((index, mut payload)) = self.raft.take_committed() {
-            // An earlier run has told it.
-            let is_silent = index <= self.raft.recalled();
-            self.owes_resync |= is_silent;
+            // An earlier run has told it, or it is the past of a cluster that takes this node in.
+            let is_told = index <= self.raft.recalled();
+            let is_silent = is_told || !self.admitted;
+            self.owes_resync |= is_told || (is_silent && matches!(payload, Payload::Write(_)));
             if let Payload::Write(write) = &mut payload
                 && !self.raft.is_leader()
                 && is(Mutant::FollowersKeepNoAnswers)
@@ -419,9 +420,12 @@ impl Engine {
         self.kv.applied() > before
     }
 
-    /// When everything is applied that an earlier run has kept, that is told as one.
+    /// When everything is applied that an earlier run has kept, or that was before this node was taken in, that is told
+    /// as one.
     fn pay_resync(&mut self) {
-        if self.owes_resync && self.kv.applied() >= self.raft.recalled() {
+        let is_due =
+            self.kv.applied() >= self.raft.recalled() && (self.admitted || self.raft.recalled() > Index(0));
+        if self.owes_resync && is_due {
             self.resync();
         }
     }

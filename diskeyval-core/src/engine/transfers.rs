@@ -375,12 +375,12 @@ impl Engine {
             let own = Owner { node: self.id.clone(), incarnation: self.incarnation, boot: self.boot };
             self.desk.absorbed(self.kv.sessions(), &own);
         }
-        self.resync();
+        self.owes_resync = true;
+        self.pay_resync();
     }
 
     /// Tells that changes up to here are not told one by one.
     pub(super) fn resync(&mut self) {
-        // Whatever was owed is told with it.
         self.owes_resync = false;
         if self.listening && !is(Mutant::NoResync) {
             let revision = self.kv.applied().0;
