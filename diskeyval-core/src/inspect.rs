@@ -203,6 +203,8 @@ pub enum Claim {
     ReadAt { question: u64, index: Index },
     /// Some bytes of the state after an entry.
     Snapshot { term: Term, last: EntryId, offset: u64, done: bool },
+    /// A file of you is damaged: begin anew.
+    Offer { term: Term },
     /// So many bytes of that are here.
     Received { term: Term, last: EntryId, offset: u64 },
     /// Anything else.
@@ -236,6 +238,7 @@ impl Word {
         "read-refused",
         "snapshot",
         "received",
+        "offer",
     ];
 
     /// The name of its kind.
@@ -257,6 +260,7 @@ impl Word {
                 Directive::Heartbeat(_) => 7,
                 Directive::TimeoutNow { .. } => 8,
                 Directive::Snapshot(_) => 22,
+                Directive::Offer { .. } => 24,
             },
             Frame::Raft(Received::Pledge(pledge)) => match pledge {
                 Pledge::VoteRequest(request) if request.pre => 9,
@@ -306,6 +310,7 @@ impl Word {
                     round: heartbeat.round,
                 },
                 Directive::TimeoutNow { term } => Claim::TimeoutNow { term: *term },
+                Directive::Offer { term } => Claim::Offer { term: *term },
                 Directive::Snapshot(piece) => Claim::Snapshot {
                     term: piece.term,
                     last: piece.last,

@@ -55,6 +55,7 @@ pub fn hello(mask: &Mask) -> Bytes {
         storage: if mask.on_disk { StorageKind::Disk } else { StorageKind::Memory },
         initial_members: 0,
         seated: None,
+        damaged: false,
     };
     bytes(|out| wire::write_hello(out, hello))
 }

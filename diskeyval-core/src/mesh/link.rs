@@ -46,6 +46,7 @@ pub(super) enum Phase {
 pub(super) struct Partner {
     pub(super) incarnation: Incarnation,
     pub(super) boot: u128,
+    pub(super) damaged: bool,
 }
 
 impl Link {
@@ -68,6 +69,11 @@ impl Link {
             Phase::Up(partner) => Some(partner),
             Phase::AwaitHello | Phase::AwaitWelcome | Phase::AwaitConfirm(_) => None,
         }
+    }
+
+    /// Whether the other end has said that it keeps out.
+    pub(super) fn is_damaged(&self) -> bool {
+        self.partner().is_some_and(|partner| partner.damaged)
     }
 
     /// From now on frames of the full size are taken.

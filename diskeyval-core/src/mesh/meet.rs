@@ -39,6 +39,10 @@ impl Mesh {
     pub(super) fn hear(&mut self, conn: ConnId, frame: Frame) -> Result<(), CloseReason> {
         let Some(link) = self.links.get_mut(&conn) else { return Ok(()) };
         match (&link.phase, frame) {
+            // What keeps out says nothing, and hears nothing but that it may begin anew.
+            (Phase::Up(partner), Frame::Raft(_) | Frame::Service(..)) if partner.damaged => {
+                return Err(CloseReason::OutOfPlace);
+            }
             (phase, Frame::Raft(message))
                 if matches!(phase, Phase::Up(_)) || is(Mutant::HeardBeforeHello) =>
             {
@@ -98,6 +102,8 @@ impl Mesh {
             peer.heard = match (&checked, hello.cluster) {
                 (Err(CloseReason::MembersDisagree), _) => Heard::Disagrees,
                 (_, Some(cluster)) => Heard::Founded(cluster),
+                // It does not know any more whether it ever belonged to one.
+                (Ok(()), None) if hello.damaged => Heard::Silence,
                 (Err(CloseReason::OtherStorage { .. }), None) => Heard::OtherStorage,
                 (Ok(()), None) => Heard::Unfounded,
                 (Err(_), None) => Heard::Silence,
@@ -111,7 +117,7 @@ impl Mesh {
         {
             return Err(CloseReason::Superseded);
         }
-        Ok(Partner { incarnation: hello.incarnation, boot: hello.boot })
+        Ok(Partner { incarnation: hello.incarnation, boot: hello.boot, damaged: hello.damaged })
     }
 
     /// Both ends are content. One link for each pair is kept: of two dialled by the same end the newer, of
@@ -145,13 +151,18 @@ impl Mesh {
         link.heard = self.now;
         link.raised = self.now;
         peer.link = Some(conn);
-        peer.trouble = None;
+        peer.trouble = partner.damaged.then(|| CloseReason::Damaged.to_string());
         if peer.dial == Dial::Open(conn) {
             peer.dial = Dial::At(self.now);
         }
         self.metrics.links_up += 1;
-        self.delivered.push_back(Delivery::Up(who.clone(), partner.incarnation));
-        self.event(Event::LinkUp { peer: who });
+        if partner.damaged {
+            self.delivered.push_back(Delivery::UpDamaged(who.clone()));
+            self.event(Event::PeerDamaged { peer: who });
+        } else {
+            self.delivered.push_back(Delivery::Up(who.clone(), partner.incarnation));
+            self.event(Event::LinkUp { peer: who });
+        }
         Ok(())
     }
 }

@@ -52,6 +52,8 @@ pub(crate) struct Hello {
     pub(crate) initial_members: u64,
     /// The entry of the last membership that it has applied, if this life of it is in its seat there.
     pub(crate) seated: Option<Index>,
+    /// A file of it is damaged: it keeps out of everything.
+    pub(crate) damaged: bool,
 }
 
 /// What a node asks of a leader, and is answered.

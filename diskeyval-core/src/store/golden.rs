@@ -226,6 +226,7 @@ fn golden_files_are_read() {
         base: EntryId::new(5, 2),
         entries: vec![last.bytes],
         is_new: false,
+        is_anew: false,
     };
     assert_eq!(recalled, expected);
     let state = decoder.finish().expect("a whole state");
