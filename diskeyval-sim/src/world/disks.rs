@@ -2,7 +2,7 @@
 
 use core::time::Duration;
 
-use diskeyval_core::{DiskDone, DiskError, DiskOp, FileName, Input, OpId};
+use diskeyval_core::{DiskDone, DiskError, DiskOp, Event, FileName, Input, OpId};
 
 use super::disk::{Completed, Harm};
 use super::lives::Death;
@@ -175,9 +175,14 @@ impl World<'_, '_, '_> {
         self.undo_in(lasting, Undo::DiskRoom(node));
     }
 
-    /// Whether the disk of a node may be damaged. Until members can be replaced, a node that finds damage keeps out for
-    /// good: so none of the core is, and nobody before all of the core are in their seats.
+    /// Whether the disk of a node may be damaged. Who finds damage is taken in again by a majority of the others. So none
+    /// of the core is, and nobody before all of the core are in their seats. Nor is who is about to begin anew: what is
+    /// done to it then would not be told from what was done before.
     fn may_be_damaged(&self, node: usize) -> bool {
+        let this = &self.nodes[node];
+        if self.up[node] && !this.opened && this.is_out {
+            return false;
+        }
         let seated = self.setting.core.iter().all(|node| self.nodes[*node].was_member);
         self.setting.ruin || (!self.setting.core.contains(&node) && seated)
     }
@@ -232,6 +237,41 @@ impl World<'_, '_, '_> {
         self.nodes[node].is_out = true;
         let now = self.now;
         self.check(|checker| checker.harmed(now, node, Wrong::Damaged));
+    }
+
+    // What a node says of it.
+
+    /// A node may have found damage, or have set aside what was damaged. Tells whether it has found some where there is
+    /// none, and the others cannot do without it.
+    pub(super) fn see_damage(&mut self, node: usize, events: &[Event]) -> bool {
+        for event in events {
+            match event {
+                Event::Damaged(_) if self.nodes[node].is_out => self.coverage.count("disk: damage is found"),
+                Event::Damaged(_) => {
+                    // A read came short. It may begin anew for that, and is as good as one that is wiped.
+                    self.coverage.count("disk: damage is found where there is none");
+                    if !self.may_forget(node) {
+                        return true;
+                    }
+                    self.nodes[node].was_member = false;
+                }
+                Event::BegunAnew { .. } => self.has_begun_anew(node),
+                _ => {}
+            }
+        }
+        false
+    }
+
+    fn has_begun_anew(&mut self, node: usize) {
+        let this = &mut self.nodes[node];
+        self.coverage.count(match this.was_damaged {
+            false => "disk: a damaged node begins anew",
+            true => "disk: a damaged node goes on beginning anew",
+        });
+        (this.is_out, this.was_member) = (false, false);
+        (this.began_anew, this.was_damaged) = (true, true);
+        this.log = Log::default();
+        this.disk.begins_anew();
     }
 
     /// The directory of a node is put back as it was when a former life began: it knows nothing of what it has promised
