@@ -8,6 +8,9 @@ use crate::error::CloseReason;
 use crate::id::{ClusterId, ConnId, Incarnation, NodeId};
 use crate::raft::{Directive, Outgoing};
 
+/// What is wrong with a member that keeps out, as the others tell it.
+pub(super) const DAMAGED: &str = "a file of it is damaged, and it keeps out of everything";
+
 impl Mesh {
     /// The node may be met from now on, and says that it keeps out. The cluster is the one that it belongs to, as far as
     /// it knows.

@@ -3,6 +3,7 @@
 
 use alloc::string::ToString;
 
+use super::damaged::DAMAGED;
 use super::link::{Partner, Phase, check_hello};
 use super::wire::{self, Frame, Hello, VERSIONS};
 use super::{Delivery, Dial, Heard, MAX_BACK_OFF, Mesh};
@@ -151,7 +152,7 @@ impl Mesh {
         link.heard = self.now;
         link.raised = self.now;
         peer.link = Some(conn);
-        peer.trouble = partner.damaged.then(|| CloseReason::Damaged.to_string());
+        peer.trouble = partner.damaged.then(|| DAMAGED.into());
         if peer.dial == Dial::Open(conn) {
             peer.dial = Dial::At(self.now);
         }
