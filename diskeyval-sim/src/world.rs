@@ -121,6 +121,8 @@ pub(crate) struct Node {
     began_anew: bool,
     /// It has set aside what was damaged, and is not in its seat yet.
     was_damaged: bool,
+    /// The life in which it has found damage last.
+    found_damage: u32,
     /// It was asked to stop, and what its clock showed then.
     stopping: bool,
     /// It has stopped, and only its process is still there.
@@ -289,6 +291,7 @@ impl<'w, 'k, 'c> World<'w, 'k, 'c> {
             is_out: false,
             began_anew: false,
             was_damaged: false,
+            found_damage: 0,
             stopping: false,
             stopped: false,
             asked_to_stop_at: Instant::ZERO,

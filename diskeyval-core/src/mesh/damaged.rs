@@ -51,3 +51,6 @@ impl Mesh {
         self.link_to(to).filter(|link| link.is_damaged() == is_offer)
     }
 }
+
+#[cfg(test)]
+mod tests;

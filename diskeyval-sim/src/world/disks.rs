@@ -245,6 +245,9 @@ impl World<'_, '_, '_> {
     /// none, and the others cannot do without it.
     pub(super) fn see_damage(&mut self, node: usize, events: &[Event]) -> bool {
         for event in events {
+            if matches!(event, Event::Damaged(_)) {
+                self.nodes[node].found_damage = self.nodes[node].life;
+            }
             match event {
                 Event::Damaged(_) if self.nodes[node].is_out => self.coverage.count("disk: damage is found"),
                 Event::Damaged(_) => {
@@ -264,9 +267,9 @@ impl World<'_, '_, '_> {
 
     fn has_begun_anew(&mut self, node: usize) {
         let this = &mut self.nodes[node];
-        self.coverage.count(match this.was_damaged {
-            false => "disk: a damaged node begins anew",
-            true => "disk: a damaged node goes on beginning anew",
+        self.coverage.count(match this.found_damage == this.life {
+            true => "disk: a damaged node begins anew",
+            false => "disk: a damaged node goes on beginning anew",
         });
         (this.is_out, this.was_member) = (false, false);
         (this.began_anew, this.was_damaged) = (true, true);

@@ -13,7 +13,6 @@
 use alloc::vec::Vec;
 
 use super::{Opening, Origin, Step};
-use crate::id::Incarnation;
 use crate::io::DiskOp;
 use crate::store::FileName;
 use crate::store::ops::Ops;
@@ -76,8 +75,7 @@ impl Opening {
     /// Everything but the superblock is moved out of the way.
     pub(super) fn set_files_aside(&mut self) {
         let files = self.others();
-        let under = number_of(self.incarnation().unwrap_or(self.origin.incarnation));
-        self.begun = Some(Begun { set_aside: files.len(), under });
+        let under = self.under();
         self.step = Step::Aside;
         for file in &files {
             self.ops.ask(DiskOp::SetAside { file: *file, under }, ());
@@ -89,6 +87,7 @@ impl Opening {
 
     /// Nothing else is there any more: a first start.
     pub(super) fn begin_behind(&mut self) {
+        self.begun = Some(Begun { set_aside: self.others().len(), under: self.under() });
         self.files.retain(|file, _| *file == FileName::Superblock);
         if let Some(names) = &mut self.names {
             names.generation += 1;
@@ -98,15 +97,16 @@ impl Opening {
         self.step = Step::Found(0);
     }
 
+    /// What files are set aside under: the first 16 digits of the next incarnation. Generations, under which files are set
+    /// aside that have rotted, are never as high.
+    fn under(&self) -> u64 {
+        let next = self.incarnation().unwrap_or(self.origin.incarnation);
+        u64::try_from(next.0 >> 64).unwrap_or(u64::MAX)
+    }
+
     fn others(&self) -> Vec<FileName> {
         self.files.keys().copied().filter(|file| *file != FileName::Superblock).collect()
     }
-}
-
-/// What files are set aside under for a life: the first 16 digits of its incarnation. Generations, under which files are
-/// set aside that have rotted, are never as high.
-fn number_of(incarnation: Incarnation) -> u64 {
-    u64::try_from(incarnation.0 >> 64).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@ use alloc::vec::Vec;
 
 use super::*;
 use crate::error::StorageFault;
+use crate::id::Incarnation;
 use crate::id::NodeId;
 use crate::members::StorageKind;
 use crate::store::folder::Folder;
