@@ -60,7 +60,6 @@ const NAMED: &[&str] = &[
     "disk: a read comes short",
     "disk: a node halts",
     "disk: damage is found",
-    "disk: damage is found where there is none",
     "disk: a damaged node begins anew",
     "disk: a damaged node goes on beginning anew",
     "dial: connected",

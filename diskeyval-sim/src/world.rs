@@ -204,6 +204,12 @@ enum Undo {
     DiskRoom(usize),
     ClockRate(usize),
     Cut(usize, usize),
+    /// A node dies that was about to begin anew.
+    Interrupt {
+        node: usize,
+        life: u32,
+        lasting: Duration,
+    },
     /// A node that was asked to stop has done so.
     MustHaveStopped(usize),
     /// A node that was asked to stop ends now, whether it has stopped or not.

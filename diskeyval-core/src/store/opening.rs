@@ -337,6 +337,10 @@ impl Opening {
 
     fn read_superblock(&mut self, bytes: &[u8]) -> Result<(), StorageFault> {
         self.reads += 1;
+        let size = self.files.get(&FileName::Superblock).map_or(0, |size| superblock::SIZE.min(*size));
+        if (bytes.len() as u64) < size {
+            return Err(came_short(FileName::Superblock, bytes.len(), size));
+        }
         let mut slots = Names::decode_both(bytes);
         if is(Mutant::OneSlotTrusted) {
             slots[1] = slots[0].clone();
@@ -422,10 +426,7 @@ impl Opening {
         let Some(names) = &self.names else { return Ok(()) };
         let named = names.segments[place];
         if (bytes.len() as u64) < named.size {
-            return Err(StorageFault::Failed {
-                what: format!("the reading of {}", FileName::Segment(named.number)),
-                why: format!("{} of {} bytes came", bytes.len(), named.size),
-            });
+            return Err(came_short(FileName::Segment(named.number), bytes.len(), named.size));
         }
         let scanned = scan(named, bytes, Salt(names.salt), names.incarnation);
         self.tell(FileName::Segment(named.number), || describe::segment(&scanned));
@@ -584,6 +585,12 @@ impl Opening {
         self.wal = Some(Wal::new(found, self.origin.segment_bytes, &self.ops, self.now));
         Ok(())
     }
+}
+
+/// The disk has failed, whatever stands in the file.
+fn came_short(file: FileName, len: usize, size: u64) -> StorageFault {
+    let (what, why) = (format!("the reading of {file}"), format!("{len} of {size} bytes came"));
+    StorageFault::Failed { what, why }
 }
 
 fn damage(file: FileName, at: u64, what: impl Into<String>) -> StorageFault {

@@ -133,8 +133,11 @@ impl World<'_, '_, '_> {
             Undo::Exit { node, life, lasting } if self.nodes[node].life == life => {
                 self.end(node, Death::Process, lasting);
             }
+            Undo::Interrupt { node, life, lasting } if self.nodes[node].life == life => {
+                self.end(node, Death::Crash, lasting);
+            }
             // It has ended otherwise, and is another process.
-            Undo::Exit { .. } => {}
+            Undo::Exit { .. } | Undo::Interrupt { .. } => {}
         }
     }
 

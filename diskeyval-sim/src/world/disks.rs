@@ -85,6 +85,7 @@ impl World<'_, '_, '_> {
                 let up_to = this.log.written;
                 this.log.syncs.push((op, up_to));
             }
+            DiskOp::List if this.found_damage == this.life => self.may_interrupt(node),
             DiskOp::Create { file: FileName::Snapshot(_), .. } => {
                 self.coverage.count("disk: a snapshot is written");
             }
@@ -251,8 +252,7 @@ impl World<'_, '_, '_> {
             match event {
                 Event::Damaged(_) if self.nodes[node].is_out => self.coverage.count("disk: damage is found"),
                 Event::Damaged(_) => {
-                    // A read came short. It may begin anew for that, and is as good as one that is wiped.
-                    self.coverage.count("disk: damage is found where there is none");
+                    // A read of a snapshot came short. It may begin anew for that, and is as good as one that is wiped.
                     if !self.may_forget(node) {
                         return true;
                     }
@@ -263,6 +263,17 @@ impl World<'_, '_, '_> {
             }
         }
         false
+    }
+
+    /// A node begins to give up what it holds. That takes a moment, which hardly any crash would meet by chance.
+    fn may_interrupt(&mut self, node: usize) {
+        if self.phase == 0 && self.noise.chance(1, 3) {
+            let steps = u32::try_from(self.noise.between(1, 16)).unwrap_or(1);
+            let after = self.draw_span(self.setting.disk) * steps;
+            let lasting = Duration::from_millis(self.noise.between(50, 1_500));
+            let life = self.nodes[node].life;
+            self.undo_in(after, Undo::Interrupt { node, life, lasting });
+        }
     }
 
     fn has_begun_anew(&mut self, node: usize) {

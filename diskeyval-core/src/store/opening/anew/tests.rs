@@ -8,6 +8,7 @@ use super::*;
 use crate::error::StorageFault;
 use crate::id::Incarnation;
 use crate::id::NodeId;
+use crate::io::DiskDone;
 use crate::members::StorageKind;
 use crate::store::folder::Folder;
 use crate::store::{Recalled, Record, Store};
@@ -163,6 +164,27 @@ fn a_crash_at_any_operation_leaves_the_former_life_or_the_next() {
         }
     }
     assert!(former > 0 && next > 0 && resumed > 0, "{former}, {next}, {resumed}");
+}
+
+/// Else a node would take what it is told to be void for nothing at all, and begin as somebody who may found.
+#[test]
+fn a_superblock_of_which_a_part_comes_is_neither_damaged_nor_a_first_start() {
+    for whole in
+        [damaged(), Folder { aside: Vec::new(), files: damaged().files.into_iter().take(1).collect() }]
+    {
+        let mut opening = Opening::new(origin(Incarnation(77)));
+        let mut fault = None;
+        for _ in 0..2 {
+            for (op, what) in opening.take_ops() {
+                let result = match whole.clone().perform(&what) {
+                    Ok(DiskDone::Read(bytes)) => Ok(DiskDone::Read(bytes.slice(..bytes.len() / 2))),
+                    other => other,
+                };
+                fault = opening.done(op, result).err();
+            }
+        }
+        assert!(matches!(fault, Some(StorageFault::Failed { .. })), "{fault:?}");
+    }
 }
 
 /// Only the first slot has become durable, or only the second can be read: the void one counts.
