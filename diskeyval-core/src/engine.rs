@@ -2,6 +2,7 @@
 //! nothing itself.
 
 mod compaction;
+mod damaged;
 mod disk;
 mod leadership;
 mod open;
@@ -32,6 +33,7 @@ use crate::raft::Raft;
 use crate::status::{Metrics, Standing};
 use crate::time::{Deadline, Instant, Timer};
 use compaction::Compaction;
+use damaged::NextLife;
 use disk::Opener;
 use leadership::Wish;
 use transfers::Transfers;
@@ -100,6 +102,10 @@ pub struct Engine {
     /// Entries were applied that an earlier run has told, and that this has not happened is still to be told.
     owes_resync: bool,
     admitted: bool,
+    /// Its storage came into being behind one that was damaged: it may have belonged to a cluster, and founds none.
+    is_anew: bool,
+    /// The number of the next operation on the disk, as far as any was asked for.
+    next_op: u64,
     told_not_admitted: bool,
     listening: bool,
     told_leader: (Option<NodeId>, Term),
@@ -112,7 +118,7 @@ pub struct Engine {
     effects: VecDeque<Effect>,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 enum Phase {
     Running,
     /// Leadership is being handed over, and the log is sealed; then the node stops, and these are told.
@@ -122,8 +128,8 @@ enum Phase {
     },
     Stopped,
     Halted(Fault),
-    /// It keeps out of everything.
-    Damaged(Damage),
+    /// It keeps out of everything, until it may begin anew.
+    Damaged(Damage, Box<NextLife>),
 }
 
 impl Engine {
@@ -155,6 +161,9 @@ impl Engine {
         if !self.begun {
             return Some(Deadline { at: Instant::ZERO, why: Timer::Dial });
         }
+        if self.is_damaged() {
+            return self.mesh.deadline();
+        }
         let request = self.desk.deadline().map(|at| Deadline { at, why: Timer::Request });
         let request = [request, self.wish_deadline()].into_iter().flatten().min();
         if let Some(opener) = &self.opening {
@@ -174,7 +183,7 @@ impl Engine {
 
     /// Whether nothing comes out of it any more but answers.
     pub(crate) fn is_over(&self) -> bool {
-        matches!(self.phase, Phase::Stopped | Phase::Halted(_) | Phase::Damaged(_))
+        matches!(self.phase, Phase::Stopped | Phase::Halted(_))
     }
 
     /// The leader, if this node knows one.
@@ -206,6 +215,9 @@ impl Engine {
     // One turn.
 
     fn take(&mut self, input: Input) {
+        if self.is_damaged() {
+            return self.take_damaged(input);
+        }
         if self.is_over() {
             return self.turn_away(input);
         }
@@ -254,7 +266,7 @@ impl Engine {
             Request::TransferLeadership { to } => self.wish(ticket, to, self.now + budget),
             Request::Stop => match &mut self.phase {
                 Phase::Stopping { tickets, .. } => tickets.push(ticket),
-                Phase::Running | Phase::Stopped | Phase::Halted(_) | Phase::Damaged(_) => {
+                Phase::Running | Phase::Stopped | Phase::Halted(_) | Phase::Damaged(..) => {
                     self.raft.hand_over();
                     let give_up_at = self.now + self.election_timeout;
                     self.phase = Phase::Stopping { tickets: alloc::vec![ticket], give_up_at };
@@ -263,19 +275,15 @@ impl Engine {
         }
     }
 
-    /// A node that has stopped answers, and does nothing else.
+    /// A node that has stopped, or keeps out, answers, and does nothing else of what it is asked.
     fn turn_away(&mut self, input: Input) {
         let (ticket, request) = match input {
             Input::Ask { ticket, request, .. } => (ticket, request),
-            // A damaged node still says why nobody meets it.
-            Input::Opened { conn, who, origin } if matches!(self.phase, Phase::Damaged(_)) => {
-                return self.mesh.opened(conn, who, origin);
-            }
             _ => return,
         };
         let refusal = match &self.phase {
             Phase::Halted(fault) => Refusal::Halted(fault.clone()),
-            Phase::Damaged(damage) => Refusal::Damaged(damage.clone()),
+            Phase::Damaged(damage, _) => Refusal::Damaged(damage.clone()),
             Phase::Running | Phase::Stopping { .. } | Phase::Stopped => Refusal::Stopped,
         };
         let answer = match request {
@@ -286,6 +294,7 @@ impl Engine {
             Request::View => Answer::View(self.kv.view()),
             Request::Status => Answer::Status(Box::new(self.status())),
             Request::Stop => {
+                self.mesh.stop();
                 self.phase = Phase::Stopped;
                 Answer::Stopped
             }
@@ -301,6 +310,10 @@ impl Engine {
                 self.check_founding();
                 self.raft.note_priority(&peer, self.mesh.priority_of(&peer).unwrap_or_default());
                 self.raft.link_up(&peer, incarnation);
+            }
+            Delivery::UpDamaged(peer) => {
+                self.check_founding();
+                self.raft.link_up_damaged(&peer);
             }
             Delivery::Down(peer) => {
                 self.raft.link_down(&peer);
@@ -327,6 +340,8 @@ impl Engine {
             self.expire();
             self.finish_stop();
             self.take_disk_ops();
+        } else if self.is_damaged() {
+            self.finish_damaged_turn();
         } else if !self.is_over() {
             self.check_founding();
             self.raft.tick();
@@ -377,7 +392,7 @@ impl Engine {
         {
             self.raft.drop_founding();
         }
-        self.raft.allow_founding(verdict == Verdict::Allowed);
+        self.raft.allow_founding(verdict == Verdict::Allowed && !self.is_anew);
     }
 
     /// Applies what is committed. Tells whether anything was.

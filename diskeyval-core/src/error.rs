@@ -473,8 +473,6 @@ pub enum CloseReason {
     NotReading,
     /// This node is not ready to meet anybody yet.
     Starting,
-    /// A file of this node is damaged: it keeps out of everything.
-    Damaged,
     /// This node stops.
     Stopping,
     /// The other end gave this reason and closed.
@@ -529,7 +527,6 @@ impl fmt::Display for CloseReason {
             CloseReason::Silent => f.write_str("nothing was heard for too long"),
             CloseReason::NotReading => f.write_str("it does not read what is sent to it"),
             CloseReason::Starting => f.write_str("the node is only just starting"),
-            CloseReason::Damaged => f.write_str("a file of it is damaged, and it keeps out of everything"),
             CloseReason::Stopping => f.write_str("the node stops"),
             CloseReason::Goodbye(why) => write!(f, "it closed: {why}"),
             CloseReason::Broken(why) => write!(f, "the connection broke: {why}"),

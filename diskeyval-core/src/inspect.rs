@@ -206,6 +206,8 @@ pub enum Claim {
     ReadAt { question: u64, index: Index },
     /// Some bytes of the state after an entry.
     Snapshot { term: Term, last: EntryId, offset: u64, done: bool },
+    /// A file of you is damaged: begin anew.
+    Offer { term: Term },
     /// So many bytes of that are here.
     Received { term: Term, last: EntryId, offset: u64 },
     /// Anything else.
@@ -241,6 +243,7 @@ impl Word {
         "received",
         "transfer",
         "not-transferred",
+        "offer",
     ];
 
     /// The name of its kind.
@@ -262,6 +265,7 @@ impl Word {
                 Directive::Heartbeat(_) => 7,
                 Directive::TimeoutNow { .. } => 8,
                 Directive::Snapshot(_) => 22,
+                Directive::Offer { .. } => 26,
             },
             Frame::Raft(Received::Pledge(pledge)) => match pledge {
                 Pledge::VoteRequest(request) if request.pre => 9,
@@ -313,6 +317,7 @@ impl Word {
                     round: heartbeat.round,
                 },
                 Directive::TimeoutNow { term } => Claim::TimeoutNow { term: *term },
+                Directive::Offer { term } => Claim::Offer { term: *term },
                 Directive::Snapshot(piece) => Claim::Snapshot {
                     term: piece.term,
                     last: piece.last,

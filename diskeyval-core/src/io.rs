@@ -336,8 +336,22 @@ pub enum Event {
     },
     /// A file of this node has rotted, and is written anew from what is in memory; the old one is set aside.
     Rotten(Damage),
-    /// A file of this node is damaged: it keeps out of everything, and keeps its files. Told once.
+    /// A file of this node is damaged: it keeps out of everything, and keeps its files, until a leader offers to take it
+    /// in again.
     Damaged(Damage),
+    /// A link to a peer came up that says that a file of it is damaged: it keeps out of everything.
+    PeerDamaged {
+        /// The peer.
+        peer: NodeId,
+    },
+    /// This node was damaged, and a leader has offered to take it in again: it has set its files aside, and is another
+    /// life of its node from now on, without a log. Told by every start that has a part in it.
+    BegunAnew {
+        /// How many files this start has set aside. None is removed.
+        set_aside: usize,
+        /// The number under which they were.
+        under: u64,
+    },
     /// This node serves from now on: its incarnation is in its seat, by a committed entry.
     Admitted,
     /// This node does not serve, and will not by itself: its seat is bound to another life of it. Told once.

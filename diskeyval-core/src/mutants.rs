@@ -167,6 +167,8 @@ mutants! {
     EntryNotDurable, "entry-not-durable", "65", "Of a file that was made, the name is not durable. (Of whoever looks after the disk.)";
     StallUnnoticed, "stall-unnoticed", "70", "A leader whose disk has stalled goes on leading.";
     FullUnnoticed, "full-unnoticed", "70", "Writes are taken in though the disk is full.";
+    BeginsAnewUnasked, "begins-anew-unasked", "71", "A damaged node sets its files aside without an offer.";
+    OffersWithoutMajority, "offers-without-majority", "71", "A damaged node is offered to begin anew though no majority without it holds everything.";
 
     // Events.
     AppliesBeforeCommit, "applies-before-commit", "75", "A leader applies and tells what is not committed.";

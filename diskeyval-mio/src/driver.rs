@@ -271,6 +271,14 @@ impl Driver {
             Event::Damaged(damage) => {
                 error!(%node, %damage, "this node keeps out of everything, and keeps its files")
             }
+            Event::PeerDamaged { peer } => {
+                self.unreachable.retain(|(other, _)| other != peer);
+                warn!(%node, %peer, "a file of a peer is damaged, and it keeps out of everything");
+            }
+            Event::BegunAnew { set_aside, under } => {
+                let under = format_args!("aside-{under:016x}-");
+                warn!(%node, files = set_aside, %under, "this node begins anew, and has set its damaged files aside");
+            }
             Event::NotAdmitted { why } => warn!(%node, why, "this node does not serve"),
             Event::Admitted => info!(%node, "this node is in its seat, and serves"),
             other => info!(%node, event = ?other, "something happened"),

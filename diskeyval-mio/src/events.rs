@@ -34,7 +34,8 @@ pub enum Notice {
         /// The revision that the state reflects.
         revision: u64,
     },
-    /// A file of this node is not what was written to it: the node keeps out of everything, and keeps its files.
+    /// A file of this node is not what was written to it: the node keeps out of everything, and keeps its files, until a
+    /// leader offers to take it in again ([`Event::BegunAnew`]).
     Damaged(Damage),
 }
 

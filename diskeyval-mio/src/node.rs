@@ -100,7 +100,8 @@ impl Node {
     ///
     /// It does not wait for the others ([`wait_ready`](Node::wait_ready) does): a call that needs them
     /// waits for them itself. With `persistence` it waits until the node has read what it had kept. A node that finds
-    /// a file of its own damaged starts, and keeps out of everything ([`Notice::Damaged`], [`Standing::Damaged`](crate::Standing::Damaged)).
+    /// a file of its own damaged starts, and keeps out of everything ([`Notice::Damaged`], [`Standing::Damaged`](crate::Standing::Damaged))
+    /// until a leader offers to take it in again.
     ///
     /// # Errors
     /// What is wrong with the configuration, or why the address or the directory cannot be used.

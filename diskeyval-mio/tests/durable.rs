@@ -292,6 +292,67 @@ fn w4_a_damaged_file_keeps_its_node_out_and_is_named() {
     assert!(path.exists(), "it keeps its files");
 }
 
+/// Files of a directory that were set aside, by name.
+fn set_aside(data: &str) -> Vec<String> {
+    let entries = fs::read_dir(data).expect("a directory");
+    let names = entries.map(|entry| entry.expect("an entry").file_name().into_string().expect("text"));
+    let mut names: Vec<String> = names.filter(|name| name.starts_with("aside-")).collect();
+    names.sort();
+    names
+}
+
+/// With a majority beside it, a damaged node is no loss, and nobody has to do anything.
+#[test]
+fn a_damaged_node_of_three_is_in_its_seat_again_by_itself_and_its_files_are_still_there() {
+    let three = Three::new(&[]);
+    let mut nodes = three.start_all();
+    for number in 0..20 {
+        nodes[0].set(&format!("k{number}"), &format!("v{number}"));
+    }
+    let value_there = |node: &mut Node| node.ask("getlocal k19") == "value v19";
+    until("the third node has all of it", || value_there(&mut nodes[2]));
+    let before = nodes[2].json("status")["incarnation"].clone();
+    assert_eq!(nodes[2].ask("quit"), "bye");
+    let [mut one, other, mut third] = nodes;
+    third.ended();
+    one.set("meanwhile", "1");
+
+    let data = three.data(2);
+    let path = last_segment(&data);
+    let name = path.file_name().expect("a file").to_str().expect("text").to_owned();
+    let bytes = fs::read(&path).expect("a file");
+    let at = end_of_writing(&path) / 2 / BLOCK * BLOCK + 100;
+    let file = File::options().write(true).open(&path).expect("a file");
+    file.write_all_at(&[!bytes[at]], at as u64).expect("written");
+    let damaged = fs::read(&path).expect("a file");
+    assert!(looked_into("verify", &data, 1).contains(&name));
+    assert_eq!(set_aside(&data), [] as [String; 0]);
+
+    let mut third = three.start(2);
+    until("it is in its seat again", || third.is_member());
+    let after = third.json("status")["incarnation"].clone();
+    assert_ne!(before, after, "it is another life of its node");
+    // Not a byte of what it held is gone.
+    let aside = set_aside(&data);
+    let old = aside.iter().find(|aside| aside.ends_with(&name)).expect("the damaged file");
+    assert_eq!(fs::read(Path::new(&data).join(old)).expect("a file"), damaged);
+    for number in 0..20 {
+        assert_eq!(value(&mut third, &format!("k{number}")), format!("value v{number}"));
+    }
+    assert_eq!(value(&mut third, "meanwhile"), "value 1");
+
+    // It counts again: it and the first node go on without the other, and it is who it has become.
+    drop(other);
+    third.set("afterwards", "1");
+    drop(third);
+    assert!(looked_into("verify", &data, 0).contains("begun anew"));
+    let mut third = three.start(2);
+    until("it is back", || third.is_member());
+    assert_eq!(third.json("status")["incarnation"], after);
+    assert_eq!(value(&mut third, "afterwards"), "value 1");
+    assert_eq!(set_aside(&data), aside);
+}
+
 // ---- Directories --------------------------------------------------------------------------------------
 
 #[test]

@@ -60,6 +60,8 @@ const NAMED: &[&str] = &[
     "disk: a read comes short",
     "disk: a node halts",
     "disk: damage is found",
+    "disk: a damaged node begins anew",
+    "disk: a damaged node goes on beginning anew",
     "dial: connected",
     "dial: refused",
     "dial: silent",
@@ -81,6 +83,7 @@ const NAMED: &[&str] = &[
     "wiped before it had a seat",
     "wiped after it was taken in again",
     "seat: given to the next life of a node",
+    "seat: given to a node that was damaged",
     "a client speaks as a node",
     "a node that is no member says hello",
     "a hello names another node than its certificate",
@@ -262,6 +265,10 @@ const IMPOSSIBLE_WORDS: &[(&str, &str)] = &[
     ("transfer", "candidate"),
     // Who has asked for a hand-over that is refused would have to be elected meanwhile. As rare.
     ("not-transferred", "leader"),
+    // A node that keeps out plays no part, and a link to one that does not is another.
+    ("offer", "pre-candidate"),
+    ("offer", "candidate"),
+    ("offer", "leader"),
     ("received", "follower"),
     ("received", "pre-candidate"),
     ("received", "candidate"),

@@ -51,6 +51,10 @@ pub const RULES: &[(&str, &str)] = &[
     ("S15", "a restart finds what was durable, or more of what was on its way, and nothing else"),
     ("D1", "a disk that did nothing wrong is not said to have failed, or to be damaged"),
     ("D2", "a node whose disk was damaged says so, or still has everything that it promised"),
+    (
+        "D3",
+        "a damaged node begins anew only when a leader offers it that, while a majority of all seats without it holds what is committed",
+    ),
     ("E1", "reads and writes are linearizable, with the log as the order"),
     ("E2", "a write takes effect once at the most"),
     ("E3", "a write is answered with what its own entry came to, once that is committed"),
@@ -80,6 +84,8 @@ struct Disk {
     failed: bool,
     full: bool,
     damaged: bool,
+    /// It has said so in this life, and keeps out.
+    told: bool,
 }
 
 impl Invariants {
@@ -152,18 +158,34 @@ impl Invariants {
     fn check_damage(&mut self, node: usize, events: &[Event]) {
         let Disk { failed, damaged, .. } = self.disks[node];
         for event in events {
-            if let Event::Damaged(damage) = event
-                && !(failed || damaged)
-            {
-                self.findings.broken("D1", || format!("{} says that {damage}, and it is not", name(node)));
+            match event {
+                Event::Damaged(damage) => {
+                    self.disks[node].told = true;
+                    if !(failed || damaged) {
+                        self.findings
+                            .broken("D1", || format!("{} says that {damage}, and it is not", name(node)));
+                    }
+                }
+                Event::BegunAnew { .. } => {
+                    (self.disks[node].told, self.disks[node].damaged) = (false, false);
+                    self.facts.began_anew(node, &mut self.findings);
+                }
+                _ => {}
             }
         }
     }
 
-    /// A node that has not opened knows nothing, and says nothing to others, but that it is not there yet.
+    /// A node that has not opened knows nothing, and says nothing to others, but that it is not there yet. One that is
+    /// damaged says who it is.
     fn check_opening(&mut self, turn: &Turn<'_>) {
         let Invariants { facts, clients, findings, .. } = self;
-        if let Some((to, word)) = turn.words.iter().find(|(_, word)| word.kind() != "goodbye") {
+        let told = self.disks[turn.node].told;
+        let may_be_said = |kind: &str| match kind {
+            "goodbye" => true,
+            "hello" | "welcome" | "confirm" | "ping" => told,
+            _ => false,
+        };
+        if let Some((to, word)) = turn.words.iter().find(|(_, word)| !may_be_said(word.kind())) {
             let node = name(turn.node);
             findings.broken("S4", || format!("{node} has not opened, and says to {}: {word}", name(*to)));
         }
@@ -190,7 +212,7 @@ impl Invariants {
 
     /// Halting is right where a disk has failed, or was damaged. Memory never is, here.
     fn check_fault(&mut self, node: usize, fault: &Fault) {
-        let Disk { failed, full, damaged } = self.disks[node];
+        let Disk { failed, full, damaged, .. } = self.disks[node];
         let rule = match fault {
             // Without room for its first files a node does not begin. Later a full disk is no reason to end.
             Fault::Storage(diskeyval_core::StorageFault::Failed { .. })
@@ -242,7 +264,8 @@ impl Checker for Invariants {
     fn crashed(&mut self, _: Time, node: usize, wiped: bool) -> Result<(), Violation> {
         self.facts.crashed(node, wiped);
         self.clients.crashed(node);
-        (self.disks[node].failed, self.disks[node].full) = (false, false);
+        let disk = &mut self.disks[node];
+        (disk.failed, disk.full, disk.told) = (false, false, false);
         self.disks[node].damaged &= !wiped;
         self.findings.take()
     }

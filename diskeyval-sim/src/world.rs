@@ -21,7 +21,7 @@ use std::collections::{BTreeMap, BinaryHeap, VecDeque};
 use diskeyval_core::inspect::Vitals;
 use diskeyval_core::{
     Answer, Config, DialId, Engine, Input, Instant, Limits, NodeId, Persistence, Request, RoleName, Settings,
-    Term, Ticket,
+    Standing, Term, Ticket,
 };
 use xxhash_rust::xxh3::Xxh3;
 
@@ -115,10 +115,14 @@ pub(crate) struct Node {
     thawed_at: Time,
     /// The machine is down, not only the process: nobody says that nobody listens.
     silent: bool,
-    /// Its disk was damaged: it takes no part for ever.
+    /// Its disk was damaged: nothing is expected of what it knows. If it finds out, it is to begin anew.
     is_out: bool,
-    /// It has lost its disk, and was to be given a seat anew.
+    /// It has lost its disk, or has set aside what was damaged, and was to be given a seat anew.
     began_anew: bool,
+    /// It has set aside what was damaged, and is not in its seat yet.
+    was_damaged: bool,
+    /// The life in which it has found damage last.
+    found_damage: u32,
     /// It was asked to stop, and what its clock showed then.
     stopping: bool,
     /// It has stopped, and only its process is still there.
@@ -202,6 +206,12 @@ enum Undo {
     DiskRoom(usize),
     ClockRate(usize),
     Cut(usize, usize),
+    /// A node dies that was about to begin anew.
+    Interrupt {
+        node: usize,
+        life: u32,
+        lasting: Duration,
+    },
     /// A node that was asked to stop has done so.
     MustHaveStopped(usize),
     /// A node that was asked to stop ends now, whether it has stopped or not.
@@ -300,6 +310,8 @@ impl<'w, 'k, 'c> World<'w, 'k, 'c> {
             silent: false,
             is_out: false,
             began_anew: false,
+            was_damaged: false,
+            found_damage: 0,
             stopping: false,
             stopped: false,
             asked_to_stop_at: Instant::ZERO,
@@ -466,9 +478,15 @@ impl<'w, 'k, 'c> World<'w, 'k, 'c> {
         self.nodes[node].was_member
     }
 
-    /// Whether everybody whose disk is whole is in its seat.
+    /// Whether everybody is in its seat: but who cannot live with what was done to its disk.
     pub(crate) fn all_are_seated(&self) -> bool {
-        self.nodes.iter().all(|node| node.is_out || node.engine.as_ref().is_some_and(Engine::is_member))
+        self.nodes.iter().all(|node| match &node.engine {
+            None => node.is_out,
+            Some(engine) => {
+                let is_over = || matches!(engine.status().standing, Standing::Halted(_) | Standing::Stopping);
+                engine.is_member() || (node.is_out && is_over())
+            }
+        })
     }
 
     /// Asks a node something in the name of the run itself.

@@ -1,7 +1,10 @@
 //! The engine and its directory: how a node comes to what it has kept, and what it does when that cannot be used.
 
-use super::{Engine, Phase};
-use crate::error::{CloseReason, Fault, Refusal, StorageFault};
+use alloc::boxed::Box;
+
+use super::Engine;
+use super::damaged::NextLife;
+use crate::error::{Fault, StorageFault};
 use crate::id::OpId;
 use crate::io::{DiskDone, DiskError, Effect, Event};
 use crate::kv::{Decoder, Snapshot};
@@ -12,13 +15,14 @@ use crate::store::Opening;
 #[derive(Clone, Debug)]
 pub(super) struct Opener {
     pub(super) opening: Opening,
+    pub(super) next_life: Box<NextLife>,
     decoder: Option<Decoder>,
     snapshot: Option<Snapshot>,
 }
 
 impl Opener {
-    pub(super) fn new(opening: Opening) -> Opener {
-        Opener { opening, decoder: None, snapshot: None }
+    pub(super) fn new(opening: Opening, next_life: impl Into<Box<NextLife>>) -> Opener {
+        Opener { opening, next_life: next_life.into(), decoder: None, snapshot: None }
     }
 
     fn done(&mut self, op: OpId, result: Result<DiskDone, DiskError>) -> Result<(), StorageFault> {
@@ -60,7 +64,10 @@ impl Engine {
         match &mut self.opening {
             None => self.raft.store_mut().done(op, result),
             Some(opener) => match opener.done(op, result) {
-                Ok(()) => self.go_on_opening(),
+                Ok(()) => {
+                    self.tell_begun();
+                    self.go_on_opening();
+                }
                 Err(fault) => self.storage_is_unusable(fault),
             },
         }
@@ -82,6 +89,7 @@ impl Engine {
                     self.owes_resync = true;
                 }
                 self.incarnation = recalled.incarnation;
+                self.is_anew = recalled.is_anew;
                 self.recall_snapshot();
                 // Whoever is met in the first turn has to hear of the cluster.
                 self.note_cluster();
@@ -98,14 +106,12 @@ impl Engine {
 
     /// What was kept cannot be relied on: the node keeps out, or ends.
     fn storage_is_unusable(&mut self, fault: StorageFault) {
-        let known = self.opening.take().and_then(|opener| opener.opening.incarnation());
-        self.incarnation = known.unwrap_or(self.incarnation);
-        let StorageFault::Damaged(damage) = fault else { return self.halt(Fault::Storage(fault)) };
-        self.desk.close(Some(&Fault::Storage(StorageFault::Damaged(damage.clone()))));
-        self.give_wish_up(&Refusal::Damaged(damage.clone()));
-        self.mesh.be_mute(CloseReason::Damaged);
-        self.effects.push_back(Effect::Event(Event::Damaged(damage.clone())));
-        self.phase = Phase::Damaged(damage);
+        let Some(opener) = self.opening.take() else { return };
+        self.incarnation = opener.opening.incarnation().unwrap_or(self.incarnation);
+        match fault {
+            StorageFault::Damaged(damage) => self.keep_out(damage, *opener),
+            fault => self.halt(Fault::Storage(fault)),
+        }
     }
 
     /// What has rotted on the disk is written anew.
@@ -127,6 +133,7 @@ impl Engine {
             Some(opener) => opener.opening.take_ops(),
             None => self.raft.store_mut().take_ops(),
         };
+        self.next_op = ops.last().map_or(self.next_op, |(op, _)| op.0 + 1);
         self.effects.extend(ops.into_iter().map(|(op, what)| Effect::Disk { op, what }));
     }
 }

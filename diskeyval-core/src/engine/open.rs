@@ -5,6 +5,7 @@ use alloc::collections::VecDeque;
 use alloc::string::ToString;
 
 use super::compaction::Compaction;
+use super::damaged::NextLife;
 use super::disk::Opener;
 use super::transfers::Transfers;
 use super::{Engine, Phase};
@@ -35,24 +36,20 @@ impl Engine {
         let mut engine = Engine::with(&settings, incarnation, &mut prng);
         if settings.storage == StorageKind::Disk {
             engine.mesh.be_mute(CloseReason::Starting);
-            engine.opening = Some(Box::new(Opener::new(Opening::new(Origin {
-                node: settings.node_id,
-                cluster_name: settings.cluster,
+            let opening = Opening::new(Origin {
+                node: settings.node_id.clone(),
+                cluster_name: settings.cluster.clone(),
                 incarnation,
                 salt: prng.next_u64(),
                 segment_bytes: segment_bytes(settings.compact_every, &settings.limits),
-            }))));
+            });
+            engine.opening = Some(Box::new(Opener::new(opening, NextLife { settings, prng })));
         }
         engine
     }
 
     fn with(settings: &Settings, incarnation: Incarnation, prng: &mut Prng) -> Engine {
         let boot = prng.next_u128();
-        let mut fork = || {
-            let mut seed = [0; 32];
-            seed.chunks_exact_mut(8).for_each(|chunk| chunk.copy_from_slice(&prng.next_u64().to_le_bytes()));
-            Prng::new(Seed(seed))
-        };
         Engine {
             id: settings.node_id.clone(),
             incarnation,
@@ -63,8 +60,8 @@ impl Engine {
             heartbeat: settings.heartbeat,
             now: Instant::ZERO,
             begun: false,
-            raft: Raft::new(settings, incarnation, fork()),
-            mesh: Mesh::new(settings, incarnation, boot, fork()),
+            raft: Raft::new(settings, incarnation, fork(prng)),
+            mesh: Mesh::new(settings, incarnation, boot, fork(prng)),
             kv: Machine::default(),
             desk: Desk::new(settings),
             founding: Founding::new(settings.founding_grace),
@@ -74,6 +71,8 @@ impl Engine {
             wishes: 0,
             owes_resync: false,
             admitted: false,
+            is_anew: false,
+            next_op: 0,
             told_not_admitted: false,
             listening: false,
             told_leader: (None, Term(0)),
@@ -86,9 +85,16 @@ impl Engine {
     }
 }
 
+/// Chance of its own for a part.
+pub(super) fn fork(prng: &mut Prng) -> Prng {
+    let mut seed = [0; 32];
+    seed.chunks_exact_mut(8).for_each(|chunk| chunk.copy_from_slice(&prng.next_u64().to_le_bytes()));
+    Prng::new(Seed(seed))
+}
+
 /// Four segments make up what is compacted at once, within bounds. Each has room for the largest write: the one that is
 /// made before it is needed must do, when the disk is full.
-fn segment_bytes(compact_every: u64, limits: &Limits) -> u64 {
+pub(super) fn segment_bytes(compact_every: u64, limits: &Limits) -> u64 {
     const BLOCK: u64 = 4096;
     let largest = (limits.max_key + 2 * limits.max_value) as u64 + 2 * BLOCK;
     let wanted = (compact_every / 4).clamp(16 << 10, 16 << 20).max(largest);

@@ -93,7 +93,7 @@ impl Engine {
             Phase::Running => {}
             Phase::Stopping { .. } | Phase::Stopped => return Standing::Stopping,
             Phase::Halted(fault) => return Standing::Halted(fault.to_string()),
-            Phase::Damaged(damage) => return Standing::Damaged(damage.to_string()),
+            Phase::Damaged(damage, _) => return Standing::Damaged(damage.to_string()),
         }
         if self.admitted {
             return Standing::Member;
@@ -110,6 +110,9 @@ impl Engine {
                 None => "its seat is empty; the leader fills it once this node has caught up",
             };
             return Standing::Waiting(text.into());
+        }
+        if self.is_anew {
+            return Standing::Waiting(BEGUN_ANEW.into());
         }
         match self.founding.judge(self.now, self.mesh.peers()) {
             Verdict::Allowed => {
@@ -182,6 +185,10 @@ const NEXT_LIFE: &str = "this node has lost its memory or its disk, and its seat
 /// The same, where there is no majority of the others.
 const TOO_FEW: &str = "this node has lost its memory or its disk, and its seat is bound to the life before that; in a cluster of \
     one or two there is no majority without it that could give it the seat: start all nodes anew, empty";
+
+/// What a node says that has set its damaged files aside, and knows of no log yet.
+const BEGUN_ANEW: &str = "this node has set its damaged files aside and begun anew; it founds nothing, and waits for the leader \
+    to bring it up to date and to give it its seat";
 
 /// What a node says that has met a founded cluster, and does not know its seats.
 const NOT_TAKEN_IN: &str = "no leader has taken this node in yet: one does that once it leads, with a majority without this node, \

@@ -56,6 +56,7 @@ pub fn hello(mask: &Mask) -> Bytes {
         initial_members: 0,
         seated: None,
         leader_priority: 0,
+        damaged: false,
     };
     bytes(|out| wire::write_hello(out, hello))
 }

@@ -8,15 +8,13 @@ use super::{Said, What};
 use crate::entry::Entry;
 use crate::id::{Incarnation, NodeId};
 use crate::kv::{Command, Expect};
-use crate::mesh::{Frame, Service};
+use crate::mesh::{Frame, Hello, Service};
 use crate::raft::{Directive, Pledge, Received};
 
 pub(super) fn frame(f: &mut Formatter<'_>, frame: &Frame) -> Result {
     match frame {
-        Frame::Hello(hello) => write!(f, "hello{}", if hello.cluster.is_some() { " founded" } else { "" }),
-        Frame::Welcome { hello, .. } => {
-            write!(f, "welcome{}", if hello.cluster.is_some() { " founded" } else { "" })
-        }
+        Frame::Hello(hello) => self::hello(f, "hello", hello),
+        Frame::Welcome { hello, .. } => self::hello(f, "welcome", hello),
         Frame::Confirm => f.write_str("confirm"),
         Frame::Goodbye { reason } => write!(f, "goodbye: {reason}"),
         Frame::Ping => f.write_str("ping"),
@@ -24,6 +22,11 @@ pub(super) fn frame(f: &mut Formatter<'_>, frame: &Frame) -> Result {
         Frame::Raft(Received::Pledge(pledge)) => self::pledge(f, pledge),
         Frame::Service(service, payload) => self::service(f, service, payload),
     }
+}
+
+fn hello(f: &mut Formatter<'_>, kind: &str, hello: &Hello) -> Result {
+    let founded = if hello.cluster.is_some() { " founded" } else { "" };
+    write!(f, "{kind}{founded}{}", if hello.damaged { " damaged" } else { "" })
 }
 
 fn directive(f: &mut Formatter<'_>, directive: &Directive, entries: &[Entry]) -> Result {
@@ -42,6 +45,7 @@ fn directive(f: &mut Formatter<'_>, directive: &Directive, entries: &[Entry]) ->
             write!(f, "heartbeat t{} commit={} round={}", heartbeat.term, heartbeat.commit, heartbeat.round)
         }
         Directive::TimeoutNow { term } => write!(f, "timeout-now t{term}"),
+        Directive::Offer { term } => write!(f, "offer t{term}: begin anew"),
         Directive::Snapshot(piece) => {
             let end = piece.offset.saturating_add(piece.bytes.len() as u64);
             write!(f, "snapshot t{} last={} {}..{end}", piece.term, piece.last, piece.offset)?;

@@ -47,6 +47,7 @@ pub(super) struct Partner {
     pub(super) incarnation: Incarnation,
     pub(super) boot: u128,
     pub(super) leader_priority: u8,
+    pub(super) damaged: bool,
 }
 
 impl Link {
@@ -69,6 +70,11 @@ impl Link {
             Phase::Up(partner) => Some(partner),
             Phase::AwaitHello | Phase::AwaitWelcome | Phase::AwaitConfirm(_) => None,
         }
+    }
+
+    /// Whether the other end has said that it keeps out.
+    pub(super) fn is_damaged(&self) -> bool {
+        self.partner().is_some_and(|partner| partner.damaged)
     }
 
     /// From now on frames of the full size are taken.

@@ -3,6 +3,7 @@
 
 use alloc::string::ToString;
 
+use super::damaged::DAMAGED;
 use super::link::{Partner, Phase, check_hello};
 use super::wire::{self, Frame, Hello, VERSIONS};
 use super::{Delivery, Dial, Heard, MAX_BACK_OFF, Mesh};
@@ -39,6 +40,10 @@ impl Mesh {
     pub(super) fn hear(&mut self, conn: ConnId, frame: Frame) -> Result<(), CloseReason> {
         let Some(link) = self.links.get_mut(&conn) else { return Ok(()) };
         match (&link.phase, frame) {
+            // What keeps out says nothing, and hears nothing but that it may begin anew.
+            (Phase::Up(partner), Frame::Raft(_) | Frame::Service(..)) if partner.damaged => {
+                return Err(CloseReason::OutOfPlace);
+            }
             (phase, Frame::Raft(message))
                 if matches!(phase, Phase::Up(_)) || is(Mutant::HeardBeforeHello) =>
             {
@@ -98,6 +103,8 @@ impl Mesh {
             peer.heard = match (&checked, hello.cluster) {
                 (Err(CloseReason::MembersDisagree), _) => Heard::Disagrees,
                 (_, Some(cluster)) => Heard::Founded(cluster),
+                // It does not know any more whether it ever belonged to one.
+                (Ok(()), None) if hello.damaged => Heard::Silence,
                 (Err(CloseReason::OtherStorage { .. }), None) => Heard::OtherStorage,
                 (Ok(()), None) => Heard::Unfounded,
                 (Err(_), None) => Heard::Silence,
@@ -115,6 +122,7 @@ impl Mesh {
             incarnation: hello.incarnation,
             boot: hello.boot,
             leader_priority: hello.leader_priority,
+            damaged: hello.damaged,
         })
     }
 
@@ -149,13 +157,18 @@ impl Mesh {
         link.heard = self.now;
         link.raised = self.now;
         peer.link = Some(conn);
-        peer.trouble = None;
+        peer.trouble = partner.damaged.then(|| DAMAGED.into());
         if peer.dial == Dial::Open(conn) {
             peer.dial = Dial::At(self.now);
         }
         self.metrics.links_up += 1;
-        self.delivered.push_back(Delivery::Up(who.clone(), partner.incarnation));
-        self.event(Event::LinkUp { peer: who });
+        if partner.damaged {
+            self.delivered.push_back(Delivery::UpDamaged(who.clone()));
+            self.event(Event::PeerDamaged { peer: who });
+        } else {
+            self.delivered.push_back(Delivery::Up(who.clone(), partner.incarnation));
+            self.event(Event::LinkUp { peer: who });
+        }
         Ok(())
     }
 }

@@ -3,6 +3,7 @@
 //! It knows nothing of consensus. Whatever it hands on came over a link that is up, from the member whose
 //! certificate stands at its other end; nothing from a link that was replaced is handed on afterwards.
 
+mod damaged;
 mod frame;
 mod link;
 mod meet;
@@ -35,7 +36,11 @@ pub(crate) use frame::Cutter;
 use link::Link;
 #[cfg(any(test, feature = "inspect"))]
 pub(crate) use wire::Frame;
-use wire::{Hello, VERSIONS};
+#[cfg(any(test, feature = "inspect"))]
+pub(crate) use wire::Hello;
+#[cfg(not(any(test, feature = "inspect")))]
+use wire::Hello;
+use wire::VERSIONS;
 pub(crate) use wire::{Service, Turned};
 
 /// The first pause between two dials to the same peer; it doubles up to [`MAX_BACK_OFF`].
@@ -104,6 +109,8 @@ pub(crate) enum Heard {
 #[derive(Clone, Debug)]
 pub(crate) enum Delivery {
     Up(NodeId, Incarnation),
+    /// The same, and a file of it is damaged: all that may be said to it is that it may begin anew.
+    UpDamaged(NodeId),
     Down(NodeId),
     /// A member says that another life of this node is in its seat.
     Superseded,
@@ -124,6 +131,7 @@ impl Mesh {
             initial_members: hash_of_ids(settings),
             seated: None,
             leader_priority: settings.leader_priority,
+            damaged: false,
         };
         let peer = |(id, address): &(NodeId, Address)| {
             let peer = Peer {
@@ -421,14 +429,14 @@ impl Mesh {
 
     /// Queues a message for a member; without a link it is lost, which consensus is made for.
     pub(crate) fn send_raft(&mut self, to: &NodeId, message: Outgoing) {
-        if let Some(link) = self.link_to(to) {
+        if let Some(link) = self.link_for(to, &message) {
             wire::write_raft(&mut link.out, message);
         }
     }
 
     /// Queues a question or an answer for a member. Tells whether there is a link.
     pub(crate) fn send_service(&mut self, to: &NodeId, service: Service, payload: &[u8]) -> bool {
-        match self.link_to(to) {
+        match self.link_to(to).filter(|link| !link.is_damaged()) {
             Some(link) => {
                 wire::write_service(&mut link.out, service, payload);
                 true
@@ -499,7 +507,7 @@ impl Mesh {
     }
 
     pub(crate) fn is_linked(&self, peer: &NodeId) -> bool {
-        self.peers.get(peer).is_some_and(|peer| peer.link.is_some())
+        self.peers.get(peer).is_some_and(|peer| self.takes_part(peer))
     }
 
     /// Which boot of a member is at the other end of its link.
@@ -521,7 +529,7 @@ impl Mesh {
         self.peers.iter().map(|(id, peer)| PeerView {
             id,
             address: &peer.address,
-            linked: peer.link.is_some(),
+            linked: self.takes_part(peer),
             trouble: peer.trouble.as_deref(),
             heard: peer.heard,
         })

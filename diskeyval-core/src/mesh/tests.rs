@@ -8,12 +8,12 @@ use crate::config::Config;
 use crate::prng::Seed;
 
 /// An end, and what came out of it.
-struct End {
-    mesh: Mesh,
-    effects: VecDeque<Effect>,
+pub(super) struct End {
+    pub(super) mesh: Mesh,
+    pub(super) effects: VecDeque<Effect>,
 }
 
-fn id(name: &str) -> NodeId {
+pub(super) fn id(name: &str) -> NodeId {
     NodeId::new(name).expect("a good name")
 }
 
@@ -27,7 +27,7 @@ fn settings(name: &str, peers: &[&str], cluster: &str) -> Settings {
 }
 
 /// A node of some life, which knows some peers.
-fn end(name: &str, peers: &[&str], life: u64) -> End {
+pub(super) fn end(name: &str, peers: &[&str], life: u64) -> End {
     end_of(&settings(name, peers, "test"), life)
 }
 
@@ -54,7 +54,7 @@ impl End {
         dial.expect("a dial")
     }
 
-    fn sent_on(&mut self, conn: ConnId) -> Vec<Bytes> {
+    pub(super) fn sent_on(&mut self, conn: ConnId) -> Vec<Bytes> {
         self.flush();
         let sent = self.effects.iter().filter_map(|effect| match effect {
             Effect::Send { conn: on, bytes } if *on == conn => Some(bytes.clone()),
@@ -66,7 +66,7 @@ impl End {
     }
 
     /// Why it has closed a connection, if it has.
-    fn closed(&mut self, conn: ConnId) -> Option<CloseReason> {
+    pub(super) fn closed(&mut self, conn: ConnId) -> Option<CloseReason> {
         self.flush();
         self.effects.iter().find_map(|effect| match effect {
             Effect::Close { conn: on, why } if *on == conn => Some(why.clone()),
@@ -80,7 +80,7 @@ impl End {
 }
 
 /// Connects `dialler` to `listener` under one number at both ends, as if both certificates were good.
-fn connect(dialler: &mut End, listener: &mut End, conn: ConnId) {
+pub(super) fn connect(dialler: &mut End, listener: &mut End, conn: ConnId) {
     let dial = dialler.dial();
     let (from, to) = (dialler.mesh.hello.node.clone(), listener.mesh.hello.node.clone());
     dialler.mesh.opened(conn, Identity::Node(to), Origin::Dialled(dial));
@@ -88,7 +88,7 @@ fn connect(dialler: &mut End, listener: &mut End, conn: ConnId) {
 }
 
 /// Carries everything on a connection to and fro until it is quiet.
-fn carry(one: &mut End, other: &mut End, conn: ConnId) {
+pub(super) fn carry(one: &mut End, other: &mut End, conn: ConnId) {
     loop {
         let (there, back) = (one.sent_on(conn), other.sent_on(conn));
         if there.is_empty() && back.is_empty() {

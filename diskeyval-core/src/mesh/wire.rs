@@ -54,6 +54,8 @@ pub(crate) struct Hello {
     pub(crate) seated: Option<Index>,
     /// How much it should rather lead than others.
     pub(crate) leader_priority: u8,
+    /// A file of it is damaged: it keeps out of everything.
+    pub(crate) damaged: bool,
 }
 
 /// What a node asks of a leader, and is answered.

@@ -1,6 +1,6 @@
 //! What is common to all roles: ballot, log, configuration, and the two doors through which words leave.
 
-use alloc::collections::BTreeMap;
+use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
 use core::time::Duration;
 
@@ -64,6 +64,8 @@ pub(super) struct Common {
     pub(super) election_at: Instant,
     /// Links that are up, and the incarnation at the other end.
     pub(super) links: BTreeMap<NodeId, Incarnation>,
+    /// Who is linked, and keeps out since a file of it is damaged.
+    pub(super) damaged: BTreeSet<NodeId>,
     /// Up to where our log equals the leader's, to be said at the end of the turn.
     acknowledge: Option<Index>,
     /// The number of the last round of any reign of this node.
@@ -124,6 +126,7 @@ impl Common {
             heard_leader: None,
             election_at: Instant::ZERO,
             links: BTreeMap::new(),
+            damaged: BTreeSet::new(),
             acknowledge: None,
             last_round: 0,
             reads: Vec::new(),

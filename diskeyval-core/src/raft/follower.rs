@@ -42,6 +42,8 @@ pub(super) fn hear(
         Directive::Heartbeat(heartbeat) => heartbeat.configuration,
         Directive::Snapshot(piece) => piece.configuration,
         Directive::Commit { .. } | Directive::TimeoutNow { .. } => EntryId::default(),
+        // Nobody takes one whose files are whole for damaged.
+        Directive::Offer { .. } => return Err(CloseReason::OutOfPlace),
     };
     let is_our_leader = term == common.term && common.leader.as_ref() == Some(from);
     if !is_our_leader && !common.hears(from, incarnation, its_configuration) {
@@ -94,6 +96,7 @@ pub(super) fn obey(
         Directive::Snapshot(piece) => {
             common.snapshots.push(SnapshotWord::Piece { from: from.clone(), piece });
         }
+        Directive::Offer { .. } => {}
     }
     None
 }

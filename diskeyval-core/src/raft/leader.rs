@@ -27,7 +27,7 @@ pub(super) struct Leader {
     /// Members with whom there is, or was, a link in this reign.
     pub(super) followers: BTreeMap<NodeId, Follower>,
     /// Up to where the own log is durable.
-    own_matched: Index,
+    pub(super) own_matched: Index,
     /// Up to where that was promised already.
     own_pledged: Index,
     /// The first entry of this reign. Nothing is read, and no seat is filled, before it is committed.
@@ -35,9 +35,9 @@ pub(super) struct Leader {
     heartbeat_at: Instant,
     /// What was committed at the last heartbeat: whoever holds it has caught up.
     committed_at_beat: Index,
-    began: Instant,
+    pub(super) began: Instant,
     /// When the lives in the seats were heard last whose followers are others now.
-    bound_heard: BTreeMap<NodeId, Instant>,
+    pub(super) bound_heard: BTreeMap<NodeId, Instant>,
     pub(super) rounds: Rounds,
     pub(super) lease: Lease,
     comparison: Comparison,
@@ -219,6 +219,7 @@ impl Leader {
             None => 0,
         };
         self.ask_round(common, round);
+        self.offer(common);
     }
 
     fn ask_round(&mut self, common: &mut Common, round: u64) {

@@ -26,6 +26,8 @@ pub(crate) enum Directive {
     TimeoutNow { term: Term },
     /// A piece of the state, in place of entries that are released here.
     Snapshot(Piece),
+    /// A file of you is damaged, and everything that is committed is held by a majority without you: begin anew.
+    Offer { term: Term },
 }
 
 /// The words of an append; its entries stand behind.
@@ -158,7 +160,9 @@ impl Directive {
             Directive::Append(append) => append.term,
             Directive::Heartbeat(heartbeat) => heartbeat.term,
             Directive::Snapshot(piece) => piece.term,
-            Directive::Commit { term, .. } | Directive::TimeoutNow { term } => *term,
+            Directive::Commit { term, .. } | Directive::TimeoutNow { term } | Directive::Offer { term } => {
+                *term
+            }
         }
     }
 }

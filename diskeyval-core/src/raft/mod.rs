@@ -13,6 +13,7 @@ mod leader;
 mod lease;
 mod log;
 mod message;
+mod offers;
 mod progress;
 mod quorum;
 mod read;
@@ -41,6 +42,7 @@ use leader::Leader;
 #[cfg(any(test, feature = "inspect"))]
 pub(crate) use message::{Append, Heartbeat, VoteRequest};
 pub(crate) use message::{Directive, Outgoing, Piece, Pledge, Received};
+pub(crate) use offers::is_offer;
 pub(crate) use progress::{Progress, Replication};
 pub(crate) use read::Asker;
 pub(crate) use snapshot::{Base, SnapshotWord};
@@ -165,6 +167,7 @@ impl Raft {
     /// The link to a member is gone.
     pub(crate) fn link_down(&mut self, peer: &NodeId) {
         self.common.links.remove(peer);
+        self.common.damaged.remove(peer);
         if let Role::Leader(leader) = &mut self.role {
             leader.link_down(&mut self.common, peer);
         }

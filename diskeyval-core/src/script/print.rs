@@ -50,6 +50,10 @@ pub(super) fn event(event: &Event) -> Option<String> {
         Event::Resync { revision } => Some(format!("resyncs at revision {revision}")),
         Event::Rotten(damage) => Some(format!("heals: {damage}")),
         Event::Damaged(damage) => Some(format!("keeps out: {damage}")),
+        Event::PeerDamaged { peer } => Some(format!("meets {peer}, of which a file is damaged")),
+        Event::BegunAnew { set_aside, under } => {
+            Some(format!("begins anew, with {set_aside} files set aside under {under:016x}"))
+        }
         Event::Admitted => Some("is admitted".into()),
         Event::NotAdmitted { why } => Some(format!("is not admitted: {why}")),
         Event::LinkDown { peer, why } => Some(format!("lost {peer}: {why}")),

@@ -6,7 +6,7 @@ use alloc::vec::Vec;
 
 use super::FileName;
 use super::format::Written;
-use super::superblock::{Names, NoSlot};
+use super::superblock::{Mark, Names, NoSlot};
 use super::verdict::{Scanned, Stop};
 use crate::entry::{Entry, Payload};
 use crate::kv::Command;
@@ -28,6 +28,13 @@ pub(super) fn slots(slots: &[Result<Names, NoSlot>; 2]) -> Vec<String> {
         let segments: Vec<String> =
             names.segments.iter().map(|named| FileName::Segment(named.number).to_string()).collect();
         lines.push(format!("log: {}", if segments.is_empty() { "none".into() } else { segments.join(", ") }));
+        match names.mark {
+            Mark::None => {}
+            Mark::Void => {
+                lines.push("void: whatever else is here is to be set aside, and the node begins anew".into())
+            }
+            Mark::Anew => lines.push("begun anew behind a damaged life, whose files were set aside".into()),
+        }
         lines.push(match names.snapshot {
             Some(named) => format!("snapshot: {}, up to {}", FileName::Snapshot(named.number), named.last),
             None => "snapshot: none".into(),

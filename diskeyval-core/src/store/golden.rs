@@ -20,6 +20,7 @@ use super::opening::{Opening, Origin, Recalled};
 use super::{FileName, Record, Store, snapshot, superblock};
 use crate::entry::{Entry, Genesis, Payload, Write};
 use crate::id::{ClusterId, EntryId, Incarnation, Index, NodeId, Term};
+use crate::io::DiskOp;
 use crate::kv::{Command, Decoder, Encoder, Machine, Owner, Snapshot};
 use crate::members::{Membership, Seat, StorageKind};
 use crate::storage;
@@ -141,6 +142,54 @@ fn written() -> Folder {
     folder
 }
 
+/// The superblock of that node when it was damaged, and has begun to give its files up: both slots are void.
+fn given_up() -> Vec<u8> {
+    let mut folder = written();
+    let next = Incarnation(0x9999_aaaa_bbbb_cccc_dddd_eeee_ffff_0000);
+    let mut opening = Opening::anew(Origin { incarnation: next, salt: 0x6b28, ..origin() }, 0);
+    loop {
+        for (op, what) in opening.take_ops() {
+            if matches!(what, DiskOp::SetAside { .. }) {
+                return folder.files[&FileName::Superblock].clone();
+            }
+            opening.done(op, folder.perform(&what)).expect("nothing is in the way");
+        }
+    }
+}
+
+fn path_of_void() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/superblock-void.hex")
+}
+
+fn kept_void() -> String {
+    fs::read_to_string(path_of_void()).expect("UPDATE=1 writes it")
+}
+
+/// A node goes on from it as the life that it names, whatever else is there.
+#[test]
+fn a_golden_void_superblock_is_what_is_written_and_is_read() {
+    let lines = dump(&given_up()).join("\n") + "\n";
+    if std::env::var_os("UPDATE").is_some() {
+        fs::write(path_of_void(), &lines).expect("a folder that can be written to");
+    }
+    assert_eq!(kept_void(), lines);
+    let mut folder = written();
+    folder.files.insert(FileName::Superblock, undump(&kept_void()));
+    let mut opening = Opening::new(Origin { incarnation: Incarnation(0), salt: 0, ..origin() });
+    let mut store = Store::new(StorageKind::Disk, Duration::MAX);
+    let recalled = loop {
+        if let Some(recalled) = store.open(&mut opening) {
+            break recalled;
+        }
+        for (op, what) in opening.take_ops() {
+            opening.done(op, folder.perform(&what)).expect("it is sound");
+        }
+    };
+    let next = Incarnation(0x9999_aaaa_bbbb_cccc_dddd_eeee_ffff_0000);
+    assert_eq!((recalled.incarnation, recalled.term, recalled.is_anew), (next, Term(0), true));
+    assert!(recalled.entries.is_empty() && folder.aside.len() > 2);
+}
+
 fn path_of(file: FileName) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/golden/{file}.hex"))
 }
@@ -226,6 +275,7 @@ fn golden_files_are_read() {
         base: EntryId::new(5, 2),
         entries: vec![last.bytes],
         is_new: false,
+        is_anew: false,
     };
     assert_eq!(recalled, expected);
     let state = decoder.finish().expect("a whole state");
@@ -243,7 +293,9 @@ fn guide() -> String {
 fn the_bytes_are_those_of_the_guide() {
     let written: BTreeSet<String> = KEPT
         .iter()
-        .flat_map(|file| kept(*file).lines().map(ToString::to_string).collect::<Vec<_>>())
+        .map(|file| kept(*file))
+        .chain([kept_void()])
+        .flat_map(|text| text.lines().map(ToString::to_string).collect::<Vec<_>>())
         .collect();
     let is_dump = |line: &&str| line.split_once(": ").is_some_and(|(place, _)| place.len() == 8);
     let guide = guide();

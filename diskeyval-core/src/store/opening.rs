@@ -6,6 +6,12 @@
 //!
 //! An old segment is never written to again. What was read may have come from a cache that the disk never saw, so a
 //! new segment begins with a flush that repeats the last whole one, and nothing is promised before that is durable.
+//!
+//! Files that nobody names are looked at in `strays.rs`; how a storage that is damaged is given up for another is in
+//! `anew.rs`.
+
+mod anew;
+mod strays;
 
 use alloc::collections::BTreeMap;
 use alloc::format;
@@ -17,18 +23,19 @@ use bytes::Bytes;
 use super::FileName;
 use super::describe;
 use super::fold::Fold;
-use super::format::{BLOCK, FlushNumber, Header, Salt, Written, decode_body};
+use super::format::{FlushNumber, Salt, Written};
 use super::ops::{Ops, naming, renamed, tell};
 use super::repeat::{first_to_repeat, worth_of};
 use super::snapshot::Reader;
-use super::superblock::{self, Names, NoSlot};
+use super::superblock::{self, Mark, Names, NoSlot};
 use super::verdict::{Chain, Scanned, judge, scan};
 use super::wal::{Found, Wal};
 use crate::error::{Damage, StorageFault};
-use crate::id::{EntryId, Incarnation, Index, NodeId, OpId, Term};
+use crate::id::{ClusterId, EntryId, Incarnation, Index, NodeId, OpId, Term};
 use crate::io::{DiskDone, DiskError, DiskOp};
 use crate::mutants::{Mutant, is};
 use crate::time::Instant;
+use anew::Begun;
 
 /// What a node is, before it knows what it was.
 #[derive(Clone, Debug)]
@@ -62,6 +69,10 @@ pub(crate) struct Opening {
     recalled: Option<Recalled>,
     now: Instant,
     reads: u64,
+    /// Whatever is found is given up.
+    gives_up: bool,
+    /// What was given up, and was not told yet.
+    begun: Option<Begun>,
     /// What is found, in words: then nothing is written.
     told: Option<Vec<(FileName, String)>>,
 }
@@ -72,6 +83,10 @@ enum Step {
     Superblock,
     /// The first start: the first files are made, and this slot of the superblock is written.
     Found(u64),
+    /// The storage is given up: this slot is to say so.
+    Void(u64),
+    /// Its files are moved out of the way.
+    Aside,
     Stray(usize),
     Segment(usize),
     Snapshot,
@@ -96,6 +111,8 @@ pub(crate) struct Recalled {
     pub(crate) entries: Vec<Bytes>,
     /// Whether the storage came into being just now.
     pub(crate) is_new: bool,
+    /// Whether it came into being behind one that was damaged.
+    pub(crate) is_anew: bool,
 }
 
 impl Opening {
@@ -119,6 +136,8 @@ impl Opening {
             recalled: None,
             now: Instant::ZERO,
             reads: 0,
+            gives_up: false,
+            begun: None,
             told: None,
         }
     }
@@ -138,6 +157,11 @@ impl Opening {
     /// Whose storage it is, as far as that is known.
     pub(crate) fn incarnation(&self) -> Option<Incarnation> {
         self.names.as_ref().map(|names| names.incarnation)
+    }
+
+    /// The cluster that it belongs to, as far as that is known.
+    pub(crate) fn cluster(&self) -> Option<ClusterId> {
+        self.names.as_ref().and_then(|names| names.cluster)
     }
 
     /// What was found, of which file.
@@ -217,6 +241,19 @@ impl Opening {
                 self.name_other();
                 Ok(())
             }
+            (Step::Void(0), _) if self.ops.is_idle() => {
+                self.step = Step::Void(1);
+                self.name_other();
+                Ok(())
+            }
+            (Step::Void(_), _) if self.ops.is_idle() => {
+                self.set_files_aside();
+                Ok(())
+            }
+            (Step::Aside, _) if self.ops.is_idle() => {
+                self.begin_behind();
+                Ok(())
+            }
             (Step::Found(_), _) if self.ops.is_idle() => {
                 self.chain = Some(Chain { flushes: Vec::new(), cut: None });
                 self.write()
@@ -244,7 +281,8 @@ impl Opening {
             Step::Found(_) => "the making of the first files".to_string(),
             Step::Stray(place) => format!("the reading of {}", self.strays[place]),
             Step::Segment(_) | Step::Snapshot => "the reading of a file that is named".to_string(),
-            Step::Naming(_) => format!("the writing of {}", FileName::Superblock),
+            Step::Naming(_) | Step::Void(_) => format!("the writing of {}", FileName::Superblock),
+            Step::Aside => "the moving of a file of the former life".to_string(),
             Step::Tidy => "the removal of a file that nobody names".to_string(),
             Step::Writing | Step::Open => "the writing of a new segment".to_string(),
         };
@@ -253,6 +291,11 @@ impl Opening {
 
     fn listed(&mut self) -> Result<(), StorageFault> {
         if !self.files.contains_key(&FileName::Superblock) {
+            if self.gives_up {
+                self.ops.ask(DiskOp::Create { file: FileName::Superblock, size: superblock::SIZE }, ());
+                self.make_void();
+                return Ok(());
+            }
             return self.nothing("there is none, and there are other files");
         }
         self.step = Step::Superblock;
@@ -280,6 +323,7 @@ impl Opening {
             cluster: None,
             segments: Vec::new(),
             snapshot: None,
+            mark: Mark::None,
         };
         for file in self.files.keys() {
             self.ops.ask(DiskOp::Remove { file: *file }, ());
@@ -293,6 +337,10 @@ impl Opening {
 
     fn read_superblock(&mut self, bytes: &[u8]) -> Result<(), StorageFault> {
         self.reads += 1;
+        let size = self.files.get(&FileName::Superblock).map_or(0, |size| superblock::SIZE.min(*size));
+        if (bytes.len() as u64) < size {
+            return Err(came_short(FileName::Superblock, bytes.len(), size));
+        }
         let mut slots = Names::decode_both(bytes);
         if is(Mutant::OneSlotTrusted) {
             slots[1] = slots[0].clone();
@@ -306,6 +354,10 @@ impl Opening {
         self.tell(FileName::Superblock, || describe::slots(&slots));
         let generation = |slot: &Result<Names, NoSlot>| slot.as_ref().ok().map(|names| names.generation);
         self.renamed = renamed([generation(&slots[0]), generation(&slots[1])]);
+        if self.gives_up {
+            self.make_void();
+            return Ok(());
+        }
         let Some(names) = slots.into_iter().flatten().max_by_key(|names| names.generation) else {
             return self.nothing("neither slot can be read, and there are other files");
         };
@@ -319,6 +371,10 @@ impl Opening {
         if names.cluster_name != self.origin.cluster_name {
             let ours = self.origin.cluster_name.clone();
             return Err(StorageFault::OtherCluster { ours, theirs: names.cluster_name });
+        }
+        if names.mark == Mark::Void {
+            self.goes_on_giving_up(names);
+            return Ok(());
         }
         self.check_files(&names)?;
         self.names = Some(names);
@@ -352,44 +408,6 @@ impl Opening {
         Ok(())
     }
 
-    /// A file that nobody names promised nothing, unless the superblock has lost what it said.
-    fn read_next_stray(&mut self, from: usize) -> Result<(), StorageFault> {
-        let segment =
-            (from..self.strays.len()).find(|place| matches!(self.strays[*place], FileName::Segment(_)));
-        match segment {
-            Some(place) => {
-                self.step = Step::Stray(place);
-                let len = usize::try_from(2 * BLOCK).unwrap_or(usize::MAX);
-                self.ops.ask(DiskOp::Read { file: self.strays[place], at: 0, len }, ());
-                Ok(())
-            }
-            None => self.read_next_segment(0),
-        }
-    }
-
-    fn read_stray(&mut self, place: usize, bytes: &[u8]) -> Result<(), StorageFault> {
-        self.reads += 1;
-        let (Some(names), FileName::Segment(number)) = (&self.names, self.strays[place]) else {
-            return Ok(());
-        };
-        let salt = Salt(names.salt);
-        // The head is the first record, so it stands in the first block, whether the flush is whole or not.
-        let header = Header::decode(bytes, salt, names.incarnation, number, 0);
-        let generation = header.ok().and_then(|header| {
-            let body = bytes.get(super::format::HEADER..)?;
-            let len = usize::try_from(header.body_len).unwrap_or(usize::MAX).min(body.len());
-            head_of(&body[..len])
-        });
-        if let Some(generation) = generation.filter(|generation| *generation > names.generation) {
-            let what = format!(
-                "it is of generation {}, and {} was written in generation {generation}",
-                names.generation, self.strays[place]
-            );
-            return Err(damage(FileName::Superblock, 0, what));
-        }
-        self.read_next_stray(place + 1)
-    }
-
     fn read_next_segment(&mut self, place: usize) -> Result<(), StorageFault> {
         let Some(names) = &self.names else { return Ok(()) };
         match names.segments.get(place) {
@@ -408,10 +426,7 @@ impl Opening {
         let Some(names) = &self.names else { return Ok(()) };
         let named = names.segments[place];
         if (bytes.len() as u64) < named.size {
-            return Err(StorageFault::Failed {
-                what: format!("the reading of {}", FileName::Segment(named.number)),
-                why: format!("{} of {} bytes came", bytes.len(), named.size),
-            });
+            return Err(came_short(FileName::Segment(named.number), bytes.len(), named.size));
         }
         let scanned = scan(named, bytes, Salt(names.salt), names.incarnation);
         self.tell(FileName::Segment(named.number), || describe::segment(&scanned));
@@ -561,6 +576,7 @@ impl Opening {
             base,
             entries: entries.unwrap_or_default(),
             is_new: names.segments.is_empty(),
+            is_anew: names.mark == Mark::Anew,
         });
         let ballot = (fold.term, fold.vote);
         let found =
@@ -571,16 +587,12 @@ impl Opening {
     }
 }
 
-fn damage(file: FileName, at: u64, what: impl Into<String>) -> StorageFault {
-    StorageFault::Damaged(Damage { file, at, what: what.into() })
+/// The disk has failed, whatever stands in the file.
+fn came_short(file: FileName, len: usize, size: u64) -> StorageFault {
+    let (what, why) = (format!("the reading of {file}"), format!("{len} of {size} bytes came"));
+    StorageFault::Failed { what, why }
 }
 
-/// The generation in the head of a segment, whose first record it is.
-fn head_of(body: &[u8]) -> Option<u64> {
-    let (len, _) = body.split_first_chunk::<4>()?;
-    let len = 4 + usize::try_from(u32::from_le_bytes(*len)).ok()?;
-    match decode_body(body.get(..len)?)?.as_slice() {
-        [Written::Head(head)] => Some(head.generation),
-        _ => None,
-    }
+fn damage(file: FileName, at: u64, what: impl Into<String>) -> StorageFault {
+    StorageFault::Damaged(Damage { file, at, what: what.into() })
 }

@@ -23,6 +23,11 @@ impl<T> Ops<T> {
         Ops { next: other.next, fresh: Vec::new(), waiting: VecDeque::new() }
     }
 
+    /// Counts from this number on.
+    pub(super) fn from(next: u64) -> Ops<T> {
+        Ops { next, fresh: Vec::new(), waiting: VecDeque::new() }
+    }
+
     /// Asks for an operation.
     pub(super) fn ask(&mut self, what: DiskOp, purpose: T) {
         let op = OpId(self.next);

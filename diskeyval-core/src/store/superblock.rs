@@ -41,6 +41,34 @@ pub(super) struct Names {
     /// In their order.
     pub(super) segments: Vec<Named>,
     pub(super) snapshot: Option<NamedSnapshot>,
+    /// It stands before the body, so that a superblock without one is what it always was.
+    #[serde(skip)]
+    pub(super) mark: Mark,
+}
+
+/// What a storage has gone through.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Mark {
+    #[default]
+    None,
+    /// Nothing counts any more: whatever else there is has to be set aside, and then the incarnation that is named begins.
+    Void,
+    /// It has begun behind a damaged one. It may have belonged to a cluster before, and founds none.
+    Anew,
+}
+
+impl Mark {
+    fn code(self) -> u16 {
+        match self {
+            Mark::None => 0,
+            Mark::Void => 1,
+            Mark::Anew => 2,
+        }
+    }
+
+    fn of(code: u16) -> Option<Mark> {
+        [Mark::None, Mark::Void, Mark::Anew].into_iter().find(|mark| mark.code() == code)
+    }
 }
 
 /// A segment that makes up the log.
@@ -84,7 +112,7 @@ impl Names {
         let body = postcard::to_allocvec(self).unwrap_or_default();
         bytes.put_slice(&MAGIC);
         bytes.put_u16_le(FORMAT);
-        bytes.put_u16_le(0);
+        bytes.put_u16_le(self.mark.code());
         bytes.put_u32_le(u32::try_from(body.len()).unwrap_or(u32::MAX));
         bytes.put_slice(&body);
         assert!(bytes.len() <= SLOT - 8, "as many segments as may be named fit into a slot");
@@ -109,8 +137,9 @@ impl Names {
         if format > FORMAT {
             return Err(NoSlot::Newer(format));
         }
+        let mark = Mark::of(u16::from_le_bytes([bytes[10], bytes[11]])).ok_or(NoSlot::Bad)?;
         let (names, _): (Names, _) = postcard::take_from_bytes(&body[HEADER..]).map_err(|_| NoSlot::Bad)?;
-        Ok(names)
+        Ok(Names { mark, ..names })
     }
 
     /// Reads both slots.
@@ -143,6 +172,7 @@ mod tests {
                 last: EntryId::new(u64::MAX, u64::MAX),
                 size: u64::MAX,
             }),
+            mark: Mark::Anew,
         }
     }
 
@@ -155,6 +185,19 @@ mod tests {
         assert_eq!(Names::decode_both(&swapped), [Err(NoSlot::Bad), Err(NoSlot::Bad)]);
         assert_eq!(Names::decode_both(&[0; 2 * SLOT]), [Err(NoSlot::Blank), Err(NoSlot::Blank)]);
         assert_eq!(Names::decode_both(&file[..SLOT]), [Ok(names), Err(NoSlot::Bad)]);
+    }
+
+    #[test]
+    fn every_mark_is_read_again_and_no_other_is_taken_for_one() {
+        for mark in [Mark::None, Mark::Void, Mark::Anew] {
+            let names = Names { mark, ..names(1) };
+            assert_eq!(Names::decode(&names.encode(0), 0), Ok(names));
+        }
+        let mut slot = names(1).encode(0).to_vec();
+        slot[10] = 3;
+        let sum = xxh3_64_with_seed(&slot[..SLOT - 8], 0);
+        slot[SLOT - 8..].copy_from_slice(&sum.to_le_bytes());
+        assert_eq!(Names::decode(&slot, 0), Err(NoSlot::Bad));
     }
 
     #[test]

@@ -189,6 +189,7 @@ fn judge(
 
 const ALL_THERE: &str = "everything is there";
 const DAMAGED: &str = "said to be damaged";
+const TAKEN_IN: &str = "said to be damaged, and taken in again";
 const TYPED: &str = "refused by name";
 
 /// A node starts on its files, alone.
@@ -220,7 +221,7 @@ fn alone(
     }
 }
 
-/// A whole cluster starts. The first node may be damaged, and then the others have everything.
+/// A whole cluster starts. The first node may be damaged. Then the others have everything, and take it in again.
 fn in_cluster(bed: &Bed, harm: Harm) -> Result<&'static str, String> {
     let mut trio = Trio::new(Nobody, 1_000);
     for node in 0..NODES {
@@ -235,6 +236,15 @@ fn in_cluster(bed: &Bed, harm: Harm) -> Result<&'static str, String> {
         return while_it_runs(&mut trio, bed, file, at, bits);
     }
     trio.run(400);
+    if (0..NODES).filter(|node| trio.nodes[*node].was_damaged()).count() == 1 {
+        // The others are a majority, and everything is with them: it begins anew, without anybody's help.
+        for _ in 0..10_000 {
+            if trio.nodes.iter().all(|node| !node.is_out()) {
+                break;
+            }
+            trio.step();
+        }
+    }
     let is_out: Vec<bool> = trio.nodes.iter().map(|node| node.is_out()).collect();
     for node in 0..NODES {
         let told = trio.nodes[node].events.iter().find_map(|event| match event {
@@ -254,7 +264,11 @@ fn in_cluster(bed: &Bed, harm: Harm) -> Result<&'static str, String> {
         };
     }
     check_keys(&mut trio, bed)?;
-    Ok(if is_out.contains(&true) { DAMAGED } else { ALL_THERE })
+    if is_out.contains(&true) {
+        let is_halted = trio.nodes.iter().any(|node| node.halted.is_some());
+        return if is_halted { Ok(TYPED) } else { Err("D2: a damaged node is not taken in again".into()) };
+    }
+    Ok(if trio.nodes.iter().any(|node| node.has_begun_anew()) { TAKEN_IN } else { ALL_THERE })
 }
 
 /// Everything that was ever acknowledged is there, on all that take part, and they go on.

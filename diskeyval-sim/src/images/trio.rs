@@ -52,9 +52,19 @@ pub(super) struct Node {
 }
 
 impl Node {
-    /// It takes no part, and will not by itself.
+    /// It takes no part: it has ended, or keeps out and has not begun anew.
     pub(super) fn is_out(&self) -> bool {
-        self.halted.is_some() || self.events.iter().any(|event| matches!(event, Event::Damaged(_)))
+        self.halted.is_some() || (self.was_damaged() && !self.has_begun_anew())
+    }
+
+    /// It has found damage in this life.
+    pub(super) fn was_damaged(&self) -> bool {
+        self.events.iter().any(|event| matches!(event, Event::Damaged(_)))
+    }
+
+    /// It has set aside what was damaged.
+    pub(super) fn has_begun_anew(&self) -> bool {
+        self.events.iter().any(|event| matches!(event, Event::BegunAnew { .. }))
     }
 }
 

@@ -9,6 +9,7 @@
 
 mod commits;
 mod entries;
+mod offers;
 mod reigns;
 mod seats;
 #[cfg(test)]
@@ -111,6 +112,8 @@ struct Node {
     storage: Option<usize>,
     /// Its disk is not what it should be.
     is_damaged: bool,
+    /// A leader has offered it to begin anew, and it has not opened since.
+    is_offered: bool,
     /// What it has in memory, as far as it has told its disk.
     now: Image,
     /// The log as it was when the present term was entered.
@@ -138,6 +141,7 @@ impl Facts {
             up: false,
             storage: None,
             is_damaged: false,
+            is_offered: false,
             now: NOTHING,
             entered: EMPTY,
             pending: VecDeque::new(),
@@ -183,6 +187,7 @@ impl Facts {
     /// A node has opened, with what its disk has kept.
     pub(crate) fn started(&mut self, at: usize, kept: &[Record], findings: &mut Findings) {
         self.nodes[at].up = true;
+        self.nodes[at].is_offered = false;
         self.nodes[at].beliefs.clear();
         self.nodes[at].now = NOTHING;
         match incarnation(kept) {

@@ -137,8 +137,11 @@ impl World<'_, '_, '_> {
             Undo::Exit { node, life, lasting } if self.nodes[node].life == life => {
                 self.end(node, Death::Process, lasting);
             }
+            Undo::Interrupt { node, life, lasting } if self.nodes[node].life == life => {
+                self.end(node, Death::Crash, lasting);
+            }
             // It has ended otherwise, and is another process.
-            Undo::Exit { .. } => {}
+            Undo::Exit { .. } | Undo::Interrupt { .. } => {}
         }
     }
 
@@ -205,7 +208,7 @@ impl World<'_, '_, '_> {
 
     /// Whether the cluster can do without all that a node knows. A node that has lost it is given its seat anew by a
     /// majority of those who have not; so there has to be one without it.
-    fn may_forget(&self, node: usize) -> bool {
+    pub(super) fn may_forget(&self, node: usize) -> bool {
         let whole = |other: &usize| {
             let this = &self.nodes[*other];
             *other != node && this.was_member && !this.is_out && !(self.setting.memory && this.stopping)

@@ -241,6 +241,12 @@ impl Disk {
         *self = Disk { stalled_until: self.stalled_until, slower: self.slower, ..Disk::default() };
     }
 
+    /// Its node has set aside whatever was there: what has befallen that is over.
+    pub(super) fn begins_anew(&mut self) {
+        (self.is_damaged, self.is_robbed) = (false, false);
+        self.flushes.clear();
+    }
+
     // Moods.
 
     pub(super) fn stall(&mut self, until: Time) {

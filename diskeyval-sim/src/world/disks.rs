@@ -2,7 +2,7 @@
 
 use core::time::Duration;
 
-use diskeyval_core::{DiskDone, DiskError, DiskOp, FileName, Input, OpId};
+use diskeyval_core::{DiskDone, DiskError, DiskOp, Event, FileName, Input, OpId};
 
 use super::disk::{Completed, Harm};
 use super::lives::Death;
@@ -85,6 +85,7 @@ impl World<'_, '_, '_> {
                 let up_to = this.log.written;
                 this.log.syncs.push((op, up_to));
             }
+            DiskOp::List if this.found_damage == this.life => self.may_interrupt(node),
             DiskOp::Create { file: FileName::Snapshot(_), .. } => {
                 self.coverage.count("disk: a snapshot is written");
             }
@@ -175,9 +176,14 @@ impl World<'_, '_, '_> {
         self.undo_in(lasting, Undo::DiskRoom(node));
     }
 
-    /// Whether the disk of a node may be damaged. Until members can be replaced, a node that finds damage keeps out for
-    /// good: so none of the core is, and nobody before all of the core are in their seats.
+    /// Whether the disk of a node may be damaged. Who finds damage is taken in again by a majority of the others. So none
+    /// of the core is, and nobody before all of the core are in their seats. Nor is who is about to begin anew: what is
+    /// done to it then would not be told from what was done before.
     fn may_be_damaged(&self, node: usize) -> bool {
+        let this = &self.nodes[node];
+        if self.up[node] && !this.opened && this.is_out {
+            return false;
+        }
         let seated = self.setting.core.iter().all(|node| self.nodes[*node].was_member);
         self.setting.ruin || (!self.setting.core.contains(&node) && seated)
     }
@@ -232,6 +238,54 @@ impl World<'_, '_, '_> {
         self.nodes[node].is_out = true;
         let now = self.now;
         self.check(|checker| checker.harmed(now, node, Wrong::Damaged));
+    }
+
+    // What a node says of it.
+
+    /// A node may have found damage, or have set aside what was damaged. Tells whether it has found some where there is
+    /// none, and the others cannot do without it.
+    pub(super) fn see_damage(&mut self, node: usize, events: &[Event]) -> bool {
+        for event in events {
+            if matches!(event, Event::Damaged(_)) {
+                self.nodes[node].found_damage = self.nodes[node].life;
+            }
+            match event {
+                Event::Damaged(_) if self.nodes[node].is_out => self.coverage.count("disk: damage is found"),
+                Event::Damaged(_) => {
+                    // A read of a snapshot came short. It may begin anew for that, and is as good as one that is wiped.
+                    if !self.may_forget(node) {
+                        return true;
+                    }
+                    self.nodes[node].was_member = false;
+                }
+                Event::BegunAnew { .. } => self.has_begun_anew(node),
+                _ => {}
+            }
+        }
+        false
+    }
+
+    /// A node begins to give up what it holds. That takes a moment, which hardly any crash would meet by chance.
+    fn may_interrupt(&mut self, node: usize) {
+        if self.phase == 0 && self.noise.chance(1, 3) {
+            let steps = u32::try_from(self.noise.between(1, 16)).unwrap_or(1);
+            let after = self.draw_span(self.setting.disk) * steps;
+            let lasting = Duration::from_millis(self.noise.between(50, 1_500));
+            let life = self.nodes[node].life;
+            self.undo_in(after, Undo::Interrupt { node, life, lasting });
+        }
+    }
+
+    fn has_begun_anew(&mut self, node: usize) {
+        let this = &mut self.nodes[node];
+        self.coverage.count(match this.found_damage == this.life {
+            true => "disk: a damaged node begins anew",
+            false => "disk: a damaged node goes on beginning anew",
+        });
+        (this.is_out, this.was_member) = (false, false);
+        (this.began_anew, this.was_damaged) = (true, true);
+        this.log = Log::default();
+        this.disk.begins_anew();
     }
 
     /// The directory of a node is put back as it was when a former life began: it knows nothing of what it has promised

@@ -100,6 +100,7 @@ impl World<'_, '_, '_> {
             this.disk.wipe();
             this.log = Log::default();
             this.was_member = false;
+            this.was_damaged = false;
         }
         self.hash_event(3, node as u64, kept as u64);
         self.note(What::Crash { node, wiped });
@@ -113,6 +114,12 @@ impl World<'_, '_, '_> {
         self.coverage.count("disk: a node halts");
         let lasting = Duration::from_millis(self.noise.between(50, 1_500));
         self.end(node, Death::Crash, lasting);
+    }
+
+    /// A node has found damage where there is none: somebody ends its process, and starts it again.
+    pub(super) fn was_misled(&mut self, node: usize) {
+        let lasting = Duration::from_millis(self.noise.between(50, 1_500));
+        self.end(node, Death::Process, lasting);
     }
 
     /// Gives a node something, which it sees in its next turn; that is now, unless it is frozen.

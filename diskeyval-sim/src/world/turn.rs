@@ -52,6 +52,7 @@ impl World<'_, '_, '_> {
         self.watch(node, role, &scratch, halted.as_ref());
         self.must_end_hand_over(node);
         self.count_lease_reads(node);
+        let misled = self.see_damage(node, &scratch.events);
         for (ticket, answer) in scratch.answers.drain(..) {
             self.nodes[node].waiting -= 1;
             // What the run itself has asked is not the program's.
@@ -71,6 +72,7 @@ impl World<'_, '_, '_> {
         self.scratch = scratch;
         match halted {
             Some(Fault::Storage(_)) => self.has_halted(node),
+            _ if misled => self.was_misled(node),
             _ => self.set_alarm(node),
         }
     }
@@ -148,13 +150,13 @@ impl World<'_, '_, '_> {
             if this.began_anew {
                 self.coverage.count("seat: given to the next life of a node");
             }
+            if core::mem::take(&mut this.was_damaged) {
+                self.coverage.count("seat: given to a node that was damaged");
+            }
         }
         let before = this.last.replace(vitals);
         if engine.journal().0.iter().any(|record| matches!(record, Record::Base { .. })) {
             self.coverage.count("disk: a snapshot is taken for the log");
-        }
-        if scratch.events.iter().any(|event| matches!(event, Event::Damaged(_))) {
-            self.coverage.count("disk: damage is found");
         }
         let turn = Turn {
             at: self.now,

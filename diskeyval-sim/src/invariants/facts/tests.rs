@@ -348,6 +348,54 @@ fn d2_a_damaged_disk_has_everything_or_its_node_does_not_open() {
     script.legal();
 }
 
+fn offer(term: u64) -> Claim {
+    Claim::Offer { term: Term(term) }
+}
+
+#[test]
+fn d3_a_node_is_offered_to_begin_anew_when_a_majority_without_it_holds_everything() {
+    // What is committed is on the first two.
+    let mut script = Script::founded();
+    script.say(0, 2, offer(1));
+    script = script.legal();
+    script.say(0, 1, offer(1));
+    script.breaks("D3");
+    // Another life than the one in the seat holds nothing that counts.
+    let mut script = Script::founded();
+    script.facts.crashed(1, true);
+    script.open(1, &[Record::Incarnation(Incarnation(99))]);
+    script.keep(2, &[ballot(1, None), entry(1, &genesis(1, 9, ALL)), entry(2, &noop(1))]);
+    script.say(0, 1, offer(1));
+    script.legal();
+    // Only a leader offers anything.
+    let mut script = Script::founded();
+    script.say(1, 2, offer(1));
+    script.breaks("S1");
+}
+
+#[test]
+fn d3_a_node_begins_anew_only_when_it_was_offered_that() {
+    let mut script = Script::founded();
+    script.facts.crashed(2, false);
+    script.facts.began_anew(2, &mut script.findings);
+    script.breaks("D3");
+    let mut script = Script::founded();
+    script.facts.damaged(2);
+    script.facts.crashed(2, false);
+    script.say(0, 2, offer(1));
+    script.facts.began_anew(2, &mut script.findings);
+    // It may have died in between.
+    script.facts.crashed(2, false);
+    script.facts.began_anew(2, &mut script.findings);
+    script.open(2, &[Record::Incarnation(Incarnation(99))]);
+    script = script.legal();
+    // And the former life is never another's, nor its own again.
+    script.say(0, 2, offer(1));
+    script.facts.began_anew(2, &mut script.findings);
+    script.open(2, &[Record::Incarnation(incarnation(2))]);
+    script.breaks("S2");
+}
+
 #[test]
 fn s13_a_snapshot_stands_for_what_is_committed() {
     let base = |index, term| Record::Base { last: EntryId { index: Index(index), term: Term(term) } };

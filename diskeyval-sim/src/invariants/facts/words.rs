@@ -43,6 +43,10 @@ impl Facts {
             }
             Claim::Received { term, .. } => self.promises_term(at, &durable, term.0, findings),
             Claim::TimeoutNow { term } => self.directs(at, term.0, 0, findings),
+            Claim::Offer { term } => {
+                self.directs(at, term.0, 0, findings);
+                self.offers(at, to, findings);
+            }
             // A leader sends what it has applied, so it calls that committed.
             // A pre-vote promises nothing, and services are judged by what clients see.
             Claim::VoteRequest { pre: true, .. }

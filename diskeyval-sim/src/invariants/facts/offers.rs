@@ -1,0 +1,44 @@
+//! Nodes that were damaged and begin anew: what they held before has to be had without them.
+
+use super::super::findings::Findings;
+use super::{Facts, NOTHING};
+use crate::notes::name;
+
+impl Facts {
+    /// A leader offers a node to begin anew. What it has committed stands on the disks of a majority of all seats, without
+    /// the seat of that node.
+    pub(super) fn offers(&mut self, at: usize, to: usize, findings: &mut Findings) {
+        self.nodes[to].is_offered = true;
+        let commit = self.nodes[at].vitals.commit.0;
+        let place = usize::try_from(commit).ok().and_then(|commit| commit.checked_sub(1));
+        let Some((entry, _)) = place.and_then(|place| self.committed.get(place)) else { return };
+        let configuration = self.tree.entry(self.nodes[at].now.last).configuration;
+        let Some(seats) = self.seats(configuration) else { return };
+        let others = seats.iter().filter(|(id, _)| *id != self.names[to]);
+        let bound = others.filter_map(|(_, bound)| self.storage_of((*bound)?));
+        let holds = |storage: &usize| self.tree.holds(self.storages[*storage].durable.last, *entry);
+        let (holders, seats) = (bound.filter(holds).count(), seats.len());
+        if holders <= seats / 2 || seats < 3 {
+            findings.broken("D3", || {
+                format!(
+                    "{} offers {} to begin anew, and {holders} of {seats} seats hold all up to {commit} without it",
+                    name(at),
+                    name(to)
+                )
+            });
+        }
+    }
+
+    /// A node has set aside what its disk held. What that had promised stands as it was, and whatever follows is another
+    /// storage.
+    pub(crate) fn began_anew(&mut self, at: usize, findings: &mut Findings) {
+        if !self.nodes[at].is_offered {
+            findings.broken("D3", || format!("{} begins anew, and nobody has offered it that", name(at)));
+        }
+        let node = &mut self.nodes[at];
+        node.storage = None;
+        node.is_damaged = false;
+        node.pending.clear();
+        node.now = NOTHING;
+    }
+}
