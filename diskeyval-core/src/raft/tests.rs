@@ -2,7 +2,9 @@
 
 use super::*;
 use crate::config::{Config, Limits};
+use crate::entry::{Entry, Genesis};
 use crate::id::{ClusterId, EntryId};
+use crate::members::{Membership, Seat, StorageKind};
 use crate::prng::Seed;
 use core::time::Duration;
 
@@ -116,6 +118,46 @@ fn another_incarnation_than_the_one_in_the_seat_counts_for_nothing() {
     tell(&mut raft, "b", Pledge::Appended { term: Term(1), matched: index });
     settle(&mut raft);
     assert!(raft.commit() < index);
+}
+
+/// Mutant: an append that no honest leader sends is taken.
+#[test]
+fn an_append_that_no_honest_leader_sends_is_refused_and_changes_nothing() {
+    let log = leader().log().genesis().map(|genesis| genesis.cluster).expect("it has founded");
+    let behind = leader().log().last();
+    let genesis = |cluster| {
+        let members = Membership { seats: alloc::vec![Seat { id: id("b"), bound: Some(Incarnation(2)) }] };
+        Payload::Genesis(Genesis { cluster, storage: StorageKind::Memory, members })
+    };
+    let cases = [
+        ("a term above the leader's own", behind, alloc::vec![Entry::new(Term(3), Payload::Noop)]),
+        ("a term below the one before it", behind, alloc::vec![Entry::new(Term(0), Payload::Noop)]),
+        (
+            "terms that go back",
+            behind,
+            alloc::vec![Entry::new(Term(2), Payload::Noop), Entry::new(Term(1), Payload::Noop)],
+        ),
+        (
+            "a log that begins without a genesis",
+            EntryId::default(),
+            alloc::vec![Entry::new(Term(1), Payload::Noop)],
+        ),
+        (
+            "the genesis of another log",
+            EntryId::default(),
+            alloc::vec![Entry::new(Term(1), genesis(ClusterId(log.0 ^ 1)))],
+        ),
+        ("a place before the first with a term", EntryId::new(0, 1), alloc::vec![]),
+    ];
+    for (what, prev, entries) in cases {
+        let mut raft = leader();
+        let before = raft.log().last();
+        let configuration = EntryId::new(1, 1);
+        let append = Append { term: Term(2), log, configuration, prev, commit: Index(0) };
+        let heard = raft.receive(&id("b"), Received::Directive(Directive::Append(append), entries));
+        assert_eq!(heard, Err(CloseReason::Malformed), "{what}");
+        assert_eq!((raft.log().last(), raft.term()), (before, Term(1)), "{what}");
+    }
 }
 
 #[test]
