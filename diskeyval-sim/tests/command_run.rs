@@ -64,7 +64,7 @@ fn what_is_wanted_of_a_run_is_written() {
     assert_eq!(printed, prints(0, &SHORT), "looking on changes nothing");
 
     let trace = fs::read_to_string(trace).expect("a trace");
-    assert!(trace.lines().next().is_some_and(|line| line.ends_with("n1    starts (life 1)")), "{trace:.200}");
+    assert!(trace.lines().next().is_some_and(|line| line.ends_with("    starts (life 1)")), "{trace:.200}");
     assert!(trace.contains("==    from now on the core is left alone"));
 
     let report = prints(0, &["check", path(&history)]);
