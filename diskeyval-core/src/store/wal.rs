@@ -325,10 +325,15 @@ impl Wal {
         self.wants_seal = true;
     }
 
+    /// Whether there is nothing to be written but a seal.
+    fn is_quiet(&self) -> bool {
+        let is_idle = self.flight.is_none() && self.fresh.is_empty() && !self.is_opening;
+        is_idle && !self.sealed && self.durable > 0
+    }
+
     /// When it wants to be woken: to seal what was idle for so long, or to try a full disk again.
     pub(super) fn deadline(&self, idle: Duration) -> Option<Instant> {
-        let quiet = self.flight.is_none() && self.fresh.is_empty() && !self.sealed && self.durable > 0;
-        let seal = quiet.then(|| self.idle_since + idle);
+        let seal = self.is_quiet().then(|| self.idle_since + idle);
         let again = match self.spare {
             Spare::Refused { again_at } => Some(again_at),
             Spare::None | Spare::Asked { .. } | Spare::Ready { .. } => None,
@@ -339,8 +344,7 @@ impl Wal {
     // Asking.
 
     pub(super) fn take_ops(&mut self, idle: Duration) -> Vec<(OpId, DiskOp)> {
-        let quiet = self.flight.is_none() && self.fresh.is_empty() && !self.sealed && self.durable > 0;
-        if quiet && self.now.since(self.idle_since) >= idle && !is(Mutant::NeverSeals) {
+        if self.is_quiet() && self.now.since(self.idle_since) >= idle && !is(Mutant::NeverSeals) {
             self.wants_seal = true;
         }
         self.pump();
