@@ -24,7 +24,7 @@ use crate::desk::{Desk, Route, check_part};
 use crate::entry::Payload;
 use crate::error::{Damage, Fault, Refusal};
 use crate::founding::{Founding, Verdict};
-use crate::id::{Incarnation, Index, NodeId, Term, Ticket};
+use crate::id::{Incarnation, NodeId, Term, Ticket};
 use crate::io::{Answer, Effect, Event, Input, Read, Request};
 use crate::kv::{Applied, Machine};
 use crate::mesh::{Delivery, Heard, Mesh};
@@ -222,16 +222,24 @@ impl Engine {
             return self.turn_away(input);
         }
         match input {
+            Input::Ask { ticket, request, budget } => self.ask(ticket, request, budget),
+            Input::Listen { changes } => self.listening = changes,
+            Input::Disk { op, result } => self.disk_done(op, result),
+            of_a_link => self.take_of_link(of_a_link),
+        }
+        self.deliver_all();
+    }
+
+    /// What comes of connections is the mesh's.
+    fn take_of_link(&mut self, input: Input) {
+        match input {
             Input::Opened { conn, who, origin } => self.mesh.opened(conn, who, origin),
             Input::DialFailed { dial, why } => self.mesh.dial_failed(dial, why),
             Input::Received { conn, bytes } => self.mesh.received(conn, bytes),
             Input::Drained { conn, bytes } => self.mesh.drained(conn, bytes),
             Input::Closed { conn, why } => self.mesh.closed(conn, why),
-            Input::Ask { ticket, request, budget } => self.ask(ticket, request, budget),
-            Input::Listen { changes } => self.listening = changes,
-            Input::Disk { op, result } => self.disk_done(op, result),
+            Input::Ask { .. } | Input::Listen { .. } | Input::Disk { .. } => {}
         }
-        self.deliver_all();
     }
 
     fn deliver_all(&mut self) {
@@ -435,12 +443,10 @@ impl Engine {
         self.kv.applied() > before
     }
 
-    /// When everything is applied that an earlier run has kept, or that was before this node was taken in, that is told
+    /// When everything is applied that an earlier run has kept, and this node is in its seat, all that was before is told
     /// as one.
     fn pay_resync(&mut self) {
-        let is_due =
-            self.kv.applied() >= self.raft.recalled() && (self.admitted || self.raft.recalled() > Index(0));
-        if self.owes_resync && is_due {
+        if self.owes_resync && self.admitted && self.kv.applied() >= self.raft.recalled() {
             self.resync();
         }
     }
