@@ -40,6 +40,11 @@ impl Membership {
         sorted && (1..=MAX_MEMBERS).contains(&self.seats.len())
     }
 
+    /// Whether there is a majority without any one of them.
+    pub(crate) fn can_do_without_one(&self) -> bool {
+        self.seats.len() >= 3
+    }
+
     pub(crate) fn seat(&self, id: &NodeId) -> Option<&Seat> {
         self.seats.iter().find(|seat| seat.id == *id)
     }

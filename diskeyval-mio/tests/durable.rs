@@ -213,6 +213,15 @@ fn end_of_writing(path: &Path) -> usize {
     bytes.iter().rposition(|byte| *byte != 0).map_or(0, |last| (last / BLOCK + 1) * BLOCK)
 }
 
+/// A byte in the middle of what was written is another. Gives the name of the file.
+fn spoil_in_the_middle(path: &Path) -> String {
+    let bytes = fs::read(path).expect("a file");
+    let at = end_of_writing(path) / 2 / BLOCK * BLOCK + 100;
+    let file = File::options().write(true).open(path).expect("a file");
+    file.write_all_at(&[!bytes[at]], at as u64).expect("written");
+    path.file_name().expect("a file").to_str().expect("text").to_owned()
+}
+
 /// What stands behind the last sync may be anything when the power goes.
 #[test]
 fn w4_a_torn_tail_makes_no_node_forget() {
@@ -272,11 +281,7 @@ fn w4_a_damaged_file_keeps_its_node_out_and_is_named() {
     assert!(told.contains("sound") && !told.contains("at work"), "{told}");
     assert!(told.contains("node solo, incarnation"), "whose it is: {told}");
     let path = last_segment(&data);
-    let name = path.file_name().expect("a file").to_str().expect("text").to_owned();
-    let bytes = fs::read(&path).expect("a file");
-    let at = end_of_writing(&path) / 2 / BLOCK * BLOCK + 100;
-    let file = File::options().write(true).open(&path).expect("a file");
-    file.write_all_at(&[!bytes[at]], at as u64).expect("written");
+    let name = spoil_in_the_middle(&path);
     let told = looked_into("verify", &data, 1);
     assert!(told.contains(&name) && !told.contains("sound"), "{told}");
 
@@ -319,11 +324,7 @@ fn a_damaged_node_of_three_is_in_its_seat_again_by_itself_and_its_files_are_stil
 
     let data = three.data(2);
     let path = last_segment(&data);
-    let name = path.file_name().expect("a file").to_str().expect("text").to_owned();
-    let bytes = fs::read(&path).expect("a file");
-    let at = end_of_writing(&path) / 2 / BLOCK * BLOCK + 100;
-    let file = File::options().write(true).open(&path).expect("a file");
-    file.write_all_at(&[!bytes[at]], at as u64).expect("written");
+    let name = spoil_in_the_middle(&path);
     let damaged = fs::read(&path).expect("a file");
     assert!(looked_into("verify", &data, 1).contains(&name));
     assert_eq!(set_aside(&data), [] as [String; 0]);

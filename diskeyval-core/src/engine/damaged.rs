@@ -10,7 +10,7 @@ use alloc::boxed::Box;
 
 use super::compaction::Compaction;
 use super::disk::Opener;
-use super::open::{fork, segment_bytes};
+use super::open::{fork, origin};
 use super::transfers::Transfers;
 use super::{Engine, Phase};
 use crate::config::Settings;
@@ -24,26 +24,13 @@ use crate::mesh::Delivery;
 use crate::mutants::{Mutant, is};
 use crate::prng::Prng;
 use crate::raft::{Raft, is_offer};
-use crate::store::{Opening, Origin};
+use crate::store::Opening;
 
 /// What a node needs to become another life of itself.
 #[derive(Clone, Debug)]
 pub(super) struct NextLife {
     pub(super) settings: Settings,
     pub(super) prng: Prng,
-}
-
-impl NextLife {
-    /// Who it would be.
-    fn origin(&mut self) -> Origin {
-        Origin {
-            node: self.settings.node_id.clone(),
-            cluster_name: self.settings.cluster.clone(),
-            incarnation: Incarnation(self.prng.next_u128()),
-            salt: self.prng.next_u64(),
-            segment_bytes: segment_bytes(self.settings.compact_every, &self.settings.limits),
-        }
-    }
 }
 
 impl Engine {
@@ -66,15 +53,11 @@ impl Engine {
     /// What it is given while it keeps out.
     pub(super) fn take_damaged(&mut self, input: Input) {
         match input {
-            Input::Opened { conn, who, origin } => self.mesh.opened(conn, who, origin),
-            Input::DialFailed { dial, why } => self.mesh.dial_failed(dial, why),
-            Input::Received { conn, bytes } => self.mesh.received(conn, bytes),
-            Input::Drained { conn, bytes } => self.mesh.drained(conn, bytes),
-            Input::Closed { conn, why } => self.mesh.closed(conn, why),
             Input::Listen { changes } => self.listening = changes,
             Input::Ask { .. } => self.turn_away(input),
             // What was on its way when the damage was found says nothing any more.
             Input::Disk { .. } => {}
+            of_a_link => self.take_of_link(of_a_link),
         }
         self.hear_offer();
     }
@@ -100,7 +83,8 @@ impl Engine {
     fn begin_anew(&mut self) {
         let Phase::Damaged(_, next_life) = &mut self.phase else { return };
         let mut next_life = next_life.clone();
-        let origin = next_life.origin();
+        let incarnation = Incarnation(next_life.prng.next_u128());
+        let origin = origin(&next_life.settings, incarnation, &mut next_life.prng);
         self.boot = next_life.prng.next_u128();
         // What was answered up to here is told all the same.
         while let Some((ticket, answer)) = self.desk.next_answer() {

@@ -36,13 +36,7 @@ impl Engine {
         let mut engine = Engine::with(&settings, incarnation, &mut prng);
         if settings.storage == StorageKind::Disk {
             engine.mesh.be_mute(CloseReason::Starting);
-            let opening = Opening::new(Origin {
-                node: settings.node_id.clone(),
-                cluster_name: settings.cluster.clone(),
-                incarnation,
-                salt: prng.next_u64(),
-                segment_bytes: segment_bytes(settings.compact_every, &settings.limits),
-            });
+            let opening = Opening::new(origin(&settings, incarnation, &mut prng));
             engine.opening = Some(Box::new(Opener::new(opening, NextLife { settings, prng })));
         }
         engine
@@ -85,6 +79,17 @@ impl Engine {
     }
 }
 
+/// Who a storage would be of that comes into being now.
+pub(super) fn origin(settings: &Settings, incarnation: Incarnation, prng: &mut Prng) -> Origin {
+    Origin {
+        node: settings.node_id.clone(),
+        cluster_name: settings.cluster.clone(),
+        incarnation,
+        salt: prng.next_u64(),
+        segment_bytes: segment_bytes(settings.compact_every, &settings.limits),
+    }
+}
+
 /// Chance of its own for a part.
 pub(super) fn fork(prng: &mut Prng) -> Prng {
     let mut seed = [0; 32];
@@ -94,7 +99,7 @@ pub(super) fn fork(prng: &mut Prng) -> Prng {
 
 /// Four segments make up what is compacted at once, within bounds. Each has room for the largest write: the one that is
 /// made before it is needed must do, when the disk is full.
-pub(super) fn segment_bytes(compact_every: u64, limits: &Limits) -> u64 {
+fn segment_bytes(compact_every: u64, limits: &Limits) -> u64 {
     const BLOCK: u64 = 4096;
     let largest = (limits.max_key + 2 * limits.max_value) as u64 + 2 * BLOCK;
     let wanted = (compact_every / 4).clamp(16 << 10, 16 << 20).max(largest);

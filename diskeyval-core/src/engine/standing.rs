@@ -105,7 +105,7 @@ impl Engine {
                 Some(bound) if bound == self.incarnation => {
                     "its seat is filled, and the entry not committed yet"
                 }
-                Some(_) if members.seats.len() < 3 => TOO_FEW,
+                Some(_) if !members.can_do_without_one() => TOO_FEW,
                 Some(_) => NEXT_LIFE,
                 None => "its seat is empty; the leader fills it once this node has caught up",
             };
@@ -152,7 +152,7 @@ impl Engine {
         match self.raft.configuration() {
             Configuration::Seats(_, members) => {
                 let bound = members.seat(&self.id).and_then(|seat| seat.bound);
-                members.seats.len() < 3 && bound.is_some_and(|bound| bound != self.incarnation)
+                !members.can_do_without_one() && bound.is_some_and(|bound| bound != self.incarnation)
             }
             // A leader takes in whom it meets; what has met a founded cluster and hears no leader for an
             // election timeout has none that would.

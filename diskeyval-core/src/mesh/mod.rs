@@ -36,12 +36,8 @@ pub(crate) use frame::Cutter;
 use link::Link;
 #[cfg(any(test, feature = "inspect"))]
 pub(crate) use wire::Frame;
-#[cfg(any(test, feature = "inspect"))]
-pub(crate) use wire::Hello;
-#[cfg(not(any(test, feature = "inspect")))]
-use wire::Hello;
 use wire::VERSIONS;
-pub(crate) use wire::{Service, Turned};
+pub(crate) use wire::{Hello, Service, Turned};
 
 /// The first pause between two dials to the same peer; it doubles up to [`MAX_BACK_OFF`].
 const MIN_BACK_OFF: Duration = Duration::from_millis(25);

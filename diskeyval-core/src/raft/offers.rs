@@ -15,9 +15,6 @@ use crate::raft::common::Common;
 use crate::raft::leader::Leader;
 use crate::raft::message::{Directive, Received};
 
-/// With fewer there is no majority without one of them.
-const FEWEST: usize = 3;
-
 /// Whether this is the word that a damaged node waits for.
 pub(crate) fn is_offer(message: &Received) -> bool {
     matches!(message, Received::Directive(Directive::Offer { .. }, _))
@@ -50,7 +47,7 @@ impl Leader {
         let is_open = entry.index > common.commit;
         if common.damaged.is_empty()
             || is_open
-            || members.seats.len() < FEWEST
+            || !members.can_do_without_one()
             || !self.is_established(common)
         {
             return;

@@ -9,11 +9,11 @@
 //!    timeout. A majority without it answers then: that is what keeps a leader in office.
 
 use crate::entry::Payload;
-use crate::id::NodeId;
+use crate::id::{Incarnation, NodeId};
 use crate::members::{Configuration, Membership, Seat};
 use crate::mutants::{Mutant, is};
 use crate::raft::common::Common;
-use crate::raft::leader::{Follower, Leader};
+use crate::raft::leader::Leader;
 
 impl Leader {
     /// Once the genesis is committed an ordinary entry follows at once, which founds the cluster for good. Then seats
@@ -39,16 +39,14 @@ impl Leader {
 
     /// The members with one more seat filled, if there is somebody for it.
     fn filled(&self, members: &Membership) -> Option<Membership> {
-        let (id, next) = self.who_waits(members, |seat| seat.bound.is_none())?;
-        Some(members.with_seat(id, Some(next.progress.incarnation)))
+        let (id, incarnation) = self.who_waits(members, |seat, _| seat.bound.is_none())?;
+        Some(members.with_seat(id, Some(incarnation)))
     }
 
     /// The members with a seat emptied whose life is over, if another waits for it.
     fn emptied(&self, common: &Common, members: &Membership) -> Option<Membership> {
-        let is_over = |seat: &Seat| {
-            let another =
-                |follower: &Follower| seat.bound.is_some_and(|bound| bound != follower.progress.incarnation);
-            self.follower(&seat.id).is_some_and(another) && self.was_silent(common, &seat.id)
+        let is_over = |seat: &Seat, next: Incarnation| {
+            seat.bound.is_some_and(|bound| bound != next) && self.was_silent(common, &seat.id)
         };
         let (id, _) = self.who_waits(members, is_over)?;
         Some(members.with_seat(id, None))
@@ -58,10 +56,11 @@ impl Leader {
     fn who_waits(
         &self,
         members: &Membership,
-        wanted: impl Fn(&Seat) -> bool,
-    ) -> Option<(&NodeId, &Follower)> {
-        self.followers().find(|(id, follower)| {
-            members.seat(id).is_some_and(&wanted) && follower.linked && self.has_caught_up(follower)
-        })
+        is_wanted: impl Fn(&Seat, Incarnation) -> bool,
+    ) -> Option<(&NodeId, Incarnation)> {
+        self.followers()
+            .filter(|(_, follower)| follower.linked && self.has_caught_up(follower))
+            .map(|(id, follower)| (id, follower.progress.incarnation))
+            .find(|(id, next)| members.seat(id).is_some_and(|seat| is_wanted(seat, *next)))
     }
 }

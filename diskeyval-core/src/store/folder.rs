@@ -21,29 +21,46 @@ impl Folder {
     /// What a node has in its directory that was told to keep these and stopped then.
     pub(crate) fn of(node: &str, incarnation: Incarnation, kept: impl IntoIterator<Item = Record>) -> Folder {
         let mut folder = Folder::default();
-        let mut opening = Opening::new(Origin {
+        let origin = Origin {
             node: NodeId::new(node).expect("a good name"),
             cluster_name: "diskeyval".into(),
             incarnation,
             salt: 5,
             segment_bytes: 16 << 10,
-        });
-        let mut store = Store::new(StorageKind::Disk, Duration::MAX);
-        while store.open(&mut opening).is_none() {
-            for (op, what) in opening.take_ops() {
-                opening.done(op, folder.perform(&what)).expect("an empty directory");
-            }
-        }
+        };
+        let mut store = folder.open(origin, Duration::MAX);
         for record in kept {
             let _ = store.record(|| record);
         }
         store.seal();
-        while !store.is_sealed() {
-            for (op, what) in store.take_ops() {
-                store.done(op, folder.perform(&what));
+        folder.settle(&mut store);
+        assert!(store.is_sealed());
+        folder
+    }
+
+    /// The storage that is there, or a new one. It is sealed when it was idle for so long.
+    pub(crate) fn open(&mut self, origin: Origin, idle: Duration) -> Store {
+        let mut opening = Opening::new(origin);
+        let mut store = Store::new(StorageKind::Disk, idle);
+        while store.open(&mut opening).is_none() {
+            for (op, what) in opening.take_ops() {
+                opening.done(op, self.perform(&what)).expect("a good directory");
             }
         }
-        folder
+        store
+    }
+
+    /// Does all that is asked for.
+    pub(crate) fn settle(&mut self, store: &mut Store) {
+        loop {
+            let ops = store.take_ops();
+            if ops.is_empty() {
+                return;
+            }
+            for (op, what) in ops {
+                store.done(op, self.perform(&what));
+            }
+        }
     }
 
     pub(crate) fn perform(&mut self, op: &DiskOp) -> Result<DiskDone, DiskError> {

@@ -76,18 +76,6 @@ fn leaders_state() -> Snapshot {
     Snapshot { last: EntryId::new(5, 2), genesis: genesis(), configuration: EntryId::new(1, 1), machine }
 }
 
-fn settle(store: &mut Store, folder: &mut Folder) {
-    loop {
-        let ops = store.take_ops();
-        if ops.is_empty() {
-            return;
-        }
-        for (op, what) in ops {
-            store.done(op, folder.perform(&what));
-        }
-    }
-}
-
 fn entry(index: u64, term: u64, payload: Payload) -> Record {
     Record::Entry { index: Index(index), bytes: Entry::new(Term(term), payload).bytes }
 }
@@ -99,13 +87,7 @@ fn ballot(term: u64, vote: Option<&str>) -> Record {
 /// A node writes every kind of record: four flushes in one segment, and one snapshot.
 fn written() -> Folder {
     let mut folder = Folder::default();
-    let mut opening = Opening::new(origin());
-    let mut store = Store::new(StorageKind::Disk, Duration::MAX);
-    while store.open(&mut opening).is_none() {
-        for (op, what) in opening.take_ops() {
-            opening.done(op, folder.perform(&what)).expect("an empty directory");
-        }
-    }
+    let mut store = folder.open(origin(), Duration::MAX);
     // It leads in term 1, and loses its last entry to the leader of term 2.
     let first = [
         ballot(1, Some("node-1")),
@@ -120,24 +102,24 @@ fn written() -> Folder {
         let _ = store.record(|| record);
     }
     store.set_cluster(genesis().cluster);
-    settle(&mut store, &mut folder);
+    folder.settle(&mut store);
     // It falls behind, and is sent the state.
     let mut encoder = Encoder::new(leaders_state());
     store.begin_snapshot(encoder.last());
-    settle(&mut store, &mut folder);
+    folder.settle(&mut store);
     while !encoder.is_done() {
         store.push_snapshot(encoder.next(200).expect("nothing is wrong with it"));
-        settle(&mut store, &mut folder);
+        folder.settle(&mut store);
     }
     store.end_snapshot();
-    settle(&mut store, &mut folder);
+    folder.settle(&mut store);
     assert_eq!(store.durable_snapshot(), EntryId::new(5, 2));
     for record in [Record::Base { last: EntryId::new(5, 2) }, entry(6, 2, write(3, b"lock", b"node-2"))] {
         let _ = store.record(|| record);
     }
-    settle(&mut store, &mut folder);
+    folder.settle(&mut store);
     store.seal();
-    settle(&mut store, &mut folder);
+    folder.settle(&mut store);
     assert!(store.is_sealed());
     folder
 }

@@ -42,17 +42,7 @@ impl Opening {
 
     /// The superblock was read, or made: both slots are to say that nothing counts.
     pub(super) fn make_void(&mut self) {
-        self.names = Some(Names {
-            generation: self.renamed,
-            node: self.origin.node.clone(),
-            cluster_name: self.origin.cluster_name.clone(),
-            incarnation: self.origin.incarnation,
-            salt: self.origin.salt,
-            cluster: None,
-            segments: Vec::new(),
-            snapshot: None,
-            mark: Mark::Void,
-        });
+        self.names = Some(Names { generation: self.renamed, mark: Mark::Void, ..self.origin.first_names() });
         self.name(0);
         self.step = Step::Void(0);
     }

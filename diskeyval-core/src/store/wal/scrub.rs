@@ -235,3 +235,34 @@ impl Wal {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::id::{Incarnation, NodeId, Term};
+    use crate::store::folder::Folder;
+    use crate::store::{Origin, Record};
+
+    /// Found by the simulator: it wanted to be sealed at a moment that had passed, again and again, until the segment was
+    /// there.
+    #[test]
+    fn while_it_waits_for_the_segment_of_what_is_written_anew_it_wants_nothing_else() {
+        let mut folder = Folder::default();
+        let origin = Origin {
+            node: NodeId::new("n").expect("a good name"),
+            cluster_name: "diskeyval".into(),
+            incarnation: Incarnation(1),
+            salt: 5,
+            segment_bytes: 16 << 10,
+        };
+        let mut store = folder.open(origin, Duration::from_millis(300));
+        let _ = store.record(|| Record::Ballot { term: Term(1), vote: None });
+        folder.settle(&mut store);
+        store.rewrite(core::iter::empty());
+        assert!(!store.take_ops().is_empty(), "a segment is asked for");
+        store.wake(Instant::ZERO + Duration::from_secs(9));
+        store.take_ops();
+        let wanted = store.deadline();
+        assert!(wanted.is_none_or(|at| at > Instant::ZERO + Duration::from_secs(9)), "{wanted:?}");
+    }
+}

@@ -196,13 +196,7 @@ mod tests {
                     Record::Entry { index: Index(index), bytes: Entry::new(Term(1), payload).bytes }
                 }),
             );
-            let mut opening = Opening::new(origin());
-            let mut store = Store::new(StorageKind::Disk, Duration::MAX);
-            while store.open(&mut opening).is_none() {
-                for (op, what) in opening.take_ops() {
-                    opening.done(op, folder.perform(&what)).expect("a good directory");
-                }
-            }
+            let mut store = folder.open(origin(), Duration::MAX);
             store.set_cluster(genesis().cluster);
             let mut ops = Vec::new();
             while step(&mut store, &mut folder, &mut ops) {}
