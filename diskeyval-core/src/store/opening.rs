@@ -48,23 +48,6 @@ pub(crate) struct Origin {
     pub(crate) segment_bytes: u64,
 }
 
-impl Origin {
-    /// What its superblock says first: that there is no file yet.
-    fn first_names(&self) -> Names {
-        Names {
-            generation: 1,
-            node: self.node.clone(),
-            cluster_name: self.cluster_name.clone(),
-            incarnation: self.incarnation,
-            salt: self.salt,
-            cluster: None,
-            segments: Vec::new(),
-            snapshot: None,
-            mark: Mark::None,
-        }
-    }
-}
-
 /// Storage on its way to being open.
 #[derive(Clone, Debug)]
 pub(crate) struct Opening {
@@ -331,7 +314,7 @@ impl Opening {
             self.tell(FileName::Superblock, || alloc::vec!["a first start that was not finished".into()]);
             return Ok(());
         }
-        let names = self.origin.first_names();
+        let names = Names::first(&self.origin);
         for file in self.files.keys() {
             self.ops.ask(DiskOp::Remove { file: *file }, ());
         }

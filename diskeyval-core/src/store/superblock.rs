@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use super::format::{BLOCK, BLOCK_LEN, FlushNumber};
+use super::opening::Origin;
 use crate::id::{ClusterId, EntryId, Incarnation, NodeId};
 
 /// The size of the file.
@@ -105,6 +106,21 @@ pub(super) enum NoSlot {
 }
 
 impl Names {
+    /// What is said first: whose it is, and that there is no file yet.
+    pub(super) fn first(origin: &Origin) -> Names {
+        Names {
+            generation: 1,
+            node: origin.node.clone(),
+            cluster_name: origin.cluster_name.clone(),
+            incarnation: origin.incarnation,
+            salt: origin.salt,
+            cluster: None,
+            segments: Vec::new(),
+            snapshot: None,
+            mark: Mark::None,
+        }
+    }
+
     /// The bytes of a slot: 0 or 1.
     pub(super) fn encode(&self, slot: u64) -> Bytes {
         let mut bytes = BytesMut::with_capacity(SLOT);

@@ -42,7 +42,7 @@ impl Opening {
 
     /// The superblock was read, or made: both slots are to say that nothing counts.
     pub(super) fn make_void(&mut self) {
-        self.names = Some(Names { generation: self.renamed, mark: Mark::Void, ..self.origin.first_names() });
+        self.names = Some(Names { generation: self.renamed, mark: Mark::Void, ..Names::first(&self.origin) });
         self.name(0);
         self.step = Step::Void(0);
     }
