@@ -99,8 +99,7 @@ impl Child {
             .args(["--log", "error", "demo-node"])
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
-            // An interrupt from the terminal is for the parent, which then ends its children in order. And
-            // should the parent vanish while one is frozen, the kernel thaws a group that loses its parent.
+            // An interrupt from the terminal is for the parent, which then ends its children in order.
             .process_group(0)
             .spawn()?;
         let (Some(orders), Some(told)) = (process.stdin.take(), process.stdout.take()) else {

@@ -31,6 +31,7 @@ pub(crate) fn run() -> Result<(), Failure> {
 }
 
 fn live() -> Result<(), String> {
+    end_with_parent().map_err(|error| error.to_string())?;
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).map_err(|error| error.to_string())?;
     let address = listener.local_addr().map_err(|error| error.to_string())?;
     report(&Tiding::Listening(address))?;
@@ -73,6 +74,19 @@ fn live() -> Result<(), String> {
         Err(_) => return Err("the reader of events panicked".into()),
     }
     fault.map_or(Ok(()), |fault| Err(format!("the node had halted: {fault}")))
+}
+
+/// Even while its threads are frozen, it ends when its parent does: by the thread that started it, which is the
+/// main one. A parent that was gone before is met as the end of the orders.
+#[cfg(any(target_os = "linux", target_os = "android", target_os = "freebsd"))]
+fn end_with_parent() -> io::Result<()> {
+    Ok(rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL))?)
+}
+
+/// Where the kernel has no such signal, one that is frozen ends once it is let go on.
+#[cfg(not(any(target_os = "linux", target_os = "android", target_os = "freebsd")))]
+fn end_with_parent() -> io::Result<()> {
+    Ok(())
 }
 
 /// The orders, as they come. When the parent is gone, so is this process, whatever it is doing.
