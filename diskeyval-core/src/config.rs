@@ -1,10 +1,11 @@
 //! What a node is told at its start. [`Config`] is what a program writes, [`Settings`] is what has been
 //! checked: the engine takes nothing else.
 
+mod address;
+
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::fmt;
-use core::str::FromStr;
 use core::time::Duration;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -12,6 +13,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use crate::error::ConfigError;
 use crate::id::NodeId;
 use crate::members::StorageKind;
+pub use address::Address;
 
 /// The most members that a cluster can have.
 pub const MAX_MEMBERS: usize = 7;
@@ -44,6 +46,14 @@ pub struct Config {
     /// The port to listen on; 0 takes any that is free. Default: 0.
     #[serde(default)]
     pub port: u16,
+    /// Where others reach this node, as `HOST:PORT`, if that is not where it listens. A node tells it to whomever it
+    /// meets, and the cluster keeps it. Default: the address to listen on, if others can dial that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub advertise: Option<Address>,
+    /// This node joins a cluster that exists: it founds none, and `peers` are members that it can reach. It is taken in
+    /// when somebody has announced it there ([`MemberChange::AddLearner`](crate::MemberChange)). Default: false.
+    #[serde(default)]
+    pub join: bool,
     /// The other initial members. Every member must be started with the same set of ids; once the
     /// cluster is founded, this is only a list of addresses to dial.
     #[serde(default)]
@@ -241,6 +251,8 @@ impl Config {
             node_id: NodeId::new(node_id)?,
             host: default::host(),
             port: 0,
+            advertise: None,
+            join: false,
             peers: Vec::new(),
             tls: None,
             cluster: default::cluster(),
@@ -260,6 +272,13 @@ impl Config {
     #[must_use]
     pub fn persist(mut self, dir: &str) -> Config {
         self.persistence = Some(Persistence::in_dir(dir));
+        self
+    }
+
+    /// Joins a cluster that exists, instead of founding one.
+    #[must_use]
+    pub fn join(mut self) -> Config {
+        self.join = true;
         self
     }
 
@@ -333,9 +352,20 @@ impl Config {
         if self.cluster.is_empty() || self.cluster.len() > MAX_CLUSTER_NAME {
             return Err(ConfigError::BadClusterName { limit: MAX_CLUSTER_NAME });
         }
+        let announced =
+            self.advertise.clone().or_else(|| own_address.can_be_dialled().then(|| own_address.clone()));
+        if announced.as_ref().is_some_and(|address| address.port() == 0) {
+            let given = alloc::format!("{}", self.advertise.as_ref().unwrap_or(&own_address));
+            return Err(ConfigError::BadAddress { given, why: "nobody can dial port 0" });
+        }
+        if self.join && peers.is_empty() {
+            return Err(ConfigError::NobodyToJoin);
+        }
         Ok(Settings {
             node_id: self.node_id.clone(),
             own_address,
+            announced,
+            joins: self.join,
             peers,
             cluster: self.cluster.clone(),
             election_timeout: self.election_timeout,
@@ -446,6 +476,10 @@ pub(crate) const MAX_BATCH: usize = 256 << 10;
 pub struct Settings {
     pub(crate) node_id: NodeId,
     pub(crate) own_address: Address,
+    /// Where others reach this node, if it knows.
+    pub(crate) announced: Option<Address>,
+    /// It founds no cluster.
+    pub(crate) joins: bool,
     /// Sorted by name, without this node.
     pub(crate) peers: Vec<(NodeId, Address)>,
     pub(crate) cluster: String,
@@ -481,76 +515,6 @@ impl Settings {
     /// The limits.
     pub fn limits(&self) -> &Limits {
         &self.limits
-    }
-}
-
-/// `HOST:PORT`, where the host is a name, an IPv4 address, or an IPv6 address in brackets.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Address {
-    host: String,
-    port: u16,
-}
-
-impl Address {
-    /// Takes a host (an IPv6 address without its brackets) and a port.
-    ///
-    /// # Errors
-    /// [`ConfigError::BadAddress`] if the host is empty, too long, or holds what no host name holds.
-    pub fn new(host: &str, port: u16) -> Result<Address, ConfigError> {
-        let bad = |why| Err(ConfigError::BadAddress { given: host.chars().take(80).collect(), why });
-        let host_chars = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_' | b':' | b'%');
-        if host.is_empty() {
-            return bad("the host is empty");
-        }
-        if host.len() > 253 {
-            return bad("the host is longer than 253 bytes");
-        }
-        if !host.bytes().all(host_chars) {
-            return bad("the host holds a character that no host name holds");
-        }
-        Ok(Address { host: host.to_string(), port })
-    }
-
-    /// The host, without brackets.
-    pub fn host(&self) -> &str {
-        &self.host
-    }
-
-    /// The port.
-    pub fn port(&self) -> u16 {
-        self.port
-    }
-}
-
-impl FromStr for Address {
-    type Err = ConfigError;
-
-    fn from_str(given: &str) -> Result<Address, ConfigError> {
-        let bad = |why| ConfigError::BadAddress { given: given.chars().take(80).collect(), why };
-        let (host, port) = given.rsplit_once(':').ok_or_else(|| bad("there is no port"))?;
-        let port = port.parse().map_err(|_| bad("the port is no number from 0 to 65535"))?;
-        let host = match host.strip_prefix('[') {
-            Some(rest) => rest.strip_suffix(']').ok_or_else(|| bad("the bracket is not closed"))?,
-            None if host.contains(':') => return Err(bad("an IPv6 address stands in brackets")),
-            None => host,
-        };
-        Address::new(host, port)
-    }
-}
-
-impl fmt::Display for Address {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.host.contains(':') {
-            write!(f, "[{}]:{}", self.host, self.port)
-        } else {
-            write!(f, "{}:{}", self.host, self.port)
-        }
-    }
-}
-
-impl fmt::Debug for Address {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(self, f)
     }
 }
 
@@ -604,16 +568,5 @@ mod tests {
             config = config.peer(&format!("n{n}"), "localhost", n).expect("a good name");
         }
         assert!(matches!(config.validate(), Err(ConfigError::TooManyMembers { given: 8, .. })));
-    }
-
-    #[test]
-    fn addresses_are_read_and_written_in_the_same_form() {
-        for good in ["localhost:1", "10.0.0.1:8050", "[::1]:8050", "a.b-c_d:0"] {
-            let address: Address = good.parse().expect(good);
-            assert_eq!(format!("{address}"), good);
-        }
-        for bad in ["", "localhost", ":1", "::1:8050", "[::1:8050", "host:65536", "a b:1", "host:"] {
-            assert!(bad.parse::<Address>().is_err(), "{bad:?} was taken");
-        }
     }
 }

@@ -4,7 +4,6 @@
 mod compaction;
 mod damaged;
 mod disk;
-mod leadership;
 mod open;
 #[cfg(any(test, feature = "inspect"))]
 mod parts;
@@ -12,6 +11,7 @@ mod requests;
 mod standing;
 mod transfers;
 mod turn;
+mod wishes;
 
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
@@ -24,10 +24,11 @@ use crate::desk::{Desk, Route, check_part};
 use crate::entry::Payload;
 use crate::error::{Damage, Fault, Refusal};
 use crate::founding::{Founding, Verdict};
-use crate::id::{Incarnation, NodeId, Term, Ticket};
+use crate::id::{EntryId, Incarnation, NodeId, Term, Ticket};
 use crate::io::{Answer, Effect, Event, Input, Read, Request};
 use crate::kv::{Applied, Machine};
-use crate::mesh::{Delivery, Heard, Mesh};
+use crate::members::{Configuration, Member, Membership};
+use crate::mesh::{Delivery, Heard, Mesh, Service};
 use crate::mutants::{Mutant, is};
 use crate::raft::Raft;
 use crate::status::{Metrics, Standing};
@@ -35,9 +36,9 @@ use crate::time::{Deadline, Instant, Timer};
 use compaction::Compaction;
 use damaged::NextLife;
 use disk::Opener;
-use leadership::Wish;
 use transfers::Transfers;
 pub use turn::{Effects, Turn};
+use wishes::{Want, Wishes};
 
 /// One node: consensus, state, links and pending requests, without any IO.
 ///
@@ -95,15 +96,16 @@ pub struct Engine {
     founding: Founding,
     compaction: Compaction,
     transfers: Transfers,
-    /// That another node lead.
-    wish: Option<Wish>,
-    /// How often one was passed on: each time it has a number of its own.
-    wishes: u64,
+    wishes: Wishes,
+    /// The entry of the configuration that the mesh knows.
+    known: EntryId,
     /// Entries were applied that an earlier run has told, and that this has not happened is still to be told.
     owes_resync: bool,
     admitted: bool,
     /// Its storage came into being behind one that was damaged: it may have belonged to a cluster, and founds none.
     is_anew: bool,
+    /// It joins a cluster that exists, and founds none.
+    joins: bool,
     /// The number of the next operation on the disk, as far as any was asked for.
     next_op: u64,
     told_not_admitted: bool,
@@ -139,7 +141,7 @@ impl Engine {
         self.now = self.now.max(now);
         self.mesh.wake(self.now);
         self.desk.wake(self.now);
-        self.wake_wish();
+        self.wake_wishes();
         if let Some(opener) = &mut self.opening {
             self.begun = true;
             opener.opening.wake(self.now);
@@ -165,7 +167,7 @@ impl Engine {
             return self.mesh.deadline();
         }
         let request = self.desk.deadline().map(|at| Deadline { at, why: Timer::Request });
-        let request = [request, self.wish_deadline()].into_iter().flatten().min();
+        let request = [request, self.wishes_deadline()].into_iter().flatten().min();
         if let Some(opener) = &self.opening {
             let disk = opener.opening.deadline().map(|at| Deadline { at, why: Timer::Disk });
             return [disk, request].into_iter().flatten().min();
@@ -196,14 +198,15 @@ impl Engine {
         self.raft.is_leader()
     }
 
-    /// Whether this node's incarnation is in its seat by a committed entry: from then on it serves.
+    /// Whether this node's incarnation is in its seat, a learner's perhaps, by a committed entry: from then on it serves.
     pub fn is_member(&self) -> bool {
         self.admitted
     }
 
     /// Whether it is in its seat, and no change of members is under way: a rolling restart may go on to the next node.
     pub fn is_ready(&self) -> bool {
-        self.admitted && self.raft.configuration().entry().index <= self.kv.applied()
+        let is_joint = self.kv.members().is_some_and(Membership::is_joint);
+        self.admitted && !is_joint && self.raft.configuration().entry().index <= self.kv.applied()
     }
 
     /// The counters.
@@ -271,7 +274,10 @@ impl Engine {
                 self.desk.answer(ticket, Answer::Snapshot(Err(Refusal::Stopped.into())));
             }
             Request::Snapshot => self.ask_snapshot(ticket, budget),
-            Request::TransferLeadership { to } => self.wish(ticket, to, self.now + budget),
+            Request::TransferLeadership { to } => self.wish(ticket, Want::Lead(to), self.now + budget),
+            Request::ChangeMembers { change } => {
+                self.wish(ticket, Want::Members(change), self.now + budget);
+            }
             Request::Stop => match &mut self.phase {
                 Phase::Stopping { tickets, .. } => tickets.push(ticket),
                 Phase::Running | Phase::Stopped | Phase::Halted(_) | Phase::Damaged(..) => {
@@ -299,6 +305,7 @@ impl Engine {
             Request::Get { .. } => Answer::Read(Err(refusal.into())),
             Request::Snapshot => Answer::Snapshot(Err(refusal.into())),
             Request::TransferLeadership { .. } => Answer::Transferred(Err(refusal.into())),
+            Request::ChangeMembers { .. } => Answer::MembersChanged(Err(refusal.into())),
             Request::View => Answer::View(self.kv.view()),
             Request::Status => Answer::Status(Box::new(self.status())),
             Request::Stop => {
@@ -317,7 +324,9 @@ impl Engine {
             Delivery::Up(peer, incarnation) => {
                 self.check_founding();
                 self.raft.note_priority(&peer, self.mesh.priority_of(&peer).unwrap_or_default());
+                self.raft.note_address(&peer, self.mesh.address_of(&peer));
                 self.raft.link_up(&peer, incarnation);
+                self.introduce(&peer, incarnation);
             }
             Delivery::UpDamaged(peer) => {
                 self.check_founding();
@@ -325,7 +334,7 @@ impl Engine {
             }
             Delivery::Down(peer) => {
                 self.raft.link_down(&peer);
-                self.wish_link_down(&peer);
+                self.wishes_link_down(&peer);
                 if matches!(self.desk.route(), Some(Route::There(leader, _)) if *leader == peer) {
                     // What was handed over on that link is of unknown fate, even if it comes up again.
                     self.desk.set_route(None);
@@ -333,7 +342,8 @@ impl Engine {
             }
             // Who never was in its seat cannot have lost it.
             Delivery::Superseded if self.admitted => self.raft.fail(Fault::Superseded),
-            Delivery::Superseded => {}
+            Delivery::Removed if self.admitted => self.raft.fail(Fault::Removed),
+            Delivery::Superseded | Delivery::Removed => {}
             Delivery::Raft(from, message) => {
                 if let Err(why) = self.raft.receive(&from, message).and_then(|()| self.hear_of_snapshots()) {
                     self.mesh.cut(&from, why);
@@ -357,18 +367,20 @@ impl Engine {
             self.deliver_all();
             loop {
                 self.send_requests();
-                self.pass_wish_on();
+                self.pass_wishes_on();
                 let moved = self.raft.settle();
                 let applied = self.apply_committed();
                 self.send_snapshots();
                 let answered = self.pass_on();
+                // Who goes has been told so by now.
+                self.meet_members();
                 if !(moved || applied || answered) {
                     break;
                 }
             }
             self.compact();
             self.answer_reads();
-            self.grant_wish();
+            self.grant_wishes();
             self.expire();
             self.tell_leader();
             self.tell_not_admitted();
@@ -387,7 +399,7 @@ impl Engine {
             let refusal = self.refusal();
             self.desk.expire(&refusal);
         }
-        self.expire_wish();
+        self.expire_wishes();
     }
 
     fn check_founding(&mut self) {
@@ -400,7 +412,7 @@ impl Engine {
         {
             self.raft.drop_founding();
         }
-        self.raft.allow_founding(verdict == Verdict::Allowed && !self.is_anew);
+        self.raft.allow_founding(verdict == Verdict::Allowed && !self.is_anew && !self.joins);
     }
 
     /// Applies what is committed. Tells whether anything was.
@@ -459,14 +471,46 @@ impl Engine {
         }
     }
 
+    /// Whom the log names is met, committed or not: they may have to elect a leader.
+    fn meet_members(&mut self) {
+        if let Configuration::Seats(entry, members) = self.raft.configuration()
+            && entry != self.known
+        {
+            self.mesh.know(members);
+            self.known = entry;
+        }
+    }
+
+    /// Who is not in its seat yet may know but one member, and has to meet whoever leads.
+    fn introduce(&mut self, peer: &NodeId, incarnation: Incarnation) {
+        let Some(members) = self.kv.members().filter(|_| self.admitted) else { return };
+        if members.names(peer, incarnation) {
+            return;
+        }
+        let known = members.members().filter(|seat| seat.address.is_some() && seat.id != *peer);
+        let known =
+            known.map(|seat| Member { node: seat.id.clone(), address: seat.address.clone() }).collect();
+        self.mesh.send_service(peer, Service::Members { known }, &[]);
+    }
+
+    /// A member says whom there is to be met. Whoever has a log knows better.
+    pub(super) fn is_introduced(&mut self, known: Vec<Member>) {
+        if matches!(self.raft.configuration(), Configuration::ByName(_)) {
+            self.mesh.list(known);
+        }
+    }
+
     fn members_applied(&mut self) {
         let Some(members) = self.kv.members() else { return };
         if let Some(entry) = self.raft.configuration_at(self.kv.applied()) {
             self.mesh.set_members(entry.index, members.clone());
+            // Who has gone by it is known no more.
+            self.known = EntryId::default();
         }
         let named = members.names(&self.id, self.incarnation);
         if self.admitted && !named {
-            self.raft.fail(Fault::Superseded);
+            let is_member = members.member(&self.id).is_some();
+            self.raft.fail(if is_member { Fault::Superseded } else { Fault::Removed });
         }
         if named {
             self.desk.want_session();
@@ -513,7 +557,7 @@ impl Engine {
         let tickets = core::mem::take(tickets);
         self.desk.close(None);
         self.give_snapshots_up(&Refusal::Stopped);
-        self.give_wish_up(&Refusal::Stopped);
+        self.give_wishes_up(&Refusal::Stopped);
         self.mesh.stop();
         for ticket in tickets {
             self.desk.answer(ticket, Answer::Stopped);
@@ -530,8 +574,11 @@ impl Engine {
     fn halt(&mut self, fault: Fault) {
         self.desk.close(Some(&fault));
         self.give_snapshots_up(&Refusal::Halted(fault.clone()));
-        self.give_wish_up(&Refusal::Halted(fault.clone()));
+        self.give_wishes_up(&Refusal::Halted(fault.clone()));
         self.mesh.stop();
+        if fault == Fault::Removed {
+            self.effects.push_back(Effect::Event(Event::Removed));
+        }
         self.effects.push_back(Effect::Halt { fault: fault.clone() });
         self.phase = Phase::Halted(fault);
     }

@@ -290,8 +290,9 @@ mod tests {
         let seat = |id: &str, bound: Option<u128>| Seat {
             id: NodeId::new(id).expect("a good name"),
             bound: bound.map(Incarnation),
+            address: None,
         };
-        Membership { seats: alloc::vec![seat("a", Some(1)), seat("b", Some(u128::MAX)), seat("c", None)] }
+        Membership::of(alloc::vec![seat("a", Some(1)), seat("b", Some(u128::MAX)), seat("c", None)])
     }
 
     fn write(command: Command) -> Payload {

@@ -2,6 +2,7 @@
 
 mod doubt;
 mod hindrance;
+mod obstacle;
 
 use alloc::string::String;
 use core::fmt;
@@ -11,6 +12,7 @@ use crate::id::{ClusterId, Incarnation, Index, NodeId};
 use crate::store::FileName;
 pub use doubt::Doubt;
 pub use hindrance::Hindrance;
+pub use obstacle::Obstacle;
 
 /// How a request of the embedding program failed.
 ///
@@ -30,7 +32,16 @@ impl Error {
     /// had its effect.
     pub fn is_retryable(&self) -> bool {
         match self {
-            Error::Refused(Refusal::Overloaded { .. } | Refusal::NoQuorum { .. }) => true,
+            Error::Refused(
+                Refusal::Overloaded { .. } | Refusal::NoQuorum { .. } | Refusal::MembershipBusy { .. },
+            ) => true,
+            Error::Refused(Refusal::NotChanged { why }) => matches!(
+                why,
+                Obstacle::NotReached { .. }
+                    | Obstacle::NotCaughtUp { .. }
+                    | Obstacle::NoMajority { .. }
+                    | Obstacle::Undone { .. }
+            ),
             Error::Refused(Refusal::NotTransferred { why }) => !matches!(why, Hindrance::NotAMember { .. }),
             Error::Refused(_) | Error::Unknown(_) => false,
         }
@@ -98,6 +109,16 @@ pub enum Refusal {
         /// Who is in the way, and how.
         why: Hindrance,
     },
+    /// The members were not changed, since another change is under way.
+    MembershipBusy {
+        /// That change, in words.
+        under_way: String,
+    },
+    /// The members were not changed.
+    NotChanged {
+        /// What is in the way.
+        why: Obstacle,
+    },
     /// This node was stopped.
     Stopped,
     /// This node halted by itself.
@@ -127,6 +148,10 @@ impl fmt::Display for Refusal {
             Refusal::Damaged(damage) => write!(f, "this node keeps out of everything: {damage}"),
             Refusal::SessionEnded => f.write_str("the cluster has ended this node's session"),
             Refusal::NotTransferred { why } => write!(f, "leadership was not handed over: {why}"),
+            Refusal::MembershipBusy { under_way } => {
+                write!(f, "another change of the members is under way ({under_way}): wait for its end")
+            }
+            Refusal::NotChanged { why } => write!(f, "the members were not changed: {why}"),
             Refusal::Stopped => f.write_str("the node was stopped"),
             Refusal::Halted(fault) => write!(f, "the node has halted: {fault}"),
             Refusal::Codec { why } => write!(f, "the value does not fit its type: {why}"),
@@ -163,6 +188,8 @@ pub enum Fault {
     Storage(StorageFault),
     /// Another life of this node is in its seat: this one has nothing to do any more.
     Superseded,
+    /// This node is no member any more.
+    Removed,
     /// The keys of this node do not add up to the hash that was kept of them from change to change: its memory has
     /// failed, or we have a bug.
     Corrupted {
@@ -272,6 +299,10 @@ impl fmt::Display for Fault {
                 "another life of this node was given its seat while this one was away, so this one is over: \
                  stop the other process under this name, or, if that is the one you want, leave this one stopped",
             ),
+            Fault::Removed => f.write_str(
+                "this node was removed from its cluster; announce it there anew (`add`) before it is started again, \
+                 or give its directory up",
+            ),
             Fault::Unreadable { at } => write!(f, "the committed entry {at} cannot be understood"),
             Fault::Corrupted { at } => write!(
                 f,
@@ -338,6 +369,8 @@ pub enum ConfigError {
         /// What it has to be.
         must: &'static str,
     },
+    /// A node is to join a cluster, and no member of it is named.
+    NobodyToJoin,
     /// The name of the cluster is empty or too long.
     BadClusterName {
         /// How long a name may be, in bytes.
@@ -372,6 +405,9 @@ impl fmt::Display for ConfigError {
             ConfigError::TooManyMembers { given, limit } => {
                 write!(f, "{given} members were given, and a cluster has at most {limit}")
             }
+            ConfigError::NobodyToJoin => f.write_str(
+                "a node that joins a cluster needs to know a member of it: list one among the peers",
+            ),
             ConfigError::BadDrift { given } => {
                 write!(f, "maxClockDriftPermille is {given}: it must be 1 to 500, or not there at all")
             }
@@ -444,6 +480,8 @@ pub enum CloseReason {
     },
     /// The other end was in the seat of its name, and another life of it is there now.
     Superseded,
+    /// The other end was a member, and is none any more.
+    Removed,
     /// Another connection to the same node is kept instead.
     Replaced,
     /// A frame is larger than the limit.
@@ -492,7 +530,9 @@ impl fmt::Display for CloseReason {
             }
             CloseReason::NotANode => f.write_str("its certificate is that of a client, not of a node"),
             CloseReason::OwnName => f.write_str("its certificate carries this node's own name"),
-            CloseReason::NotAMember => f.write_str("it is not a member of this cluster"),
+            CloseReason::NotAMember => f.write_str(
+                "it is not a member of this cluster, and was not announced there (`add ID=HOST:PORT`, at a member)",
+            ),
             CloseReason::ClusterName { theirs } => write!(f, "it belongs to a cluster named {theirs:?}"),
             CloseReason::OtherCluster { theirs, ours } => {
                 write!(f, "it belongs to cluster {theirs}, and this node to {ours}: they were founded apart")
@@ -510,6 +550,7 @@ impl fmt::Display for CloseReason {
             CloseReason::Version { theirs } => {
                 write!(f, "it speaks versions {} to {} of the protocol, and this node none of them", theirs.0, theirs.1)
             }
+            CloseReason::Removed => f.write_str("it was removed from this cluster"),
             CloseReason::Superseded => f.write_str("another life of it was given its seat meanwhile"),
             CloseReason::Replaced => f.write_str("another connection to the same node is kept"),
             CloseReason::FrameTooLarge { size, limit } => {

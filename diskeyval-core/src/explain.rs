@@ -376,7 +376,7 @@ fn leaderless(scene: &Scene<'_>, findings: &mut Vec<Finding>) {
 /// The same, by the word of one node.
 fn alone(scene: &Scene<'_>, view: &Status, findings: &mut Vec<Finding>) {
     match &view.standing {
-        Standing::Member => {
+        Standing::Member | Standing::Learner => {
             findings.push(Finding::NoLeader);
             former(scene, None, view.term, findings);
             findings.push(reach(scene, view));
@@ -483,7 +483,7 @@ fn links(scene: &Scene<'_>, findings: &mut Vec<Finding>) {
 fn standings(scene: &Scene<'_>, findings: &mut Vec<Finding>) {
     for view in &scene.views {
         match &view.standing {
-            Standing::Member => {}
+            Standing::Member | Standing::Learner => {}
             Standing::Opening
             | Standing::Damaged(_)
             | Standing::Founding(_)
@@ -498,6 +498,7 @@ fn standings(scene: &Scene<'_>, findings: &mut Vec<Finding>) {
     for view in &scene.views {
         let node = view.node_id.clone();
         match scene.seat(&node) {
+            None if view.standing == Standing::Learner => {}
             None if scene.founded && !scene.members.is_empty() => findings.push(Finding::Stranger { node }),
             // A file that is damaged may be the one that names its life.
             Some(Some(seat)) if seat != view.incarnation && is_at_work(view) => {

@@ -16,7 +16,7 @@ use crate::engine::Engine;
 use crate::entry::{Entry, Payload};
 use crate::id::{ClusterId, EntryId, Incarnation, Index, NodeId, Term};
 use crate::kv::Command;
-use crate::members::Membership;
+use crate::members::Seat;
 use crate::mesh::{Cutter, Frame, Service};
 use crate::raft::{Directive, Pledge, Received};
 use crate::status::RoleName;
@@ -244,6 +244,10 @@ impl Word {
         "transfer",
         "not-transferred",
         "offer",
+        "change-members",
+        "members-changed",
+        "members-not-changed",
+        "members",
     ];
 
     /// The name of its kind.
@@ -286,6 +290,10 @@ impl Word {
                 Service::ReadRefused { .. } => 21,
                 Service::Transfer { .. } => 24,
                 Service::Kept { .. } => 25,
+                Service::ChangeMembers { .. } => 27,
+                Service::Changed { .. } => 28,
+                Service::Unchanged { .. } => 29,
+                Service::Members { .. } => 30,
             },
         }
     }
@@ -346,7 +354,11 @@ impl Word {
                 Service::OpenSession
                 | Service::ReadRefused { .. }
                 | Service::Transfer { .. }
-                | Service::Kept { .. } => Claim::Other,
+                | Service::Kept { .. }
+                | Service::ChangeMembers { .. }
+                | Service::Changed { .. }
+                | Service::Members { .. }
+                | Service::Unchanged { .. } => Claim::Other,
             },
             Frame::Hello(_)
             | Frame::Welcome { .. }
@@ -372,6 +384,9 @@ pub struct Said {
     pub what: What,
 }
 
+/// Names, and who is in their seats.
+pub type Seats = Vec<(NodeId, Option<Incarnation>)>;
+
 /// The kinds of entries.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum What {
@@ -379,15 +394,19 @@ pub enum What {
     Genesis {
         /// Its id.
         cluster: ClusterId,
-        /// Its seats: names, and who is in them.
-        seats: Vec<(NodeId, Option<Incarnation>)>,
+        /// Its seats.
+        seats: Seats,
     },
     /// Nothing: a leader's first entry.
     Noop,
     /// The membership from here on.
     Members {
-        /// Its seats.
-        seats: Vec<(NodeId, Option<Incarnation>)>,
+        /// The seats of those who vote, or, while they change, of those who come.
+        seats: Seats,
+        /// While they change: of those who go.
+        outgoing: Seats,
+        /// Those of the learners.
+        learners: Seats,
     },
     /// A node asks for a session.
     OpenSession {
@@ -415,14 +434,17 @@ impl Said {
     /// Reads the bytes of an entry; `None` if they are none.
     pub fn parse(bytes: Bytes) -> Option<Said> {
         let entry = Entry::parse(bytes).ok()?;
-        let seats =
-            |members: Membership| members.seats.into_iter().map(|seat| (seat.id, seat.bound)).collect();
+        let seats = |seats: Vec<Seat>| seats.into_iter().map(|seat| (seat.id, seat.bound)).collect();
         let what = match entry.payload {
             Payload::Genesis(genesis) => {
-                What::Genesis { cluster: genesis.cluster, seats: seats(genesis.members) }
+                What::Genesis { cluster: genesis.cluster, seats: seats(genesis.members.seats) }
             }
             Payload::Noop => What::Noop,
-            Payload::Members(members) => What::Members { seats: seats(members) },
+            Payload::Members(members) => What::Members {
+                seats: seats(members.seats),
+                outgoing: seats(members.outgoing),
+                learners: seats(members.learners),
+            },
             Payload::OpenSession(owner) => {
                 What::OpenSession { node: owner.node, incarnation: owner.incarnation, boot: owner.boot }
             }

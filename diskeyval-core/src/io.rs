@@ -17,6 +17,7 @@ use crate::error::{CloseReason, Damage, DialError, Error, Fault};
 use crate::id::{ConnId, DialId, NodeId, OpId, Term, Ticket};
 use crate::identity::Identity;
 use crate::kv::{Command, Outcome, Versioned, View};
+use crate::members::MemberChange;
 use crate::status::Status;
 use crate::store::FileName;
 
@@ -118,6 +119,11 @@ pub enum Request {
     TransferLeadership {
         /// The node that is to lead; `None`: whoever is most advanced, but not the one that leads now.
         to: Option<NodeId>,
+    },
+    /// Change the members, whichever node is asked. Answered by [`Answer::MembersChanged`].
+    ChangeMembers {
+        /// How.
+        change: MemberChange,
     },
     /// Stop: hand leadership over if this node leads, refuse what is new, end what is pending. Answered
     /// by [`Answer::Stopped`], within an election timeout; the driver then closes everything.
@@ -291,6 +297,10 @@ pub enum Answer {
     /// To [`Request::TransferLeadership`]: the node that was asked has seen the wanted one lead, at once if it did
     /// already. After an [`Error::Unknown`] leadership may still move.
     Transferred(Result<(), Error>),
+    /// To [`Request::ChangeMembers`]: the members are as they were wanted, by the entry of this revision at the latest,
+    /// which this node has applied (or it is no member any more). After an [`Error::Unknown`] they may still change, and
+    /// the same may be asked for again.
+    MembersChanged(Result<u64, Error>),
     /// To [`Request::Stop`].
     Stopped,
 }
@@ -352,8 +362,10 @@ pub enum Event {
         /// The number under which they were.
         under: u64,
     },
-    /// This node serves from now on: its incarnation is in its seat, by a committed entry.
+    /// This node serves from now on: its incarnation is in its seat, a learner's perhaps, by a committed entry.
     Admitted,
+    /// This node was removed from its cluster; [`Effect::Halt`] follows.
+    Removed,
     /// This node does not serve, and will not by itself: its seat is bound to another life of it. Told once.
     NotAdmitted {
         /// What has happened, and what to do.

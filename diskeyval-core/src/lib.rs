@@ -39,13 +39,15 @@ pub mod tls;
 pub use config::{Address, Config, Limits, MAX_CLUSTER_NAME, MAX_MEMBERS, Peer, Persistence, Settings, Tls};
 pub use engine::{Effects, Engine, Turn};
 pub use error::{
-    CloseReason, ConfigError, Damage, DialError, Doubt, Error, Fault, Hindrance, Refusal, StorageFault,
+    CloseReason, ConfigError, Damage, DialError, Doubt, Error, Fault, Hindrance, Obstacle, Refusal,
+    StorageFault,
 };
 pub use explain::{Explanation, Finding, explain};
 pub use id::{ClusterId, ConnId, DialId, EntryId, Incarnation, Index, NodeId, OpId, Term, Ticket};
 pub use io::{Answer, Change, DiskDone, DiskError, DiskOp, Effect, Event, Input, Origin, Read, Request};
 pub use kv::{Command, Expect, Outcome, Versioned, View};
+pub use members::{Member, MemberChange};
 pub use prng::Seed;
-pub use status::{MemberStatus, Metrics, RoleName, Standing, Status};
+pub use status::{MemberStatus, Metrics, Part, RoleName, Standing, Status};
 pub use store::{FileName, Record, gate};
 pub use time::{Deadline, Instant, Timer};

@@ -2,14 +2,23 @@
 //!
 //! A voter is a name *and* an incarnation. An empty seat counts in the size of a quorum, and nothing
 //! counts for it. Who counts is decided by the one who counts, from its own configuration.
+//!
+//! While the voters change there are two halves, those who leave their office and those who take it: whatever needs a
+//! majority needs one of each. Learners are brought up to date, and count for nothing.
+
+mod change;
 
 use alloc::vec::Vec;
 
 use serde::{Deserialize, Serialize};
 
-use crate::config::MAX_MEMBERS;
+use crate::config::{Address, MAX_MEMBERS};
 use crate::id::{EntryId, Incarnation, NodeId};
 use crate::mutants::{Mutant, is};
+pub use change::{Member, MemberChange};
+
+/// The most learners that a cluster can have.
+pub(crate) const MAX_LEARNERS: usize = MAX_MEMBERS;
 
 /// What the members of a cluster keep their log in. Kinds do not mix.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -26,18 +35,42 @@ pub(crate) struct Seat {
     pub(crate) id: NodeId,
     /// The incarnation that the seat is bound to; `None` while it is empty.
     pub(crate) bound: Option<Incarnation>,
+    /// Where it is dialled, as far as that is known.
+    pub(crate) address: Option<Address>,
 }
 
-/// The members of a founded cluster, sorted by name.
+/// The members of a founded cluster, each list sorted by name.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Membership {
+    /// Who votes. While a change is open: the half that comes.
     pub(crate) seats: Vec<Seat>,
+    /// While a change is open: the half that goes.
+    pub(crate) outgoing: Vec<Seat>,
+    /// Who is brought up to date, and does not vote.
+    pub(crate) learners: Vec<Seat>,
 }
 
 impl Membership {
+    /// Voters, and nothing else.
+    pub(crate) fn of(seats: Vec<Seat>) -> Membership {
+        Membership { seats, outgoing: Vec::new(), learners: Vec::new() }
+    }
+
     pub(crate) fn is_valid(&self) -> bool {
-        let sorted = self.seats.windows(2).all(|pair| pair[0].id < pair[1].id);
-        sorted && (1..=MAX_MEMBERS).contains(&self.seats.len())
+        let is_sorted = |seats: &[Seat]| seats.windows(2).all(|pair| pair[0].id < pair[1].id);
+        let is_learner = |seat: &Seat| self.learners.iter().any(|learner| learner.id == seat.id);
+        let fits = |left: &Seat| self.seat(&left.id).is_none_or(|seat| seat.bound == left.bound);
+        [&self.seats, &self.outgoing, &self.learners].into_iter().all(|seats| is_sorted(seats))
+            && (1..=MAX_MEMBERS).contains(&self.seats.len())
+            && self.outgoing.len() <= MAX_MEMBERS
+            && self.learners.len() <= MAX_LEARNERS
+            && self.outgoing.iter().all(fits)
+            && !self.seats.iter().chain(&self.outgoing).any(is_learner)
+    }
+
+    /// Whether a change of the voters is open.
+    pub(crate) fn is_joint(&self) -> bool {
+        !self.outgoing.is_empty()
     }
 
     /// Whether there is a majority without any one of them.
@@ -45,20 +78,37 @@ impl Membership {
         self.seats.len() >= 3
     }
 
+    /// The seat of a voter.
     pub(crate) fn seat(&self, id: &NodeId) -> Option<&Seat> {
         self.seats.iter().find(|seat| seat.id == *id)
     }
 
-    /// Whether this incarnation is in the seat of this name.
-    pub(crate) fn names(&self, id: &NodeId, incarnation: Incarnation) -> bool {
-        self.seat(id).is_some_and(|seat| seat.bound == Some(incarnation))
+    pub(crate) fn learner(&self, id: &NodeId) -> Option<&Seat> {
+        self.learners.iter().find(|seat| seat.id == *id)
     }
 
-    /// The same, with another life in a seat, or none.
-    pub(crate) fn with_seat(&self, id: &NodeId, bound: Option<Incarnation>) -> Membership {
+    /// Whoever has this name, in whatever part.
+    pub(crate) fn member(&self, id: &NodeId) -> Option<&Seat> {
+        self.members().find(|seat| seat.id == *id)
+    }
+
+    /// Everybody, once: voters that come, those that go, and learners.
+    pub(crate) fn members(&self) -> impl Iterator<Item = &Seat> {
+        let leaves = |seat: &&Seat| self.seat(&seat.id).is_none();
+        self.seats.iter().chain(self.outgoing.iter().filter(leaves)).chain(&self.learners)
+    }
+
+    /// Whether this incarnation is in the seat of this name, a learner's perhaps.
+    pub(crate) fn names(&self, id: &NodeId, incarnation: Incarnation) -> bool {
+        self.member(id).is_some_and(|seat| seat.bound == Some(incarnation))
+    }
+
+    /// The same, with something different about whoever has this name.
+    pub(crate) fn with(&self, id: &NodeId, change: impl Fn(&mut Seat)) -> Membership {
         let mut members = self.clone();
-        for seat in members.seats.iter_mut().filter(|seat| seat.id == *id) {
-            seat.bound = bound;
+        let Membership { seats, outgoing, learners } = &mut members;
+        for seat in seats.iter_mut().chain(outgoing).chain(learners).filter(|seat| seat.id == *id) {
+            change(seat);
         }
         members
     }
@@ -73,57 +123,107 @@ pub(crate) enum Configuration<'c> {
     Seats(EntryId, &'c Membership),
 }
 
-impl<'c> Configuration<'c> {
-    /// How many members there are, empty seats included.
-    pub(crate) fn len(&self) -> usize {
+/// Voters of whom a majority is needed.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Half<'c> {
+    Names(&'c [NodeId]),
+    Seats(&'c [Seat]),
+}
+
+impl<'c> Half<'c> {
+    /// How many voters there are, empty seats included.
+    pub(crate) fn len(self) -> usize {
         match self {
-            Configuration::ByName(names) => names.len(),
-            Configuration::Seats(_, members) => members.seats.len(),
+            Half::Names(names) => names.len(),
+            Half::Seats(seats) => seats.len(),
         }
     }
 
-    /// How many members are a majority.
-    pub(crate) fn quorum(&self) -> usize {
+    /// How many voters are a majority.
+    pub(crate) fn quorum(self) -> usize {
         self.len() / 2 + usize::from(!self.len().is_multiple_of(2) || !is(Mutant::HalfIsMajority))
     }
 
-    /// Whether a vote or an acknowledgement of this incarnation counts.
-    pub(crate) fn counts(&self, id: &NodeId, incarnation: Incarnation) -> bool {
-        match self {
-            Configuration::ByName(names) => names.contains(id),
-            Configuration::Seats(_, members) => {
-                members.names(id, incarnation)
-                    || members.seat(id).is_some_and(|seat| match seat.bound {
-                        Some(_) => is(Mutant::AnotherLifeCounts),
-                        None => is(Mutant::EmptySeatCounts),
-                    })
-            }
-        }
+    fn names(self) -> impl Iterator<Item = &'c NodeId> {
+        let (names, seats): (&[NodeId], &[Seat]) = match self {
+            Half::Names(names) => (names, &[]),
+            Half::Seats(seats) => (&[], seats),
+        };
+        names.iter().chain(seats.iter().map(|seat| &seat.id))
     }
 
-    /// Whether this is the name of a member, in whatever life.
-    pub(crate) fn has_name(&self, id: &NodeId) -> bool {
+    /// Whether a vote or an acknowledgement of this incarnation counts.
+    pub(crate) fn counts(self, id: &NodeId, incarnation: Incarnation) -> bool {
+        match self {
+            Half::Names(names) => names.contains(id),
+            Half::Seats(seats) => seats.iter().find(|seat| seat.id == *id).is_some_and(|seat| {
+                seat.bound == Some(incarnation)
+                    || is(if seat.bound.is_some() {
+                        Mutant::AnotherLifeCounts
+                    } else {
+                        Mutant::EmptySeatCounts
+                    })
+            }),
+        }
+    }
+}
+
+impl<'c> Configuration<'c> {
+    /// Who has to agree: a majority of each of these. Of the second there is something only while the voters change.
+    pub(crate) fn halves(self) -> impl Iterator<Item = Half<'c>> + Clone {
+        let is_open = |members: &Membership| members.is_joint() && !is(Mutant::JointAsksOneHalf);
+        let (first, second) = match self {
+            Configuration::ByName(names) => (Half::Names(names), None),
+            Configuration::Seats(_, members) => {
+                (Half::Seats(&members.seats), is_open(members).then_some(Half::Seats(&members.outgoing)))
+            }
+        };
+        core::iter::once(first).chain(second)
+    }
+
+    /// How many voters there are, empty seats included.
+    pub(crate) fn len(self) -> usize {
+        self.names().count()
+    }
+
+    /// Whether a majority of each half is among those; `extra` votes are added to each count.
+    pub(crate) fn is_majority(self, extra: usize, is_among: impl Fn(&NodeId) -> bool) -> bool {
+        let has_majority =
+            |half: Half<'_>| half.names().filter(|id| is_among(id)).count() + extra >= half.quorum();
+        self.halves().all(has_majority)
+    }
+
+    /// Whether a vote or an acknowledgement of this incarnation counts.
+    pub(crate) fn counts(self, id: &NodeId, incarnation: Incarnation) -> bool {
+        self.halves().any(|half| half.counts(id, incarnation))
+    }
+
+    /// Whether this is the name of a member, in whatever life and part.
+    pub(crate) fn has_name(self, id: &NodeId) -> bool {
         match self {
             Configuration::ByName(names) => names.contains(id),
-            Configuration::Seats(_, members) => members.seat(id).is_some(),
+            Configuration::Seats(_, members) => members.member(id).is_some(),
         }
     }
 
     /// The entry that brought it in; zero before the founding.
-    pub(crate) fn entry(&self) -> EntryId {
+    pub(crate) fn entry(self) -> EntryId {
         match self {
             Configuration::ByName(_) => EntryId::default(),
-            Configuration::Seats(entry, _) => *entry,
+            Configuration::Seats(entry, _) => entry,
         }
     }
 
-    /// The names of the members.
+    /// The names of the voters, each once.
     pub(crate) fn names(self) -> impl Iterator<Item = &'c NodeId> {
-        let (names, seats): (&[NodeId], &[Seat]) = match self {
-            Configuration::ByName(names) => (names, &[]),
-            Configuration::Seats(_, members) => (&[], &members.seats),
+        let mut halves = self.halves();
+        let first = halves.next().into_iter().flat_map(Half::names);
+        let second = halves.next().into_iter().flat_map(Half::names);
+        let is_new = move |id: &&NodeId| match self {
+            Configuration::Seats(_, members) => members.seat(id).is_none(),
+            Configuration::ByName(_) => true,
         };
-        names.iter().chain(seats.iter().map(|seat| &seat.id))
+        first.chain(second.filter(is_new))
     }
 }
 
@@ -137,9 +237,16 @@ mod tests {
     }
 
     fn seats(bound: &[(&str, Option<u128>)]) -> Membership {
-        let seat =
-            |(name, bound): &(&str, Option<u128>)| Seat { id: id(name), bound: bound.map(Incarnation) };
-        Membership { seats: bound.iter().map(seat).collect() }
+        let seat = |(name, bound): &(&str, Option<u128>)| Seat {
+            id: id(name),
+            bound: bound.map(Incarnation),
+            address: None,
+        };
+        Membership::of(bound.iter().map(seat).collect())
+    }
+
+    fn quorum_of(configuration: Configuration<'_>) -> usize {
+        configuration.halves().next().expect("there is one").quorum()
     }
 
     /// Mutant: half of an even number is taken for a majority.
@@ -147,11 +254,11 @@ mod tests {
     fn a_majority_is_more_than_half_of_all_seats() {
         for (members, quorum) in [(1, 1), (2, 2), (3, 2), (4, 3), (5, 3), (6, 4), (7, 4)] {
             let names: Vec<NodeId> = (0..members).map(|n| id(&alloc::format!("n{n}"))).collect();
-            assert_eq!(Configuration::ByName(&names).quorum(), quorum, "{members} members");
+            assert_eq!(quorum_of(Configuration::ByName(&names)), quorum, "{members} members");
         }
         let members = seats(&[("a", None), ("b", None), ("c", Some(1))]);
         let configuration = Configuration::Seats(EntryId::new(1, 1), &members);
-        assert_eq!(configuration.quorum(), 2, "empty seats count in the size");
+        assert_eq!(quorum_of(configuration), 2, "empty seats count in the size");
     }
 
     #[test]
@@ -167,10 +274,10 @@ mod tests {
 
     #[test]
     fn seats_are_sorted_and_unique() {
-        let seat = |name| Seat { id: id(name), bound: None };
-        assert!(Membership { seats: vec![seat("a"), seat("b")] }.is_valid());
-        assert!(!Membership { seats: vec![seat("b"), seat("a")] }.is_valid());
-        assert!(!Membership { seats: vec![seat("a"), seat("a")] }.is_valid());
-        assert!(!Membership { seats: vec![] }.is_valid());
+        let seat = |name| Seat { id: id(name), bound: None, address: None };
+        assert!(Membership::of(vec![seat("a"), seat("b")]).is_valid());
+        assert!(!Membership::of(vec![seat("b"), seat("a")]).is_valid());
+        assert!(!Membership::of(vec![seat("a"), seat("a")]).is_valid());
+        assert!(!Membership::of(vec![]).is_valid());
     }
 }

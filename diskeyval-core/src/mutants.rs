@@ -75,6 +75,7 @@ mutants! {
     FollowersAreNotSticky, "followers-are-not-sticky", "10", "A follower of a living leader helps others to be elected.";
     HalfIsMajority, "half-is-majority", "18a", "Half of an even number of members is taken for a majority.";
     AnotherLifeCounts, "another-life-counts", "39", "A member counts without its memory, under its name alone.";
+    JointAsksOneHalf, "joint-asks-one-half", "33", "While the voters change, those who come decide alone.";
     EmptySeatCounts, "empty-seat-counts", "36a", "Who waits for an empty seat counts as if it sat there.";
 
     // Founding and seats. Most of these need members that lose their memory while a seat is empty or being filled.
@@ -83,11 +84,26 @@ mutants! {
     ForgetsWhoIsFounded, "forgets-who-is-founded", "71", "A founded member that is away for a while is forgotten.";
     FillsSeatBeforeOwnCommit, "fills-seat-before-own-commit", "31", "A leader fills a seat before an entry of its own term is committed.";
     FillsSeatOnUncommitted, "fills-seat-on-uncommitted", "34", "A leader fills a seat while the last change of seats is not committed.";
+    SeatSwappedAtOnce, "seat-swapped-at-once", "39", "A seat goes from one life to the next in one step.";
     MatchOutlivesLife, "match-outlives-life", "39", "What a member held is credited to its next life.";
     ConfigurationOutlivesEntry, "configuration-outlives-entry", "37", "Members stay in force though their entry is given up.";
     SpeaksBeforeIncarnation, "speaks-before-incarnation", "39", "A node tells its incarnation before that is durable.";
     ClusterIdUnchecked, "cluster-id-unchecked", "76", "A member of another founded cluster is welcome.";
     ClusterNameUnchecked, "cluster-name-unchecked", "76", "A node that was started for another cluster is welcome.";
+
+    // Changes of the members.
+    MembersAtApply, "members-at-apply", "32", "Members are in force when their entry is committed, and not before.";
+    LearnerCounts, "learner-counts", "36a", "An entry is committed with a learner in the place of a voter.";
+    LearnerCampaigns, "learner-campaigns", "6", "A learner stands for election.";
+    PromotesUnready, "promotes-unready", "36c", "Who has not caught up becomes a voter.";
+    JointLeftEarly, "joint-left-early", "34b", "A change of the voters ends before it is committed that it has begun.";
+    JointNeverLeft, "joint-never-left", "34b", "A change of the voters that another leader has begun is not ended.";
+    JointNotInSnapshot, "joint-not-in-snapshot", "34a", "That the voters change does not stand in snapshots.";
+    ReturnsTooLate, "returns-too-late", "34", "A change of the voters is undone by a leader that has not begun it.";
+    RemovedLeaderCounts, "removed-leader-counts", "38a", "A leader that is removed counts itself.";
+    LeavesBeforeCommit, "leaves-before-commit", "38b", "A leader that is removed is gone before that is committed.";
+    RemovedIsWelcome, "removed-is-welcome", "10", "Who was removed is linked all the same.";
+    SucceededByLearner, "succeeded-by-learner", "41", "Leadership is handed over to a learner.";
 
     // Replication.
     AckBeforeDurable, "ack-before-durable", "69", "Entries are acknowledged before they are durable.";

@@ -104,6 +104,10 @@ fn run_command(world: &mut World, line: &str) {
         ["members", node, rest @ ..] => world.set_members(node, rest),
         // How much a node should rather lead than others; before it is started.
         ["priority", node, priority] => world.set_priority(node, priority.parse().expect("a priority")),
+        // A node that is no initial member, and joins the cluster of these; before it is started.
+        ["joins", node, rest @ ..] => world.joins(node, rest),
+        // Where others reach a node; before it is started. It announces that.
+        ["address", node, port] => world.set_port(node, port.parse().expect("a port")),
         // Another process `n3+` under the name of n3, memory-only and not started yet.
         ["twin", node] => world.twin(node),
         ["start", nodes @ ..] => world.each(nodes, World::start),
@@ -150,10 +154,14 @@ fn run_command(world: &mut World, line: &str) {
         ["snapshot", node] => world.snapshot(node),
         // Asks that a node lead; a dash for whoever is most advanced.
         ["transfer", node, to] => world.transfer(node, to),
+        // Asks for a change of the members: `reconfigure n1 n2=n2:1`, `add n4`, `promote n4`, `remove n2`.
+        ["change", node, what @ ..] => world.change(node, what),
         ["stop", node] => world.stop(node),
         ["listen", nodes @ ..] => world.each(nodes, World::listen),
         ["status", nodes @ ..] => world.each(nodes, World::status),
         ["standing", nodes @ ..] => world.each(nodes, World::standing),
+        // Which part each has in the members, as these nodes know them, and where it is dialled.
+        ["membership", nodes @ ..] => world.each(nodes, World::membership),
         // What the statuses of these nodes together come to.
         ["explain", nodes @ ..] => world.explain(nodes),
         // Which words are shown: all, or all but heartbeats, hellos and pings (the default).

@@ -66,6 +66,8 @@ pub enum Standing {
     Waiting(String),
     /// In its seat.
     Member,
+    /// In the seat of a learner: it serves, and does not vote.
+    Learner,
     /// It is on its way out.
     Stopping,
     /// It stopped by itself. Says why.
@@ -97,6 +99,42 @@ impl fmt::Display for RoleName {
     }
 }
 
+/// The part of a node in the membership.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+#[non_exhaustive]
+pub enum Part {
+    /// It votes, and what it acknowledges counts.
+    Voter,
+    /// The voters change, and it becomes one: it votes in the half that comes.
+    Coming,
+    /// The voters change, and it is none any more: it votes in the half that goes.
+    Going,
+    /// It is brought up to date, and does not vote.
+    Learner,
+    /// It is no member, as far as is known here.
+    Stranger,
+}
+
+impl Part {
+    /// Whether its vote counts.
+    pub fn votes(self) -> bool {
+        matches!(self, Part::Voter | Part::Coming | Part::Going)
+    }
+}
+
+impl fmt::Display for Part {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Part::Voter => "voter",
+            Part::Coming => "coming",
+            Part::Going => "going",
+            Part::Learner => "learner",
+            Part::Stranger => "stranger",
+        })
+    }
+}
+
 /// One member, as another one sees it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -104,7 +142,9 @@ impl fmt::Display for RoleName {
 pub struct MemberStatus {
     /// Its name.
     pub node_id: NodeId,
-    /// Where it is dialled.
+    /// Its part in the membership.
+    pub part: Part,
+    /// Where it is dialled; empty if it has to come by itself.
     pub address: String,
     /// The incarnation that is bound to its seat; none while the seat is empty.
     #[serde(serialize_with = "as_optional_text")]

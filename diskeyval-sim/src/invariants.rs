@@ -93,7 +93,7 @@ impl Invariants {
     /// them keep their logs on disks.
     pub fn new(names: &[NodeId], limits: Limits) -> Invariants {
         Invariants {
-            facts: Facts::new(names),
+            facts: Facts::new(names, names.len()),
             clients: Clients::new(names),
             caps: Caps::new(names.len(), limits),
             disks: vec![Disk::default(); names.len()],

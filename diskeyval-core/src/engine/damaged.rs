@@ -37,7 +37,7 @@ impl Engine {
     /// It keeps out of everything from now on. The cluster is the one that its superblock names.
     pub(super) fn keep_out(&mut self, damage: Damage, opener: Opener) {
         self.desk.close(Some(&Fault::Storage(StorageFault::Damaged(damage.clone()))));
-        self.give_wish_up(&Refusal::Damaged(damage.clone()));
+        self.give_wishes_up(&Refusal::Damaged(damage.clone()));
         self.effects.push_back(Effect::Event(Event::Damaged(damage.clone())));
         self.mesh.speak_as_damaged(self.incarnation, opener.opening.cluster());
         self.phase = Phase::Damaged(damage, opener.next_life);

@@ -8,12 +8,13 @@ use super::compaction::Compaction;
 use super::damaged::NextLife;
 use super::disk::Opener;
 use super::transfers::Transfers;
+use super::wishes::Wishes;
 use super::{Engine, Phase};
 use crate::config::{Limits, Settings};
 use crate::desk::Desk;
 use crate::error::CloseReason;
 use crate::founding::Founding;
-use crate::id::{Incarnation, Term};
+use crate::id::{EntryId, Incarnation, Term};
 use crate::kv::Machine;
 use crate::members::StorageKind;
 use crate::mesh::Mesh;
@@ -61,11 +62,12 @@ impl Engine {
             founding: Founding::new(settings.founding_grace),
             compaction: Compaction::new(settings.compact_every),
             transfers: Transfers::new(settings),
-            wish: None,
-            wishes: 0,
+            wishes: Wishes::default(),
+            known: EntryId::default(),
             owes_resync: false,
             admitted: false,
             is_anew: false,
+            joins: settings.joins,
             next_op: 0,
             told_not_admitted: false,
             listening: false,

@@ -1,19 +1,25 @@
 //! What is asked of a leader: by this node's own desk, and by its followers. Writes, sessions, and where to read.
 
 use alloc::vec::Vec;
+use core::time::Duration;
 
 use bytes::Bytes;
 
 use super::Engine;
+use super::wishes::{NotGranted, check_voters};
 use crate::desk::{Route, check_size};
 use crate::entry::{Entry, OVERHEAD, Payload, Write};
 use crate::error::CloseReason;
-use crate::id::{NodeId, Term};
+use crate::id::{Index, NodeId, Term};
 use crate::io::Answer;
 use crate::kv::Owner;
+use crate::members::MemberChange;
 use crate::mesh::{Service, Turned};
 use crate::mutants::{Mutant, is, is_armed};
-use crate::raft::{Asker, Kept};
+use crate::raft::{Asker, Kept, Unchanged};
+
+/// The longest that a peer may have the members be about to change.
+const MAX_PATIENCE: Duration = Duration::from_secs(24 * 3600);
 
 impl Engine {
     pub(super) fn serve(&mut self, from: &NodeId, service: Service, payload: Bytes) {
@@ -54,11 +60,45 @@ impl Engine {
                     self.mesh.send_service(from, Service::Kept { question, why }, &[]);
                 }
             }
-            Service::Kept { question, why } => {
-                if self.wish_is_with(from) {
-                    self.wish_is_not_granted(question, why);
+            Service::Members { known } => self.is_introduced(known),
+            Service::ChangeMembers { question, change, within } => {
+                let asker = Asker::Peer(from.clone(), question);
+                if let Err(why) = self.change_members_for(asker, change, within) {
+                    self.say_unchanged(from, question, why);
                 }
             }
+            // An answer is believed only from whom was asked.
+            Service::Kept { question, .. }
+            | Service::Changed { question, .. }
+            | Service::Unchanged { question, .. }
+                if !self.has_wish(question, from) => {}
+            Service::Kept { question, why } => self.wish_is_not_granted(question, NotGranted::Kept(why)),
+            Service::Changed { question, at } => self.members_are_changed(question, at),
+            Service::Unchanged { question, why, detail } => {
+                self.wish_is_not_granted(question, NotGranted::Unchanged(why, detail));
+            }
+        }
+    }
+
+    /// A peer wants the members to change.
+    fn change_members_for(
+        &mut self,
+        asker: Asker,
+        change: MemberChange,
+        within: u64,
+    ) -> Result<(), Unchanged> {
+        if let MemberChange::Reconfigure { members } = &change
+            && check_voters(members).is_err()
+        {
+            return Err(Unchanged::NobodyLeft);
+        }
+        let within = Duration::from_millis(within).min(MAX_PATIENCE);
+        self.raft.change_members(asker, change, self.now + within)
+    }
+
+    fn say_unchanged(&mut self, to: &NodeId, question: u64, why: Unchanged) {
+        if let NotGranted::Unchanged(why, detail) = self.not_changed(why) {
+            self.mesh.send_service(to, Service::Unchanged { question, why, detail }, &[]);
         }
     }
 
@@ -173,10 +213,24 @@ impl Engine {
         let kept: Vec<(Asker, Kept)> = self.raft.take_kept().collect();
         for (asker, why) in kept {
             match asker {
-                Asker::Own(question) => self.wish_is_not_granted(question, why),
+                Asker::Own(question) => self.wish_is_not_granted(question, NotGranted::Kept(why)),
                 Asker::Peer(peer, question) => {
                     self.mesh.send_service(&peer, Service::Kept { question, why }, &[]);
                 }
+            }
+        }
+        let changed: Vec<(Asker, Result<Index, Unchanged>)> = self.raft.take_changed().collect();
+        for (asker, result) in changed {
+            match (asker, result) {
+                (Asker::Own(question), Ok(at)) => self.members_are_changed(question, at),
+                (Asker::Own(question), Err(why)) => {
+                    let why = self.not_changed(why);
+                    self.wish_is_not_granted(question, why);
+                }
+                (Asker::Peer(peer, question), Ok(at)) => {
+                    self.mesh.send_service(&peer, Service::Changed { question, at }, &[]);
+                }
+                (Asker::Peer(peer, question), Err(why)) => self.say_unchanged(&peer, question, why),
             }
         }
         let mut answered = false;

@@ -10,7 +10,23 @@ use crate::founding::Verdict;
 use crate::id::NodeId;
 use crate::members::Configuration;
 use crate::mesh::Heard;
-use crate::status::{MemberStatus, Standing, Status};
+use crate::status::{MemberStatus, Part, Standing, Status};
+
+/// The part of a node in the members that are in force.
+fn part(configuration: Configuration<'_>, id: &NodeId) -> Part {
+    let members = match configuration {
+        Configuration::ByName(names) => return if names.contains(id) { Part::Voter } else { Part::Stranger },
+        Configuration::Seats(_, members) => members,
+    };
+    let is_going = members.outgoing.iter().any(|seat| seat.id == *id);
+    match (members.seat(id).is_some(), is_going) {
+        (true, false) if members.is_joint() => Part::Coming,
+        (true, _) => Part::Voter,
+        (false, true) => Part::Going,
+        (false, false) if members.learner(id).is_some() => Part::Learner,
+        (false, false) => Part::Stranger,
+    }
+}
 
 impl Engine {
     /// What this node knows of itself and its peers.
@@ -45,13 +61,17 @@ impl Engine {
     fn status_of_members(&self) -> Vec<MemberStatus> {
         let last = self.raft.log().last();
         let configuration = self.raft.configuration();
-        let seat = |id: &NodeId| match configuration {
-            Configuration::Seats(_, members) => members.seat(id).and_then(|seat| seat.bound),
+        let place = |id: &NodeId| match configuration {
+            Configuration::Seats(_, members) => members.member(id),
             Configuration::ByName(_) => None,
         };
+        let seat = |id: &NodeId| place(id).and_then(|seat| seat.bound);
         let own = MemberStatus {
             node_id: self.id.clone(),
-            address: self.own_address.clone(),
+            part: part(configuration, &self.id),
+            address: place(&self.id)
+                .and_then(|seat| seat.address.as_ref())
+                .map_or_else(|| self.own_address.clone(), ToString::to_string),
             seat: seat(&self.id),
             linked: true,
             trouble: None,
@@ -74,7 +94,8 @@ impl Engine {
             };
             MemberStatus {
                 node_id: peer.id.clone(),
-                address: peer.address.to_string(),
+                part: part(configuration, peer.id),
+                address: peer.address.map(ToString::to_string).unwrap_or_default(),
                 seat,
                 linked: peer.linked,
                 trouble: trouble.map(ToString::to_string),
@@ -96,12 +117,14 @@ impl Engine {
             Phase::Damaged(damage, _) => return Standing::Damaged(damage.to_string()),
         }
         if self.admitted {
-            return Standing::Member;
+            let is_voter = self.raft.configuration().counts(&self.id, self.incarnation);
+            return if is_voter { Standing::Member } else { Standing::Learner };
         }
         if let Configuration::Seats(_, members) = self.raft.configuration()
             && self.raft.is_founded()
         {
-            let text = match members.seat(&self.id).and_then(|seat| seat.bound) {
+            let Some(seat) = members.member(&self.id) else { return Standing::Waiting(NOT_ANNOUNCED.into()) };
+            let text = match seat.bound {
                 Some(bound) if bound == self.incarnation => {
                     "its seat is filled, and the entry not committed yet"
                 }
@@ -110,6 +133,9 @@ impl Engine {
                 None => "its seat is empty; the leader fills it once this node has caught up",
             };
             return Standing::Waiting(text.into());
+        }
+        if self.joins {
+            return Standing::Waiting(NOT_ANNOUNCED.into());
         }
         if self.is_anew {
             return Standing::Waiting(BEGUN_ANEW.into());
@@ -139,7 +165,11 @@ impl Engine {
             Standing::Opening => Refusal::NotAdmitted { why: "it still reads what it has kept".into() },
             Standing::Founding(why) => Refusal::NoQuorum { why },
             Standing::Waiting(why) => Refusal::NotAdmitted { why },
-            Standing::Damaged(_) | Standing::Member | Standing::Stopping | Standing::Halted(_) => {
+            Standing::Damaged(_)
+            | Standing::Member
+            | Standing::Learner
+            | Standing::Stopping
+            | Standing::Halted(_) => {
                 let (troubles, members) = self.troubles();
                 let able = members - troubles.len();
                 Refusal::NoQuorum { why: in_the_way(self.raft.leader(), able, members, &troubles) }
@@ -151,7 +181,7 @@ impl Engine {
     pub(super) fn is_shut_out(&self) -> bool {
         match self.raft.configuration() {
             Configuration::Seats(_, members) => {
-                let bound = members.seat(&self.id).and_then(|seat| seat.bound);
+                let bound = members.member(&self.id).and_then(|seat| seat.bound);
                 !members.can_do_without_one() && bound.is_some_and(|bound| bound != self.incarnation)
             }
             // A leader takes in whom it meets; what has met a founded cluster and hears no leader for an
@@ -166,7 +196,8 @@ impl Engine {
 
     /// What is wrong with each member that cannot vote or acknowledge, and how many members there are.
     fn troubles(&self) -> (Vec<String>, usize) {
-        let members = self.status_of_members();
+        let mut members = self.status_of_members();
+        members.retain(|member| member.part.votes());
         let count = members.len();
         let troubles = members
             .into_iter()
@@ -189,6 +220,10 @@ const TOO_FEW: &str = "this node has lost its memory or its disk, and its seat i
 /// What a node says that has set its damaged files aside, and knows of no log yet.
 const BEGUN_ANEW: &str = "this node has set its damaged files aside and begun anew; it founds nothing, and waits for the leader \
     to bring it up to date and to give it its seat";
+
+/// What a node says that is to join a cluster, and is no member as far as it knows.
+const NOT_ANNOUNCED: &str = "this node is no member of the cluster, as far as it knows; it is taken in as a learner as soon as \
+    it is announced there (`add ID=HOST:PORT`, at any member)";
 
 /// What a node says that has met a founded cluster, and does not know its seats.
 const NOT_TAKEN_IN: &str = "no leader has taken this node in yet: one does that once it leads, with a majority without this node, \

@@ -14,7 +14,7 @@ pub(super) const NOT_YET: &str = "not reached yet";
 pub(super) struct Scene<'s> {
     /// One status for each node, sorted by name.
     pub(super) views: Vec<&'s Status>,
-    /// The members, sorted by name.
+    /// The members that vote, sorted by name.
     pub(super) members: Vec<Member<'s>>,
     /// Whether anybody knows the cluster to be founded. Before, seats do not count.
     pub(super) founded: bool,
@@ -41,7 +41,7 @@ pub(super) fn hears(view: &Status, id: &NodeId) -> bool {
 /// Whether a node takes part, so that its links say something of the others.
 pub(super) fn is_at_work(view: &Status) -> bool {
     match view.standing {
-        Standing::Founding(_) | Standing::Waiting(_) | Standing::Member => true,
+        Standing::Founding(_) | Standing::Waiting(_) | Standing::Member | Standing::Learner => true,
         Standing::Opening | Standing::Damaged(_) | Standing::Stopping | Standing::Halted(_) => false,
     }
 }
@@ -62,7 +62,8 @@ impl<'s> Scene<'s> {
             let log = (view.last_term, view.last_index, view.commit_index);
             (is_at_work(view), view.cluster_id.is_some(), log, view.members.len())
         });
-        let mut members: Vec<&MemberStatus> = source.iter().flat_map(|view| &view.members).collect();
+        let voters = source.iter().flat_map(|view| &view.members).filter(|member| member.part.votes());
+        let mut members: Vec<&MemberStatus> = voters.collect();
         members.sort_by(|one, other| one.node_id.cmp(&other.node_id));
         members.dedup_by(|one, other| one.node_id == other.node_id);
         let views = one_for_each(views, &members, &mut findings);
@@ -140,7 +141,9 @@ impl<'s> Scene<'s> {
             let same_life = member.view.is_none_or(|view| match view.standing {
                 Standing::Damaged(_) | Standing::Waiting(_) => false,
                 Standing::Opening | Standing::Stopping | Standing::Halted(_) => true,
-                Standing::Founding(_) | Standing::Member => member.seat == Some(view.incarnation),
+                Standing::Founding(_) | Standing::Member | Standing::Learner => {
+                    member.seat == Some(view.incarnation)
+                }
             });
             !member.up && in_seat && same_life
         });
@@ -208,7 +211,7 @@ fn is_up(seat: &Member<'_>, views: &[&Status], founded: bool) -> bool {
     }
     match seat.view {
         Some(view) => match view.standing {
-            Standing::Member => !founded || seat.seat == Some(view.incarnation),
+            Standing::Member | Standing::Learner => !founded || seat.seat == Some(view.incarnation),
             // One that knows of the founding counts by its seat; before, by its name.
             Standing::Founding(_) | Standing::Waiting(_) if founded => seat.seat == Some(view.incarnation),
             Standing::Founding(_) => true,

@@ -4,7 +4,7 @@ use alloc::vec;
 use proptest::prelude::*;
 
 use super::*;
-use crate::status::MemberStatus;
+use crate::status::{MemberStatus, Part};
 
 const NAMES: [&str; 3] = ["node-1", "node-2", "node-3"];
 const REFUSED: &str = "connection refused";
@@ -26,6 +26,7 @@ fn three() -> Vec<Status> {
 fn node(number: usize) -> Status {
     let leads = number == 1;
     let member = |(seat, name): (u128, &&str)| MemberStatus {
+        part: Part::Voter,
         node_id: id(name),
         address: "127.0.0.1:1".into(),
         seat: Some(life(seat)),
@@ -534,6 +535,7 @@ fn some_member() -> impl Strategy<Value = MemberStatus> {
     let matched = prop::option::of(prop_oneof![0..4u64, Just(u64::MAX)].prop_map(Index));
     (some_id(), seat, any::<bool>(), trouble, matched, heard).prop_map(
         |(node_id, seat, linked, trouble, matched, heard)| MemberStatus {
+            part: Part::Voter,
             node_id,
             address: "x:1".into(),
             seat,

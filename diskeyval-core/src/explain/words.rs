@@ -131,6 +131,7 @@ impl fmt::Display for Finding {
                 Standing::Founding(why) => write!(f, "{node} waits for the founding: {why}"),
                 Standing::Waiting(why) => write!(f, "{node} waits for its seat: {why}"),
                 Standing::Member => write!(f, "{node} is in its seat"),
+                Standing::Learner => write!(f, "{node} is a learner"),
                 Standing::Stopping => write!(f, "{node} is stopping"),
                 Standing::Halted(why) => write!(f, "{node} has halted: {why}"),
             },

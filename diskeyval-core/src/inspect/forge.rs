@@ -55,6 +55,7 @@ pub fn hello(mask: &Mask) -> Bytes {
         storage: if mask.on_disk { StorageKind::Disk } else { StorageKind::Memory },
         initial_members: 0,
         seated: None,
+        address: None,
         leader_priority: 0,
         damaged: false,
     };

@@ -94,6 +94,13 @@ fn service(f: &mut Formatter<'_>, service: &Service, payload: &Bytes) -> Result 
         Service::Transfer { to: Some(to), .. } => write!(f, "transfer to {to}"),
         Service::Transfer { to: None, .. } => f.write_str("transfer to whoever is most advanced"),
         Service::Kept { why, .. } => write!(f, "not transferred: {why:?}"),
+        Service::ChangeMembers { change, .. } => write!(f, "change the members: {change}"),
+        Service::Members { known } => {
+            f.write_str("there are")?;
+            known.iter().try_for_each(|member| write!(f, " {member}"))
+        }
+        Service::Changed { at, .. } => write!(f, "members changed by {at}"),
+        Service::Unchanged { why, .. } => write!(f, "members not changed: {why:?}"),
     }
 }
 
@@ -111,9 +118,16 @@ pub(super) fn what(f: &mut Formatter<'_>, what: &What) -> Result {
             self::seats(f, seats)
         }
         What::Noop => f.write_str("noop"),
-        What::Members { seats } => {
+        What::Members { seats, outgoing, learners } => {
             f.write_str("members(")?;
-            self::seats(f, seats)
+            self::seats(f, seats)?;
+            for (what, seats) in [(" from(", outgoing), (" learners(", learners)] {
+                if !seats.is_empty() {
+                    f.write_str(what)?;
+                    self::seats(f, seats)?;
+                }
+            }
+            Ok(())
         }
         What::OpenSession { node, .. } => write!(f, "open-session({node})"),
         What::Write { session, seq, command, .. } => {

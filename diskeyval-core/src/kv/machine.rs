@@ -208,11 +208,8 @@ impl Machine {
         let mut sum =
             self.map_hash.wrapping_add(self.sessions.hash()).wrapping_add(u128::from(self.applied.0));
         sum = sum.wrapping_add(self.cluster.map_or(0, |cluster| cluster.0));
-        for seat in self.members.iter().flat_map(|members| &members.seats) {
-            let bound = seat.bound.map_or([0; 16], |incarnation| incarnation.0.to_le_bytes());
-            sum = sum.wrapping_add(xxh3_128(seat.id.as_str().as_bytes()) ^ xxh3_128(&bound));
-        }
-        sum
+        let members = self.members.as_ref().and_then(|members| postcard::to_allocvec(members).ok());
+        sum.wrapping_add(members.map_or(0, |bytes| xxh3_128(&bytes)))
     }
 
     /// The hash of the whole state, if this is an index at which states are compared.
@@ -249,7 +246,8 @@ mod tests {
     fn founded() -> Machine {
         let id = NodeId::new("n1").expect("a good name");
         let mut machine = Machine::default();
-        let members = Membership { seats: alloc::vec![Seat { id: id.clone(), bound: Some(Incarnation(1)) }] };
+        let members =
+            Membership::of(alloc::vec![Seat { id: id.clone(), bound: Some(Incarnation(1)), address: None }]);
         let genesis = Genesis { cluster: ClusterId(9), storage: StorageKind::Memory, members };
         assert_eq!(machine.apply(Index(1), Payload::Genesis(genesis)), Applied::Members);
         let owner = Owner { node: id, incarnation: Incarnation(1), boot: 1 };

@@ -2,6 +2,7 @@
 
 use bytes::{Bytes, BytesMut};
 
+use crate::config::Address;
 use crate::error::CloseReason;
 use crate::id::{Incarnation, NodeId};
 use crate::members::StorageKind;
@@ -42,11 +43,12 @@ pub(super) enum Phase {
 }
 
 /// What counts of the other end's hello.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Partner {
     pub(super) incarnation: Incarnation,
     pub(super) boot: u128,
     pub(super) leader_priority: u8,
+    pub(super) address: Option<Address>,
     pub(super) damaged: bool,
 }
 
@@ -65,8 +67,8 @@ impl Link {
         }
     }
 
-    pub(super) fn partner(&self) -> Option<Partner> {
-        match self.phase {
+    pub(super) fn partner(&self) -> Option<&Partner> {
+        match &self.phase {
             Phase::Up(partner) => Some(partner),
             Phase::AwaitHello | Phase::AwaitWelcome | Phase::AwaitConfirm(_) => None,
         }

@@ -32,7 +32,6 @@ impl Mesh {
         match who {
             Identity::Client(_) => Err(CloseReason::NotANode),
             Identity::Node(id) if *id == self.hello.node => Err(CloseReason::OwnName),
-            Identity::Node(id) if !self.peers.contains_key(id) => Err(CloseReason::NotAMember),
             Identity::Node(id) => Ok(id.clone()),
         }
     }
@@ -72,7 +71,7 @@ impl Mesh {
                 self.raise(conn, partner)?;
             }
             (Phase::AwaitConfirm(partner), Frame::Confirm) => {
-                let partner = *partner;
+                let partner = partner.clone();
                 self.raise(conn, partner)?;
             }
             // Both ends decide alike which link is kept; whoever decides first says so.
@@ -81,6 +80,10 @@ impl Mesh {
             }
             (_, Frame::Goodbye { reason }) if reason == CloseReason::Superseded.to_string() => {
                 self.delivered.push_back(Delivery::Superseded);
+                self.shut(conn, CloseReason::Goodbye(reason), false);
+            }
+            (_, Frame::Goodbye { reason }) if reason == CloseReason::Removed.to_string() => {
+                self.delivered.push_back(Delivery::Removed);
                 self.shut(conn, CloseReason::Goodbye(reason), false);
             }
             (_, Frame::Goodbye { reason }) => self.shut(conn, CloseReason::Goodbye(reason), false),
@@ -111,6 +114,10 @@ impl Mesh {
             };
         }
         checked?;
+        if !self.peers.contains_key(&link.who) {
+            self.take_in_guest(hello)?;
+        }
+        let Some(link) = self.links.get_mut(&conn) else { return Err(CloseReason::OutOfPlace) };
         // Who was in the seat of its name, and is there no more, does not know it yet. Whoever waits for it was never.
         if let (Some(then), Some((now, members))) = (hello.seated, &self.members)
             && then < *now
@@ -122,6 +129,7 @@ impl Mesh {
             incarnation: hello.incarnation,
             boot: hello.boot,
             leader_priority: hello.leader_priority,
+            address: hello.address.clone(),
             damaged: hello.damaged,
         })
     }
@@ -133,7 +141,7 @@ impl Mesh {
         let (who, dialled_by_us) = (link.who.clone(), link.dialled_by_us);
         let former = self.peers.get(&who).and_then(|peer| peer.link);
         if let Some((former, old)) = former.and_then(|former| Some((former, self.links.get(&former)?))) {
-            let holder = old.partner().unwrap_or(partner);
+            let holder = old.partner().unwrap_or(&partner);
             // The life that is in its seat comes before any that would like to be.
             let is_seated =
                 self.members.as_ref().is_some_and(|(_, members)| members.names(&who, partner.incarnation));
@@ -153,20 +161,21 @@ impl Mesh {
         let (Some(link), Some(peer)) = (self.links.get_mut(&conn), self.peers.get_mut(&who)) else {
             return Ok(());
         };
+        let (is_damaged, incarnation) = (partner.damaged, partner.incarnation);
         link.raise(partner, MAX_FRAME);
         link.heard = self.now;
         link.raised = self.now;
         peer.link = Some(conn);
-        peer.trouble = partner.damaged.then(|| DAMAGED.into());
+        peer.trouble = is_damaged.then(|| DAMAGED.into());
         if peer.dial == Dial::Open(conn) {
             peer.dial = Dial::At(self.now);
         }
         self.metrics.links_up += 1;
-        if partner.damaged {
+        if is_damaged {
             self.delivered.push_back(Delivery::UpDamaged(who.clone()));
             self.event(Event::PeerDamaged { peer: who });
         } else {
-            self.delivered.push_back(Delivery::Up(who.clone(), partner.incarnation));
+            self.delivered.push_back(Delivery::Up(who.clone(), incarnation));
             self.event(Event::LinkUp { peer: who });
         }
         Ok(())

@@ -4,7 +4,9 @@
 //! certificate stands at its other end; nothing from a link that was replaced is handed on afterwards.
 
 mod damaged;
+mod dials;
 mod frame;
+mod guests;
 mod link;
 mod meet;
 #[cfg(test)]
@@ -31,6 +33,7 @@ use crate::raft::{Outgoing, Received};
 use crate::status::Metrics;
 use crate::time::{Deadline, Instant, Timer};
 
+use dials::Dials;
 #[cfg(any(test, feature = "inspect"))]
 pub(crate) use frame::Cutter;
 use link::Link;
@@ -49,6 +52,8 @@ pub(crate) struct Mesh {
     /// The last membership that was applied, and its entry.
     members: Option<(Index, Membership)>,
     peers: BTreeMap<NodeId, Peer>,
+    /// The initial members, and where they were said to be.
+    listed: BTreeMap<NodeId, Address>,
     links: BTreeMap<ConnId, Link>,
     delivered: VecDeque<Delivery>,
     effects: VecDeque<Effect>,
@@ -63,10 +68,12 @@ pub(crate) struct Mesh {
     pub(crate) metrics: Metrics,
 }
 
-/// A member other than this node.
+/// A member other than this node, or a guest.
 #[derive(Clone, Debug)]
 struct Peer {
-    address: Address,
+    dials: Dials,
+    /// No member, as far as this node knows: it may have been left behind.
+    is_guest: bool,
     dial: Dial,
     back_off: Duration,
     link: Option<ConnId>,
@@ -110,6 +117,8 @@ pub(crate) enum Delivery {
     Down(NodeId),
     /// A member says that another life of this node is in its seat.
     Superseded,
+    /// A member says that this node is none any more.
+    Removed,
     Raft(NodeId, Received),
     Service(NodeId, Service, Bytes),
 }
@@ -126,25 +135,18 @@ impl Mesh {
             storage: settings.storage,
             initial_members: hash_of_ids(settings),
             seated: None,
+            address: settings.announced.clone(),
             leader_priority: settings.leader_priority,
             damaged: false,
         };
         let peer = |(id, address): &(NodeId, Address)| {
-            let peer = Peer {
-                address: address.clone(),
-                dial: Dial::At(Instant::ZERO),
-                back_off: MIN_BACK_OFF,
-                link: None,
-                heard: Heard::Silence,
-                trouble: None,
-                told: None,
-            };
-            (id.clone(), peer)
+            (id.clone(), Peer::new(Dials::to(Some(address), None), Instant::ZERO))
         };
         Mesh {
             hello,
             members: None,
             peers: settings.peers.iter().map(peer).collect(),
+            listed: settings.peers.iter().cloned().collect(),
             links: BTreeMap::new(),
             delivered: VecDeque::new(),
             effects: VecDeque::new(),
@@ -235,6 +237,7 @@ impl Mesh {
         let found = self.peers.iter_mut().find(|(_, peer)| peer.dial == Dial::Asked(dial));
         let Some((id, peer)) = found else { return };
         self.metrics.dials_failed += 1;
+        peer.dials.failed();
         peer.dial = Dial::At(self.now + self.prng.once_to_twice(peer.back_off));
         let most = if is(Mutant::NeverBacksOff) { MIN_BACK_OFF } else { MAX_BACK_OFF };
         peer.back_off = (peer.back_off * 2).min(most);
@@ -336,6 +339,10 @@ impl Mesh {
             return;
         }
         let text = why.to_string();
+        if peer.is_guest && peer.link.is_none() {
+            self.peers.remove(&link.who);
+            return self.event(Event::LinkDown { peer: Identity::Node(link.who), why });
+        }
         if peer.link.is_none() {
             peer.trouble = Some(text.clone());
         }
@@ -370,13 +377,13 @@ impl Mesh {
             return;
         }
         for (id, peer) in &mut self.peers {
-            if let (Dial::At(at), None) = (peer.dial, peer.link)
+            if let (Dial::At(at), None, Some(address)) = (peer.dial, peer.link, peer.dials.next())
                 && at <= self.now
             {
                 let dial = DialId(self.next_dial);
                 self.next_dial += 1;
                 peer.dial = Dial::Asked(dial);
-                let (peer, address) = (id.clone(), peer.address.clone());
+                let (peer, address) = (id.clone(), address.clone());
                 self.effects.push_back(Effect::Dial { dial, peer, address, within: self.rpc_timeout });
             }
         }
@@ -408,8 +415,8 @@ impl Mesh {
         if self.mute.is_some() {
             return None;
         }
-        let dials = self.peers.values().filter_map(|peer| match (peer.dial, peer.link) {
-            (Dial::At(at), None) => Some(Deadline { at, why: Timer::Dial }),
+        let dials = self.peers.values().filter_map(|peer| match (peer.dial, peer.link, peer.dials.next()) {
+            (Dial::At(at), None, Some(_)) => Some(Deadline { at, why: Timer::Dial }),
             _ => None,
         });
         let links = self.links.values().map(|link| {
@@ -516,7 +523,12 @@ impl Mesh {
         self.partner_of(peer).map(|partner| partner.leader_priority)
     }
 
-    fn partner_of(&self, peer: &NodeId) -> Option<link::Partner> {
+    /// Where a member that is linked says that it is reached.
+    pub(crate) fn address_of(&self, peer: &NodeId) -> Option<Address> {
+        self.partner_of(peer).and_then(|partner| partner.address.clone())
+    }
+
+    fn partner_of(&self, peer: &NodeId) -> Option<&link::Partner> {
         self.links.get(&self.peers.get(peer)?.link?)?.partner()
     }
 
@@ -524,7 +536,7 @@ impl Mesh {
     pub(crate) fn peers(&self) -> impl Iterator<Item = PeerView<'_>> + Clone {
         self.peers.iter().map(|(id, peer)| PeerView {
             id,
-            address: &peer.address,
+            address: peer.dials.next(),
             linked: self.takes_part(peer),
             trouble: peer.trouble.as_deref(),
             heard: peer.heard,
@@ -536,7 +548,8 @@ impl Mesh {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct PeerView<'m> {
     pub(crate) id: &'m NodeId,
-    pub(crate) address: &'m Address,
+    /// Where it is dialled next; `None` if it has to come by itself.
+    pub(crate) address: Option<&'m Address>,
     pub(crate) linked: bool,
     pub(crate) trouble: Option<&'m str>,
     pub(crate) heard: Heard,

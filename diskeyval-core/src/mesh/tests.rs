@@ -5,6 +5,7 @@ use alloc::vec::Vec;
 
 use super::*;
 use crate::config::Config;
+use crate::members::Seat;
 use crate::prng::Seed;
 
 /// An end, and what came out of it.
@@ -145,7 +146,6 @@ fn w6_a_hello_that_is_not_the_certificates_is_refused() {
 fn w6_only_members_may_speak_and_clients_are_none() {
     let mut b = end("b", &["a"], 2);
     let cases = [
-        (Identity::Node(id("stranger")), CloseReason::NotAMember),
         (Identity::Client("a".into()), CloseReason::NotANode),
         (Identity::Node(id("b")), CloseReason::OwnName),
     ];
@@ -153,6 +153,63 @@ fn w6_only_members_may_speak_and_clients_are_none() {
         b.mesh.opened(conn, who, Origin::Accepted);
         assert_eq!(b.closed(conn), Some(why));
     }
+    // A node may be a member that this one does not know yet: that stands in its hello.
+    let mut stranger = end("stranger", &["b"], 3);
+    stranger.mesh.hello.initial_members = b.mesh.hello.initial_members;
+    connect(&mut stranger, &mut b, ConnId(9));
+    carry(&mut stranger, &mut b, ConnId(9));
+    assert_eq!(b.closed(ConnId(9)), Some(CloseReason::NotAMember));
+    assert!(!b.linked("stranger"));
+}
+
+/// A node that is left behind lets those in who have replaced its peers, and nobody who knows less than it does.
+#[test]
+fn a_stranger_is_a_guest_if_it_belongs_to_the_cluster_by_a_later_entry() {
+    let of = |ids: &[&str]| {
+        let seat = |name: &&str| Seat { id: id(name), bound: Some(Incarnation(9)), address: None };
+        Membership::of(ids.iter().map(seat).collect())
+    };
+    for (seated, expected) in
+        [(Some(8), None), (Some(4), Some(CloseReason::Removed)), (None, Some(CloseReason::NotAMember))]
+    {
+        let (mut b, mut d) = (end("b", &["a"], 2), end("d", &["b"], 4));
+        for node in [&mut b, &mut d] {
+            node.mesh.set_cluster(crate::id::ClusterId(1));
+        }
+        b.mesh.set_members(Index(6), of(&["a", "b", "c"]));
+        b.mesh.know(&of(&["a", "b", "c"]));
+        d.mesh.hello.seated = seated.map(Index);
+        connect(&mut d, &mut b, ConnId(1));
+        carry(&mut d, &mut b, ConnId(1));
+        assert_eq!(b.closed(ConnId(1)), expected, "seated by {seated:?}");
+        assert_eq!(b.linked("d"), expected.is_none());
+        let heard = b.mesh.peers().find(|peer| peer.id.as_str() == "d").map(|peer| peer.heard);
+        assert_eq!(heard, expected.is_none().then_some(Heard::Founded(crate::id::ClusterId(1))));
+        b.mesh.closed(ConnId(1), CloseReason::Silent);
+        assert!(b.mesh.peers().all(|peer| peer.id.as_str() != "d"), "a guest that is gone is forgotten");
+    }
+}
+
+#[test]
+fn who_goes_is_known_until_that_is_applied_and_is_then_told() {
+    let seat = |name: &str| Seat { id: id(name), bound: Some(Incarnation(9)), address: None };
+    let (both, one) = (Membership::of(vec![seat("a"), seat("b")]), Membership::of(vec![seat("b")]));
+    let (mut a, mut b) = (end("a", &["b"], 1), end("b", &["a"], 2));
+    connect(&mut a, &mut b, ConnId(1));
+    carry(&mut a, &mut b, ConnId(1));
+    b.mesh.set_members(Index(1), both);
+    b.mesh.know(&one);
+    assert!(b.linked("a"), "that is not committed");
+    b.mesh.set_members(Index(5), one.clone());
+    b.mesh.know(&one);
+    assert_eq!(b.closed(ConnId(1)), Some(CloseReason::Removed));
+    carry(&mut b, &mut a, ConnId(1));
+    while let Some(delivery) = a.mesh.next_delivery() {
+        if matches!(delivery, Delivery::Removed) {
+            return;
+        }
+    }
+    panic!("it was not told");
 }
 
 /// W6: `tls.servername` was accepted and ignored.

@@ -4,15 +4,17 @@
 //! says which of them both understand.
 
 use alloc::string::String;
+use alloc::vec::Vec;
 
 use bytes::{BufMut, Bytes, BytesMut};
 use serde::{Deserialize, Serialize};
 
+use crate::config::Address;
 use crate::entry::{read_batch, write_batch, write_head};
 use crate::id::{ClusterId, Incarnation, Index, NodeId};
-use crate::members::StorageKind;
+use crate::members::{Member, MemberChange, StorageKind};
 use crate::mesh::frame;
-use crate::raft::{Directive, Kept, Outgoing, Piece, Pledge, Received};
+use crate::raft::{Directive, Kept, Outgoing, Piece, Pledge, Received, Unchanged};
 
 /// The versions of the protocol that this code speaks, from and to.
 pub(crate) const VERSIONS: (u16, u16) = (1, 1);
@@ -52,6 +54,8 @@ pub(crate) struct Hello {
     pub(crate) initial_members: u64,
     /// The entry of the last membership that it has applied, if this life of it is in its seat there.
     pub(crate) seated: Option<Index>,
+    /// Where it is reached, if it knows.
+    pub(crate) address: Option<Address>,
     /// How much it should rather lead than others.
     pub(crate) leader_priority: u8,
     /// A file of it is damaged: it keeps out of everything.
@@ -77,6 +81,14 @@ pub(crate) enum Service {
     Transfer { question: u64, to: Option<NodeId> },
     /// Leadership was not handed over.
     Kept { question: u64, why: Kept },
+    /// Change the members, within so many milliseconds. Answered by `Changed`, or by `Unchanged`.
+    ChangeMembers { question: u64, change: MemberChange, within: u64 },
+    /// The members are as they were wanted, by this entry at the latest.
+    Changed { question: u64, at: Index },
+    /// The members were not changed.
+    Unchanged { question: u64, why: Unchanged, detail: String },
+    /// These are members that you may want to meet, since you are not in your seat.
+    Members { known: Vec<Member> },
 }
 
 /// Why a leader turned a write away.
@@ -121,12 +133,12 @@ impl Frame {
             }
             Head::Directive(Directive::Snapshot(piece)) => {
                 let directive = Directive::Snapshot(Piece { bytes: behind(body, rest), ..piece });
-                return Ok(Frame::Raft(Received::Directive(directive, alloc::vec::Vec::new())));
+                return Ok(Frame::Raft(Received::Directive(directive, Vec::new())));
             }
             Head::Service(service @ Service::Write { .. }) => {
                 return Ok(Frame::Service(service, behind(body, rest)));
             }
-            Head::Directive(directive) => Frame::Raft(Received::Directive(directive, alloc::vec::Vec::new())),
+            Head::Directive(directive) => Frame::Raft(Received::Directive(directive, Vec::new())),
             Head::Pledge(pledge) => Frame::Raft(Received::Pledge(pledge)),
             Head::Service(service) => Frame::Service(service, Bytes::new()),
             Head::Hello(hello) => Frame::Hello(hello),
@@ -244,9 +256,9 @@ mod tests {
     #[test]
     fn a_piece_of_a_snapshot_carries_its_bytes_behind() {
         let directive = Directive::Snapshot(piece());
-        let out = Outgoing::Directive(directive.clone(), alloc::vec::Vec::new());
+        let out = Outgoing::Directive(directive.clone(), Vec::new());
         let parsed = Frame::parse(&body(|b| write_raft(b, out)));
-        assert_eq!(parsed, Ok(Frame::Raft(Received::Directive(directive, alloc::vec::Vec::new()))));
+        assert_eq!(parsed, Ok(Frame::Raft(Received::Directive(directive, Vec::new()))));
     }
 
     /// The examples of `docs/src/wire.md`.
@@ -255,10 +267,10 @@ mod tests {
         let mut out = BytesMut::new();
         write_ping(&mut out);
         let commit = Directive::Commit { term: Term(3), commit: Index(7) };
-        write_raft(&mut out, Outgoing::Directive(commit, alloc::vec::Vec::new()));
+        write_raft(&mut out, Outgoing::Directive(commit, Vec::new()));
         assert_eq!(out[..], [1, 0, 0, 0, 4, 4, 0, 0, 0, 5, 1, 3, 7]);
         out.clear();
-        write_raft(&mut out, Outgoing::Directive(Directive::Snapshot(piece()), alloc::vec::Vec::new()));
+        write_raft(&mut out, Outgoing::Directive(Directive::Snapshot(piece()), Vec::new()));
         let head = [16, 0, 0, 0, 5, 4, 3, 9, 1, 1, 40, 2, 5, 6, 1];
         assert_eq!(out[..], [&head[..], b"state"].concat());
         assert_eq!(crate::config::MAX_FRAME, 33_886_208);

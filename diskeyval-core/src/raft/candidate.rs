@@ -58,6 +58,9 @@ impl Candidate {
 
     /// Asks a member for its vote.
     pub(super) fn ask(&mut self, common: &mut Common, peer: &NodeId) {
+        if !common.configuration().names().any(|name| name == peer) {
+            return;
+        }
         if !common.links.contains_key(peer) {
             common.metrics.request_vote_failed += 1;
             return;
@@ -89,15 +92,12 @@ impl Candidate {
         }
         let twice = !self.granted.insert(from.clone()) && is(Mutant::CountsGrantTwice);
         let configuration = common.configuration();
-        let granted = match configuration {
-            // The genesis binds the seats of those who are linked: they must be a majority. Who is linked again
-            // is asked again.
-            Configuration::ByName(_) => {
-                self.granted.iter().filter(|id| **id == common.id || common.links.contains_key(*id)).count()
-            }
-            Configuration::Seats(..) => self.granted.len(),
+        // The genesis binds the seats of those who are linked: they must be a majority. Who is linked again is asked again.
+        let is_there = |id: &NodeId| match configuration {
+            Configuration::ByName(_) => *id == common.id || common.links.contains_key(id),
+            Configuration::Seats(..) => true,
         };
-        if granted + usize::from(twice) < configuration.quorum() {
+        if !configuration.is_majority(usize::from(twice), |id| self.granted.contains(id) && is_there(id)) {
             return None;
         }
         Some(if self.pre { Transition::Campaign(false) } else { Transition::Lead })

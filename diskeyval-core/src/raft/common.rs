@@ -6,7 +6,7 @@ use core::time::Duration;
 
 use bytes::Bytes;
 
-use crate::config::Settings;
+use crate::config::{Address, Settings};
 use crate::entry::{Entry, Payload};
 use crate::error::Fault;
 use crate::id::{EntryId, Incarnation, Index, NodeId, Term};
@@ -15,6 +15,7 @@ use crate::mutants::{Mutant, is};
 use crate::prng::Prng;
 use crate::raft::Raft;
 use crate::raft::agree::Checkpoints;
+use crate::raft::change::Unchanged;
 use crate::raft::log::Log;
 use crate::raft::message::{Directive, Outgoing, Pledge};
 use crate::raft::read::Asker;
@@ -55,6 +56,10 @@ pub(super) struct Common {
     memberships: Vec<(EntryId, Membership)>,
     /// The initial members, this node included, for as long as the log is empty.
     initial: Vec<NodeId>,
+    /// Where the other initial members were said to be.
+    pub(super) listed: Vec<(NodeId, Address)>,
+    /// Where members say that they are, this node included.
+    pub(super) announced: BTreeMap<NodeId, Address>,
     pub(super) may_found: bool,
 
     pub(super) commit: Index,
@@ -73,6 +78,8 @@ pub(super) struct Common {
     pub(super) reads: Vec<(Asker, Option<Index>)>,
     /// Who has asked for a hand-over that came to nothing, and why.
     pub(super) kept: Vec<(Asker, Kept)>,
+    /// Who has asked for a change of the members, and what has come of it.
+    pub(super) changed: Vec<(Asker, Result<Index, Unchanged>)>,
     pub(super) preference: Preference,
     pub(super) checkpoints: Checkpoints,
 
@@ -120,6 +127,8 @@ impl Common {
             recalled: Index(0),
             memberships: Vec::new(),
             initial,
+            listed: settings.peers.clone(),
+            announced: settings.announced.iter().map(|own| (settings.node_id.clone(), own.clone())).collect(),
             may_found: false,
             commit: Index(0),
             leader: None,
@@ -131,6 +140,7 @@ impl Common {
             last_round: 0,
             reads: Vec::new(),
             kept: Vec::new(),
+            changed: Vec::new(),
             preference: Preference::new(settings.leader_priority),
             checkpoints: Checkpoints::default(),
             store,
@@ -204,7 +214,8 @@ impl Common {
 
     /// A draw between one and two election timeouts from now.
     pub(super) fn rearm_election(&mut self) {
-        let alone = self.configuration().quorum() == 1;
+        let configuration = self.configuration();
+        let alone = configuration.is_majority(0, |id| *id == self.id);
         self.election_at = if alone { self.now } else { self.now + self.patience() };
     }
 
@@ -302,6 +313,9 @@ impl Common {
     fn begin_behind(&mut self, base: Base) {
         let Base { last, genesis, configuration, members } = base;
         let members = if is(Mutant::MembersNotInSnapshot) { genesis.members.clone() } else { members };
+        let is_half = members.is_joint() && is(Mutant::JointNotInSnapshot);
+        let outgoing = if is_half { Vec::new() } else { members.outgoing.clone() };
+        let members = Membership { outgoing, ..members };
         self.log.reset(last, genesis);
         self.memberships = alloc::vec![(configuration, members)];
         self.commit = last.index;
@@ -322,7 +336,8 @@ impl Common {
     // The configuration.
 
     pub(super) fn configuration(&self) -> Configuration<'_> {
-        match self.memberships.last() {
+        let is_late = |entry: &EntryId| entry.index > self.commit.max(Index(1)) && is(Mutant::MembersAtApply);
+        match self.memberships.iter().rev().find(|(entry, _)| !is_late(entry)) {
             Some((entry, members)) => Configuration::Seats(*entry, members),
             None => Configuration::ByName(&self.initial),
         }
@@ -340,7 +355,11 @@ impl Common {
     /// Whether this node may stand for election: its incarnation counts in its own configuration, and
     /// before there are seats, founding is allowed.
     pub(super) fn may_campaign(&self) -> bool {
-        self.configuration().counts(&self.id, self.own) && self.may_vote_by_name()
+        let configuration = self.configuration();
+        let learns = |members: &Membership| members.names(&self.id, self.own) && is(Mutant::LearnerCampaigns);
+        let is_voter = configuration.counts(&self.id, self.own)
+            || matches!(configuration, Configuration::Seats(_, members) if learns(members));
+        is_voter && self.may_vote_by_name()
     }
 
     /// A vote before there are seats is a vote by name, and only allowed while founding is.

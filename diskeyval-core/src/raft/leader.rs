@@ -1,5 +1,5 @@
 //! What a leader does: put entries into its log, send them, count who has them, confirm that it leads.
-//! How it changes seats is in `seats.rs`, and how it hands over in `transfer.rs`.
+//! How it changes seats is in `seats.rs`, how it changes the voters in `change.rs`, and how it hands over in `transfer.rs`.
 
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
@@ -8,15 +8,16 @@ use crate::config::MAX_BATCH;
 use crate::entry::{Entry, Genesis, Payload};
 use crate::error::CloseReason;
 use crate::id::{ClusterId, EntryId, Incarnation, Index, NodeId, Term};
-use crate::members::{Configuration, Membership, Seat};
+use crate::members::{Configuration, Half, Membership, Seat};
 use crate::mutants::{Mutant, is, want_small_batches};
 use crate::raft::NotNow;
 use crate::raft::agree::Comparison;
+use crate::raft::change::PendingChange;
 use crate::raft::common::Common;
 use crate::raft::lease::Lease;
 use crate::raft::message::{Append, Directive, Heartbeat, Pledge};
 use crate::raft::progress::{InFlight, Progress, Replication};
-use crate::raft::quorum::reached_by;
+use crate::raft::quorum::reached;
 use crate::raft::read::{Asker, Rounds};
 use crate::raft::snapshot::SnapshotWord;
 use crate::raft::transfer::{Kept, Transfer};
@@ -42,6 +43,8 @@ pub(super) struct Leader {
     pub(super) lease: Lease,
     comparison: Comparison,
     pub(super) transfer: Option<Transfer>,
+    /// What was asked of the members, and is not done.
+    pub(super) change: Option<PendingChange>,
     /// Since when nothing has happened that a preference would have to wait for.
     pub(super) calm_since: Instant,
     /// Who no longer holds what it acknowledged. Nothing of it counts in this reign any more.
@@ -74,6 +77,7 @@ impl Leader {
             lease: Lease::new(common.lease),
             comparison: Comparison::default(),
             transfer: None,
+            change: None,
             calm_since: common.now,
             unfaithful: BTreeMap::new(),
         };
@@ -101,6 +105,7 @@ impl Leader {
     /// Ends the reign.
     pub(super) fn leave(&mut self, common: &mut Common) {
         common.reads.extend(self.rounds.give_up());
+        self.give_change_up(common);
     }
 
     // Links.
@@ -129,6 +134,9 @@ impl Leader {
     pub(super) fn link_down(&mut self, common: &mut Common, peer: &NodeId) {
         if let Some(follower) = self.followers.get_mut(peer) {
             follower.linked = false;
+        }
+        if !common.configuration().has_name(peer) {
+            self.followers.remove(peer);
         }
         // Who cannot be told cannot take over.
         if self.transfer.as_ref().is_some_and(|transfer| transfer.to == *peer) {
@@ -167,7 +175,8 @@ impl Leader {
             .quorum_heard(common)
             .map(|heard| Deadline { at: heard + common.election_timeout, why: Timer::CheckQuorum });
         let transfer = self.transfer.as_ref().map(|t| Deadline { at: t.give_up_at, why: Timer::Transfer });
-        [quorum, transfer].into_iter().flatten().fold(heartbeat, Ord::min)
+        let change = self.change_gives_up_at().map(|at| Deadline { at, why: Timer::Request });
+        [quorum, transfer, change].into_iter().flatten().fold(heartbeat, Ord::min)
     }
 
     pub(super) fn tick(&mut self, common: &mut Common) {
@@ -182,18 +191,39 @@ impl Leader {
     pub(super) fn has_lost_its_quorum(&self, common: &Common) -> bool {
         match self.quorum_heard(common) {
             Some(heard) => common.now.since(heard) >= common.election_timeout,
-            None => common.configuration().quorum() > 1,
+            None => true,
         }
     }
 
     /// The latest moment since when a majority was heard; `None` if none needs to be, or none was.
     fn quorum_heard(&self, common: &Common) -> Option<Instant> {
-        let configuration = common.configuration();
-        let heard = self.voters(configuration).filter_map(|(_, progress)| progress.heard);
-        // The leader hears itself.
-        let heard = reached_by(heard, configuration.quorum() - 1);
+        // Until it is committed that the voters change, those who come cannot cost a reign: see `change.rs`.
+        let who_comes = usize::from(self.may_return(common));
+        let heard = self.heard_by(common, common.configuration().halves().skip(who_comes));
         let lost = heard.is_none_or(|heard| common.now.since(heard) >= common.election_timeout);
         if lost && is(Mutant::NoCheckQuorum) { Some(common.now) } else { heard }
+    }
+
+    /// The latest moment since when a majority of each half was heard. One always hears oneself.
+    pub(super) fn heard_by<'h>(
+        &self,
+        common: &Common,
+        halves: impl Iterator<Item = Half<'h>>,
+    ) -> Option<Instant> {
+        let heard =
+            self.each(|progress| progress.heard).filter_map(|(id, life, heard)| Some((id, life, heard?)));
+        reached(halves, heard.chain(core::iter::once((&common.id, common.own, common.now))), 0)
+    }
+
+    /// Something of each follower, in the life that is, or was, linked.
+    fn each<'l, T>(
+        &'l self,
+        of: impl Fn(&Progress) -> T + Clone + 'l,
+    ) -> impl Iterator<Item = (&'l NodeId, Incarnation, T)> + Clone {
+        self.followers.iter().map(move |(id, follower)| {
+            let progress = &follower.progress;
+            (id, progress.incarnation, of(progress))
+        })
     }
 
     pub(super) fn voters<'l>(
@@ -262,7 +292,9 @@ impl Leader {
     /// Whether it takes what a program or a peer wants to write.
     pub(super) fn is_open(&self, common: &Common) -> bool {
         // Nothing stands behind a genesis before that is committed.
-        common.log.is_founded() && self.transfer.is_none()
+        common.log.is_founded()
+            && self.transfer.is_none()
+            && common.configuration().counts(&common.id, common.own)
     }
 
     pub(super) fn append(&mut self, common: &mut Common, payload: Payload) -> Index {
@@ -379,7 +411,7 @@ impl Leader {
         self.commit(common);
         // Who takes over would have to catch up with that, too.
         if self.transfer.is_none() {
-            self.found_or_change_seats(common);
+            self.found_or_change_members(common);
         }
         self.confirm_reads(common);
         self.replicate(common);
@@ -390,10 +422,17 @@ impl Leader {
     /// what stands before it is then committed with it (Raft, 5.4.2).
     fn commit(&mut self, common: &mut Common) {
         let configuration = common.configuration();
-        let own = configuration.counts(&common.id, common.own).then_some(self.own_matched);
-        let matched = self.voters(configuration).map(|(_, progress)| progress.matched).chain(own);
-        let missing = usize::from(configuration.len() > 1 && is(Mutant::CommitsWithOneTooFew));
-        let Some(index) = reached_by(matched, configuration.quorum() - missing) else { return };
+        let own = core::iter::once((&common.id, common.own, self.own_matched));
+        let matched = self.each(|progress| progress.matched).chain(own);
+        let has_learners =
+            matches!(configuration, Configuration::Seats(_, members) if !members.learners.is_empty());
+        let is_out = !configuration.counts(&common.id, common.own);
+        let missing = usize::from(
+            is(Mutant::CommitsWithOneTooFew)
+                || (has_learners && is(Mutant::LearnerCounts))
+                || (is_out && is(Mutant::RemovedLeaderCounts)),
+        );
+        let Some(index) = reached(configuration.halves(), matched, missing) else { return };
         let of_own_term = common.log.term(index) == Some(common.term);
         if index > common.commit && (of_own_term || is(Mutant::CommitsOlderTerms)) {
             common.raise_commit(index);
@@ -412,15 +451,15 @@ impl Leader {
             self.ask_round(common, round);
         }
         let configuration = common.configuration();
-        let own = core::iter::once(common.last_round);
-        let confirmed = self.voters(configuration).map(|(_, progress)| progress.confirmed_round).chain(own);
+        let own = core::iter::once((&common.id, common.own, common.last_round));
+        let rounds = self.each(|progress| progress.confirmed_round).chain(own);
         let waits = self.rounds.current().is_some();
-        let missing = usize::from(waits && configuration.len() > 1 && is(Mutant::ReadsWithOneTooFew));
-        let mut reached = reached_by(confirmed, configuration.quorum() - missing);
+        let missing = usize::from(waits && is(Mutant::ReadsWithOneTooFew));
+        let mut confirmed = reached(configuration.halves(), rounds, missing);
         if waits && is(Mutant::NoReadRound) {
-            reached = self.rounds.current();
+            confirmed = self.rounds.current();
         }
-        if let Some(round) = reached {
+        if let Some(round) = confirmed {
             self.lease.confirmed(round, common.now);
             let answers = self.rounds.confirmed(round);
             common.reads.extend(answers);
@@ -541,8 +580,10 @@ fn found(common: &mut Common) -> Genesis {
     let configuration = common.configuration();
     let seat = |id: &NodeId| {
         let bound = if *id == common.id { Some(common.own) } else { common.links.get(id).copied() };
-        Seat { id: id.clone(), bound }
+        let listed = common.listed.iter().find(|(listed, _)| listed == id).map(|(_, address)| address);
+        let address = common.announced.get(id).or(listed).cloned();
+        Seat { id: id.clone(), bound, address }
     };
-    let members = Membership { seats: configuration.names().map(seat).collect() };
+    let members = Membership::of(configuration.names().map(seat).collect());
     Genesis { cluster, storage: common.storage(), members }
 }

@@ -244,8 +244,9 @@ mod tests {
     use crate::members::{Membership, Seat, StorageKind};
 
     fn genesis() -> Payload {
-        let seat = Seat { id: NodeId::new("a").expect("a good name"), bound: Some(Incarnation(1)) };
-        let members = Membership { seats: alloc::vec![seat] };
+        let seat =
+            Seat { id: NodeId::new("a").expect("a good name"), bound: Some(Incarnation(1)), address: None };
+        let members = Membership::of(alloc::vec![seat]);
         Payload::Genesis(Genesis { cluster: ClusterId(1), storage: StorageKind::Memory, members })
     }
 

@@ -7,6 +7,7 @@
 
 mod agree;
 mod candidate;
+mod change;
 mod common;
 mod follower;
 mod leader;
@@ -24,7 +25,7 @@ mod snapshot;
 mod tests;
 mod transfer;
 
-use crate::config::Settings;
+use crate::config::{Address, Settings};
 use crate::entry::Payload;
 use crate::error::{CloseReason, Fault};
 use crate::id::{Incarnation, Index, NodeId, Term};
@@ -39,6 +40,7 @@ use candidate::Candidate;
 use common::{Claim, Common};
 use leader::Leader;
 
+pub(crate) use change::Unchanged;
 #[cfg(any(test, feature = "inspect"))]
 pub(crate) use message::{Append, Heartbeat, VoteRequest};
 pub(crate) use message::{Directive, Outgoing, Piece, Pledge, Received};
@@ -152,6 +154,14 @@ impl Raft {
     /// The other end of a link that is about to come up would like to lead so much.
     pub(crate) fn note_priority(&mut self, peer: &NodeId, priority: u8) {
         self.common.preference.others.insert(peer.clone(), priority);
+    }
+
+    /// The other end of a link that is about to come up says where it is reached.
+    pub(crate) fn note_address(&mut self, peer: &NodeId, address: Option<Address>) {
+        match address {
+            Some(address) => self.common.announced.insert(peer.clone(), address),
+            None => self.common.announced.remove(peer),
+        };
     }
 
     /// A link to a member came up.
@@ -317,6 +327,7 @@ impl Raft {
         if let Role::Leader(leader) = &mut self.role {
             leader.settle(&mut self.common);
         }
+        self.leave_if_removed();
         moved || before != (self.common.commit, self.common.log.last())
     }
 

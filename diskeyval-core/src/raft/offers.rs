@@ -12,7 +12,7 @@ use crate::id::NodeId;
 use crate::members::Configuration;
 use crate::mutants::{Mutant, is};
 use crate::raft::common::Common;
-use crate::raft::leader::Leader;
+use crate::raft::leader::{Follower, Leader};
 use crate::raft::message::{Directive, Received};
 
 /// Whether this is the word that a damaged node waits for.
@@ -53,7 +53,7 @@ impl Leader {
             return;
         }
         let can_do_without = |peer: &&NodeId| {
-            members.seat(peer).is_some()
+            members.member(peer).is_some()
                 && (self.holds_everything_without(common, peer) || is(Mutant::OffersWithoutMajority))
         };
         let to: Vec<NodeId> = common.damaged.iter().filter(can_do_without).cloned().collect();
@@ -66,14 +66,14 @@ impl Leader {
     /// Whether a majority of all seats is there, in the lives that are in them, and holds what is committed, without this
     /// member.
     fn holds_everything_without(&self, common: &Common, member: &NodeId) -> bool {
-        let configuration = common.configuration();
-        let others = self.followers().filter(|(id, follower)| {
-            *id != member
-                && follower.linked
-                && follower.progress.matched >= common.commit
-                && configuration.counts(id, follower.progress.incarnation)
-        });
-        let own = configuration.counts(&common.id, common.own) && self.own_matched >= common.commit;
-        others.count() + usize::from(own) >= configuration.quorum()
+        let has_it = |id: &NodeId| match self.follower(id) {
+            _ if id == member => false,
+            _ if *id == common.id => self.own_matched >= common.commit,
+            Some(Follower { linked: true, progress }) => {
+                progress.matched >= common.commit && common.configuration().counts(id, progress.incarnation)
+            }
+            Some(_) | None => false,
+        };
+        common.configuration().is_majority(0, has_it)
     }
 }

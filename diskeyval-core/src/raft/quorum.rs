@@ -1,10 +1,27 @@
 //! The arithmetic of majorities, and nothing else.
 
 use crate::config::MAX_MEMBERS;
+use crate::id::{Incarnation, NodeId};
+use crate::members::Half;
+
+/// The highest value that a majority of each half has reached. Of the values those count that are of its voters; only a
+/// mutant is content with some voters fewer.
+pub(crate) fn reached<'h, 'v, T: Ord + Copy>(
+    halves: impl Iterator<Item = Half<'h>>,
+    values: impl Iterator<Item = (&'v NodeId, Incarnation, T)> + Clone,
+    missing: usize,
+) -> Option<T> {
+    let each = halves.map(|half| {
+        let of_half = values.clone().filter(|(id, incarnation, _)| half.counts(id, *incarnation));
+        let missing = if half.len() > 1 { missing } else { 0 };
+        reached_by(of_half.map(|(_, _, value)| value), half.quorum() - missing)
+    });
+    each.min().flatten()
+}
 
 /// The highest value that at least `quorum` members have reached. Those of whom nothing is known are
 /// not among the values. No cluster has more than [`MAX_MEMBERS`].
-pub(crate) fn reached_by<T: Ord + Copy>(values: impl Iterator<Item = T>, quorum: usize) -> Option<T> {
+fn reached_by<T: Ord + Copy>(values: impl Iterator<Item = T>, quorum: usize) -> Option<T> {
     let mut highest_first: [Option<T>; MAX_MEMBERS] = [None; MAX_MEMBERS];
     let mut known = 0;
     for (place, value) in highest_first.iter_mut().zip(values) {

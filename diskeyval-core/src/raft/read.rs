@@ -20,6 +20,17 @@ pub(crate) enum Asker {
     Peer(NodeId, u64),
 }
 
+impl Asker {
+    /// Whether the same node asks.
+    pub(super) fn is_of_same_node(&self, other: &Asker) -> bool {
+        match (self, other) {
+            (Asker::Own(_), Asker::Own(_)) => true,
+            (Asker::Peer(one, _), Asker::Peer(other, _)) => one == other,
+            (Asker::Own(_), Asker::Peer(..)) | (Asker::Peer(..), Asker::Own(_)) => false,
+        }
+    }
+}
+
 #[derive(Clone, Debug, Default)]
 pub(super) struct Rounds {
     waiting: Vec<Asker>,

@@ -126,7 +126,8 @@ fn an_append_that_no_honest_leader_sends_is_refused_and_changes_nothing() {
     let log = leader().log().genesis().map(|genesis| genesis.cluster).expect("it has founded");
     let behind = leader().log().last();
     let genesis = |cluster| {
-        let members = Membership { seats: alloc::vec![Seat { id: id("b"), bound: Some(Incarnation(2)) }] };
+        let members =
+            Membership::of(alloc::vec![Seat { id: id("b"), bound: Some(Incarnation(2)), address: None }]);
         Payload::Genesis(Genesis { cluster, storage: StorageKind::Memory, members })
     };
     let cases = [

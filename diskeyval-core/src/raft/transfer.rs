@@ -123,7 +123,7 @@ impl Leader {
                 return Err(Kept::UnderWay(transfer.to.clone()));
             }
             // Of one node the last question counts alone, so they are no more than there are members.
-            transfer.askers.retain(|known| !is_of_same_node(known, &asker));
+            transfer.askers.retain(|known| !known.is_of_same_node(&asker));
             transfer.askers.push(asker);
             return Ok(());
         }
@@ -148,14 +148,17 @@ impl Leader {
         }
         match self.follower(to).filter(|follower| follower.linked) {
             None => Err(Kept::Unlinked(to.clone())),
-            Some(follower) if !configuration.counts(to, follower.progress.incarnation) => {
+            Some(follower)
+                if !configuration.counts(to, follower.progress.incarnation)
+                    && !is(Mutant::SucceededByLearner) =>
+            {
                 Err(Kept::Seatless(to.clone()))
             }
             Some(_) => Ok(()),
         }
     }
 
-    fn most_advanced(&self, common: &Common) -> Option<NodeId> {
+    pub(super) fn most_advanced(&self, common: &Common) -> Option<NodeId> {
         self.voters(common.configuration())
             .filter(|(id, _)| self.follower(id).is_some_and(|follower| follower.linked))
             .max_by_key(|(_, progress)| (progress.matched, progress.heard))
@@ -223,13 +226,5 @@ impl Leader {
             common.preference.tries(&to);
             self.begin_transfer(common, to, Vec::new());
         }
-    }
-}
-
-fn is_of_same_node(one: &Asker, other: &Asker) -> bool {
-    match (one, other) {
-        (Asker::Own(_), Asker::Own(_)) => true,
-        (Asker::Peer(one, _), Asker::Peer(other, _)) => one == other,
-        (Asker::Own(_), Asker::Peer(..)) | (Asker::Peer(..), Asker::Own(_)) => false,
     }
 }

@@ -34,6 +34,8 @@ pub(super) fn answer(answer: &Answer) -> String {
         Answer::Snapshot(Err(error)) => error.to_string(),
         Answer::Transferred(Ok(())) => "transferred".into(),
         Answer::Transferred(Err(error)) => error.to_string(),
+        Answer::MembersChanged(Ok(revision)) => format!("members changed by {revision}"),
+        Answer::MembersChanged(Err(error)) => error.to_string(),
         Answer::Stopped => "stopped".into(),
     }
 }
@@ -54,6 +56,7 @@ pub(super) fn event(event: &Event) -> Option<String> {
         Event::BegunAnew { set_aside, under } => {
             Some(format!("begins anew, with {set_aside} files set aside under {under:016x}"))
         }
+        Event::Removed => Some("is removed".into()),
         Event::Admitted => Some("is admitted".into()),
         Event::NotAdmitted { why } => Some(format!("is not admitted: {why}")),
         Event::LinkDown { peer, why } => Some(format!("lost {peer}: {why}")),

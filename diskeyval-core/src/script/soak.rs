@@ -203,6 +203,7 @@ impl Soak {
             | Answer::Status(_)
             | Answer::Snapshot(_)
             | Answer::Transferred(_)
+            | Answer::MembersChanged(_)
             | Answer::Stopped => {}
         }
     }

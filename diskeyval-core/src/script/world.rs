@@ -19,7 +19,9 @@ use crate::identity::Identity;
 use crate::inspect::Ear;
 use crate::io::{Answer, Effect, Event, Input, Origin, Read, Request};
 use crate::kv::{Command, Expect};
+use crate::members::MemberChange;
 use crate::prng::Seed;
+use crate::status::MemberStatus;
 use crate::time::Instant;
 
 /// How long a request of a script may take.
@@ -58,6 +60,8 @@ struct Node {
     engine: Option<Engine>,
     members: Vec<String>,
     leader_priority: u8,
+    joins: bool,
+    port: u16,
     frozen: bool,
     /// What has arrived and was not given to the engine yet.
     inbox: VecDeque<Input>,
@@ -106,8 +110,17 @@ impl World {
     pub(super) fn cluster(&mut self, size: usize) {
         let names: Vec<String> = (1..=size).map(|n| format!("n{n}")).collect();
         for name in &names {
-            self.nodes.insert(name.clone(), Node { members: names.clone(), ..Node::default() });
+            self.nodes.insert(name.clone(), Node { members: names.clone(), port: 1, ..Node::default() });
         }
+    }
+
+    pub(super) fn joins(&mut self, name: &str, members: &[&str]) {
+        let members = members.iter().map(ToString::to_string).collect();
+        self.nodes.insert(name.into(), Node { members, joins: true, port: 1, ..Node::default() });
+    }
+
+    pub(super) fn set_port(&mut self, node: &str, port: u16) {
+        self.node(node).port = port;
     }
 
     pub(super) fn set_option(&mut self, name: &str, value: &str) {
@@ -124,7 +137,7 @@ impl World {
 
     /// Another process under the name of a node, with no memory and no disk of its own. Nobody dials it.
     pub(super) fn twin(&mut self, name: &str) {
-        let twin = Node { members: self.node(name).members.clone(), ..Node::default() };
+        let twin = Node { members: self.node(name).members.clone(), port: 1, ..Node::default() };
         self.nodes.insert(format!("{name}{TWIN}"), twin);
     }
 
@@ -160,7 +173,8 @@ impl World {
 
     pub(super) fn start(&mut self, name: &str) {
         let own = own_name(name);
-        let mut config = Config::new(own).expect("a good name");
+        let mut config = Config::new(own).expect("a good name").listen(own, self.node(name).port);
+        config.join = self.node(name).joins;
         for member in self.node(name).members.clone() {
             if member != own {
                 config = config.peer(&member, &member, 1).expect("a good name");
@@ -372,6 +386,24 @@ impl World {
         self.ask(name, Request::TransferLeadership { to });
     }
 
+    pub(super) fn change(&mut self, name: &str, what: &[&str]) {
+        let member = |text: &&str| text.parse().expect("a member");
+        let node = |text: &&str| NodeId::new(text).expect("a good name");
+        let change = match what {
+            ["reconfigure", members @ ..] => {
+                MemberChange::Reconfigure { members: members.iter().map(member).collect() }
+            }
+            ["add", new] => MemberChange::AddLearner { member: member(new) },
+            ["promote", who] => MemberChange::Promote { node: node(who) },
+            ["remove", who] => MemberChange::Remove { node: node(who) },
+            ["address", who, at] => {
+                MemberChange::UpdateAddress { node: node(who), address: at.parse().expect("an address") }
+            }
+            other => panic!("no such change: {other:?}"),
+        };
+        self.ask(name, Request::ChangeMembers { change });
+    }
+
     pub(super) fn stop(&mut self, name: &str) {
         self.ask(name, Request::Stop);
     }
@@ -386,6 +418,16 @@ impl World {
             None => format!("{name} is down"),
         };
         self.say(line);
+    }
+
+    pub(super) fn membership(&mut self, name: &str) {
+        let status = self.node(name).engine.as_ref().expect("a node that runs").status();
+        let member = |member: &MemberStatus| {
+            let seat = if member.seat.is_some() { "" } else { ", empty" };
+            format!("{}={} ({}{seat})", member.node_id, member.address, member.part)
+        };
+        let members: Vec<String> = status.members.iter().map(member).collect();
+        self.say(format!("{name} knows {}", members.join(" ")));
     }
 
     pub(super) fn standing(&mut self, name: &str) {
@@ -544,7 +586,15 @@ impl World {
 
     fn perform(&mut self, name: &str, effect: Effect) {
         match effect {
-            Effect::Dial { dial, peer, within, .. } => self.dial(name, dial, peer.as_str(), within),
+            Effect::Dial { dial, peer, address, within }
+                if self.node(peer.as_str()).port == address.port() =>
+            {
+                self.dial(name, dial, peer.as_str(), within);
+            }
+            Effect::Dial { dial, .. } => {
+                let why = DialError::Refused;
+                self.node(name).inbox.push_back(Input::DialFailed { dial, why });
+            }
             Effect::Send { conn, bytes } => {
                 if let Some(pipe) = self.node(name).conns.get_mut(&conn) {
                     pipe.sent.push_back(bytes);

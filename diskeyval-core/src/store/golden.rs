@@ -45,10 +45,10 @@ fn origin() -> Origin {
 }
 
 fn genesis() -> Genesis {
-    let seat = |name, bound| Seat { id: node(name), bound };
+    let seat = |name, bound| Seat { id: node(name), bound, address: None };
     let seats =
         vec![seat("node-1", Some(OWN)), seat("node-2", Some(Incarnation(0x2222))), seat("node-3", None)];
-    Genesis { cluster: ClusterId(0xc1), storage: StorageKind::Disk, members: Membership { seats } }
+    Genesis { cluster: ClusterId(0xc1), storage: StorageKind::Disk, members: Membership::of(seats) }
 }
 
 fn session() -> Payload {

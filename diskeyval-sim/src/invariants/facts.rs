@@ -32,6 +32,8 @@ use reigns::Reign;
 #[derive(Clone, Debug)]
 pub(crate) struct Facts {
     names: Vec<NodeId>,
+    /// So many of them, from the first on, are the initial members.
+    founders: usize,
     pub(crate) tree: Tree,
     nodes: Vec<Node>,
     /// Every incarnation that there ever was. That of a lost disk stays as it was last durable.
@@ -135,8 +137,8 @@ const UNBORN: Vitals = Vitals {
 };
 
 impl Facts {
-    /// `names` are the initial members.
-    pub(crate) fn new(names: &[NodeId]) -> Facts {
+    /// The first `founders` of the names are the initial members.
+    pub(crate) fn new(names: &[NodeId], founders: usize) -> Facts {
         let node = Node {
             up: false,
             storage: None,
@@ -150,6 +152,7 @@ impl Facts {
         };
         Facts {
             names: names.to_vec(),
+            founders,
             tree: Tree::default(),
             nodes: vec![node; names.len()],
             storages: Vec::new(),
@@ -544,8 +547,8 @@ impl Facts {
         let Some(storage) = self.nodes[at].storage else { return false };
         let Some((last, _)) = self.committed.last() else { return false };
         let incarnation = self.storages[storage].incarnation;
-        self.seats(self.tree.entry(*last).configuration).is_some_and(|seats| {
-            seats.iter().any(|(id, bound)| *id == self.names[at] && *bound == Some(incarnation))
+        self.members(self.tree.entry(*last).configuration).is_some_and(|members| {
+            members.all().any(|(id, bound)| *id == self.names[at] && *bound == Some(incarnation))
         })
     }
 }

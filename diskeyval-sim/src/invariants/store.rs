@@ -19,6 +19,7 @@ const WINDOW: u64 = 1 << 20;
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Store {
     applied: u64,
+    /// Of all members, learners among them.
     seats: Vec<(NodeId, Option<Incarnation>)>,
     sessions: BTreeMap<u64, Session>,
     /// All that every key ever was: revisions, and values or their absence.
@@ -57,8 +58,12 @@ impl Store {
         self.ended = None;
         let decision = match what {
             What::Noop => None,
-            What::Genesis { seats, .. } | What::Members { seats } => {
+            What::Genesis { seats, .. } => {
                 self.seats.clone_from(seats);
+                None
+            }
+            What::Members { seats, outgoing, learners } => {
+                self.seats = [&seats[..], outgoing, learners].concat();
                 None
             }
             What::OpenSession { node, incarnation, boot } => {

@@ -16,7 +16,7 @@ use crate::identity::Identity;
 use crate::inspect::Ear;
 use crate::io::{Effect, Event, Input, Origin, Request};
 use crate::kv::Command;
-use crate::members::{Configuration, Membership, Seat, StorageKind};
+use crate::members::{Configuration, Half, Membership, Seat, StorageKind};
 use crate::store::Record;
 use crate::store::folder::Folder;
 use crate::time::Instant;
@@ -127,8 +127,12 @@ fn truncate(behind: u64) -> Record {
 }
 
 fn seats(bound: &[(&str, Option<u128>)]) -> Membership {
-    let seat = |(name, bound): &(&str, Option<u128>)| Seat { id: id(name), bound: bound.map(Incarnation) };
-    Membership { seats: bound.iter().map(seat).collect() }
+    let seat = |(name, bound): &(&str, Option<u128>)| Seat {
+        id: id(name),
+        bound: bound.map(Incarnation),
+        address: None,
+    };
+    Membership::of(bound.iter().map(seat).collect())
 }
 
 fn genesis(cluster: u128, members: Membership) -> Payload {
@@ -232,13 +236,13 @@ fn a_restarted_voter_counts_by_seats_and_not_by_name() {
     let engine = open(&founding).expect("a log");
     assert!(!engine.raft().is_founded(), "a genesis alone may be given up for another");
     let configuration = engine.raft().configuration();
-    assert_eq!(configuration.quorum(), 2);
+    assert_eq!(configuration.halves().next().map(Half::quorum), Some(2));
     assert!(
         configuration.counts(&id("b"), Incarnation(2)) && !configuration.counts(&id("b"), Incarnation(3))
     );
     assert!(has_empty_seat(configuration, "c"));
     // The last membership in the log is in force, and one that was given up is not.
-    let filled = members.with_seat(&id("c"), Some(Incarnation(3)));
+    let filled = members.with(&id("c"), |seat| seat.bound = Some(Incarnation(3)));
     let mut kept = founding.to_vec();
     kept.extend([noop(2, 1), entry(3, 1, Payload::Members(filled))]);
     let engine = open(&kept).expect("a log");

@@ -10,9 +10,9 @@ use crate::kv::{Command, Owner};
 use crate::members::{Seat, StorageKind};
 
 fn genesis() -> Genesis {
-    let seat = |name, bound| Seat { id: NodeId::new(name).expect("a good name"), bound };
+    let seat = |name, bound| Seat { id: NodeId::new(name).expect("a good name"), bound, address: None };
     let seats = vec![seat("a", Some(Incarnation(1))), seat("b", None)];
-    Genesis { cluster: ClusterId(7), storage: StorageKind::Disk, members: Membership { seats } }
+    Genesis { cluster: ClusterId(7), storage: StorageKind::Disk, members: Membership::of(seats) }
 }
 
 fn frozen(machine: Machine) -> Snapshot {

@@ -133,7 +133,7 @@ mod tests {
 
     fn genesis() -> Genesis {
         let id = NodeId::new("n").expect("a good name");
-        let members = Membership { seats: alloc::vec![Seat { id, bound: Some(Incarnation(1)) }] };
+        let members = Membership::of(alloc::vec![Seat { id, bound: Some(Incarnation(1)), address: None }]);
         Genesis { cluster: ClusterId(9), storage: StorageKind::Disk, members }
     }
 

@@ -13,18 +13,13 @@ impl Facts {
         let place = usize::try_from(commit).ok().and_then(|commit| commit.checked_sub(1));
         let Some((entry, _)) = place.and_then(|place| self.committed.get(place)) else { return };
         let configuration = self.tree.entry(self.nodes[at].now.last).configuration;
-        let Some(seats) = self.seats(configuration) else { return };
-        let others = seats.iter().filter(|(id, _)| *id != self.names[to]);
-        let bound = others.filter_map(|(_, bound)| self.storage_of((*bound)?));
-        let holds = |storage: &usize| self.tree.holds(self.storages[*storage].durable.last, *entry);
-        let (holders, seats) = (bound.filter(holds).count(), seats.len());
-        if holders <= seats / 2 || seats < 3 {
+        let Some(members) = self.members(configuration) else { return };
+        let holds = |storage: usize| self.tree.holds(self.storages[storage].durable.last, *entry);
+        let is_held = self.majority(configuration, |storage| self.storages[storage].node != to && holds(storage));
+        if !is_held || members.seats.len() < 3 {
             findings.broken("D3", || {
-                format!(
-                    "{} offers {} to begin anew, and {holders} of {seats} seats hold all up to {commit} without it",
-                    name(at),
-                    name(to)
-                )
+                let (leader, node) = (name(at), name(to));
+                format!("{leader} offers {node} to begin anew, and no majority holds all up to {commit} without it")
             });
         }
     }

@@ -74,22 +74,17 @@ impl Facts {
     fn check_elected(&self, at: usize, findings: &mut Findings) {
         let now = self.nodes[at].now;
         let voted = |storage: usize| self.votes.get(&(storage, now.term)) == Some(&at);
-        let (votes, members) = match self.seats(self.tree.entry(now.last).configuration) {
-            Some(seats) => {
-                let bound = seats.iter().filter_map(|(_, bound)| self.storage_of((*bound)?));
-                (bound.filter(|storage| voted(*storage)).count(), seats.len())
-            }
-            None => {
-                let has_voted = |node: &usize| {
-                    (0..self.storages.len()).any(|of| self.storages[of].node == *node && voted(of))
-                };
-                ((0..self.names.len()).filter(has_voted).count(), self.names.len())
-            }
+        let configuration = self.tree.entry(now.last).configuration;
+        let is_elected = if configuration == EMPTY {
+            let has_voted =
+                |node: &usize| (0..self.storages.len()).any(|of| self.storages[of].node == *node && voted(of));
+            (0..self.founders).filter(has_voted).count() > self.founders / 2
+        } else {
+            self.majority(configuration, voted)
         };
-        if votes <= members / 2 {
+        if !is_elected {
             findings.broken("S1", || {
-                let (node, term) = (name(at), now.term);
-                format!("{node} leads term {term} with {votes} durable votes of {members} members")
+                format!("{} leads term {} without the durable votes of a majority", name(at), now.term)
             });
         }
     }

@@ -1,7 +1,7 @@
 //! Memberships: what leaders may propose about them, and that there is one cluster.
 //!
-//! Today seats are filled and emptied, one at a time. Learners and joint configurations will be
-//! added to [`Facts::check_members`] with the features themselves; `majority` then asks every half.
+//! Seats are filled and emptied, one at a time. Learners come and go. The voters change in two steps, and while they do,
+//! a majority of each half has to agree.
 
 use diskeyval_core::inspect::What;
 use diskeyval_core::{Incarnation, NodeId};
@@ -11,26 +11,61 @@ use super::super::tree::{EMPTY, Place};
 use super::Facts;
 use crate::notes::name;
 
-pub(super) type Seats = [(NodeId, Option<Incarnation>)];
+type Seats = [(NodeId, Option<Incarnation>)];
+
+/// What an entry says of the members.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) struct Members<'t> {
+    pub(super) seats: &'t Seats,
+    outgoing: &'t Seats,
+    learners: &'t Seats,
+}
+
+impl<'t> Members<'t> {
+    /// Each has to agree.
+    pub(super) fn halves(self) -> impl Iterator<Item = &'t Seats> {
+        [self.seats, self.outgoing].into_iter().filter(|seats| !seats.is_empty())
+    }
+
+    pub(super) fn all(self) -> impl Iterator<Item = &'t (NodeId, Option<Incarnation>)> {
+        self.seats.iter().chain(self.outgoing).chain(self.learners)
+    }
+}
+
+fn bound_of(seats: &Seats, id: &NodeId) -> Option<Option<Incarnation>> {
+    seats.iter().find(|(name, _)| name == id).map(|(_, bound)| *bound)
+}
+
+fn names(seats: &Seats) -> impl Iterator<Item = &NodeId> {
+    seats.iter().map(|(id, _)| id)
+}
 
 impl Facts {
-    /// The seats that a configuration names; `None` before there are any.
-    pub(super) fn seats(&self, configuration: Place) -> Option<&Seats> {
+    /// The members that a configuration names; `None` before there are any.
+    pub(super) fn members(&self, configuration: Place) -> Option<Members<'_>> {
         if configuration == EMPTY {
             return None;
         }
         match &self.tree.entry(configuration).what {
-            What::Genesis { seats, .. } | What::Members { seats } => Some(seats),
+            What::Genesis { seats, .. } => Some(Members { seats, outgoing: &[], learners: &[] }),
+            What::Members { seats, outgoing, learners } => Some(Members { seats, outgoing, learners }),
             What::Noop | What::OpenSession { .. } | What::Write { .. } => None,
         }
     }
 
-    /// Whether the storages of a majority of all seats hold an entry durably. Nothing counts for an empty seat.
+    /// Whether of each half a majority of the seats is bound to a storage of which this is so. Nothing counts for an empty
+    /// seat.
+    pub(super) fn majority(&self, configuration: Place, is_so: impl Fn(usize) -> bool) -> bool {
+        let Some(members) = self.members(configuration) else { return false };
+        members.halves().all(|seats| {
+            let bound = seats.iter().filter_map(|(_, bound)| self.storage_of((*bound)?));
+            bound.filter(|storage| is_so(*storage)).count() > seats.len() / 2
+        })
+    }
+
+    /// Whether the storages of a majority hold an entry durably.
     pub(super) fn majority_holds(&self, configuration: Place, entry: Place) -> bool {
-        let Some(seats) = self.seats(configuration) else { return false };
-        let bound = seats.iter().filter_map(|(_, bound)| self.storage_of((*bound)?));
-        let holds = |storage: &usize| self.tree.holds(self.storages[*storage].durable.last, entry);
-        bound.filter(holds).count() > seats.len() / 2
+        self.majority(configuration, |storage| self.tree.holds(self.storages[storage].durable.last, entry))
     }
 
     /// A leader has put a new entry into its log. What depends on commits is judged at the end of its turn.
@@ -56,9 +91,9 @@ impl Facts {
         let What::Genesis { seats, .. } = &self.tree.entry(place).what else {
             return findings.broken("S12", || format!("{} begins a log without a genesis", name(at)));
         };
-        let mut names = self.names.clone();
-        names.sort();
-        if !seats.iter().map(|(id, _)| id).eq(&names) {
+        let mut founders = self.names[..self.founders].to_vec();
+        founders.sort();
+        if !names(seats).eq(&founders) {
             findings
                 .broken("S12", || format!("the genesis of {} does not name the initial members", name(at)));
         }
@@ -101,28 +136,62 @@ impl Facts {
         }
     }
 
-    /// One empty seat is filled by a life of its node, or one that is not is emptied.
+    /// Members follow from those before.
     fn check_members(&self, at: usize, place: Place, findings: &mut Findings) {
         let before = self.tree.entry(self.tree.parent(place)).configuration;
-        let (Some(before), Some(after)) = (self.seats(before), self.seats(place)) else {
+        let (Some(before), Some(after)) = (self.members(before), self.members(place)) else {
             return findings.broken("S12", || format!("{} puts a genesis into a founded log", name(at)));
         };
-        let same_names = before.iter().map(|(id, _)| id).eq(after.iter().map(|(id, _)| id));
-        let mut changed = before.iter().zip(after).filter(|(before, after)| before != after);
         let is_genesis = matches!(self.tree.entry(place).what, What::Genesis { .. });
-        match (changed.next(), changed.next()) {
-            (Some(((_, None), (id, Some(incarnation)))), None) if same_names && !is_genesis => {
-                self.check_bound(at, id, *incarnation, findings);
+        let follows = match (before.outgoing.is_empty(), after.outgoing.is_empty()) {
+            (true, true) => self.changes_seats(at, before, after, findings),
+            (true, false) => begins(before, after),
+            (false, true) => {
+                let ends = Members { outgoing: &[], ..before } == after;
+                ends || is_undone(before, after)
             }
-            (Some(((_, Some(_)), (_, None))), None) if same_names && !is_genesis => {}
-            _ => findings.broken("S12", || {
+            (false, false) => false,
+        };
+        if is_genesis || !follows {
+            findings.broken("S12", || {
                 let index = self.tree.index(place);
-                format!(
-                    "the members that {} proposes at {index} are not those before with one seat filled or emptied",
-                    name(at)
-                )
-            }),
+                format!("the members that {} proposes at {index} do not follow from those before", name(at))
+            });
         }
+    }
+
+    /// One seat of a voter is filled by a life of its node, or one that was not empty is emptied; or learners come, go, and
+    /// are bound to lives of theirs. Addresses are no matter.
+    fn changes_seats(&self, at: usize, before: Members<'_>, after: Members<'_>, findings: &mut Findings) -> bool {
+        if !names(before.seats).eq(names(after.seats)) {
+            return false;
+        }
+        let changed: Vec<_> = before.seats.iter().zip(after.seats).filter(|(old, new)| old != new).collect();
+        let is_one_step = match &changed[..] {
+            [] => true,
+            [((_, None), (id, Some(incarnation)))] => {
+                self.check_bound(at, id, *incarnation, findings);
+                before.learners == after.learners
+            }
+            [((_, Some(_)), (_, None))] => before.learners == after.learners,
+            _ => false,
+        };
+        for (id, bound) in after.learners {
+            match (bound_of(before.learners, id), bound) {
+                (None, None) | (Some(_), None) => {}
+                (Some(former), Some(incarnation)) if former == Some(*incarnation) => {}
+                (_, Some(incarnation)) => self.check_bound(at, id, *incarnation, findings),
+            }
+        }
+        is_one_step
+    }
+
+    /// Whether an entry undoes a change that its own leader has begun: then that need not be committed.
+    fn undoes(&self, place: Place) -> bool {
+        let before = self.tree.entry(self.tree.parent(place)).configuration;
+        let (Some(former), Some(now)) = (self.members(before), self.members(place)) else { return false };
+        let is_of_one_reign = self.tree.entry(before).term == self.tree.entry(place).term;
+        !former.outgoing.is_empty() && is_undone(former, now) && is_of_one_reign
     }
 
     /// At the end of its turn: a leader proposes members only after an own-term commit, and when no other proposal
@@ -132,7 +201,7 @@ impl Facts {
         for place in &self.proposed {
             let index = self.tree.index(*place);
             let open = self.tree.index(self.tree.entry(self.tree.parent(*place)).configuration);
-            if open > commit {
+            if open > commit && !self.undoes(*place) {
                 findings.broken("S12", || {
                     format!(
                         "{} appends {index} while the members of entry {open} are not committed",
@@ -148,4 +217,23 @@ impl Facts {
         }
         self.proposed.clear();
     }
+}
+
+/// The voters begin to change: those who go are all who voted, and who comes was a learner.
+fn begins(before: Members<'_>, after: Members<'_>) -> bool {
+    let is_known = |(id, bound): &(NodeId, Option<Incarnation>)| match bound_of(before.seats, id) {
+        Some(seat) => seat == *bound,
+        None => bound.is_some() && bound_of(before.learners, id) == Some(*bound),
+    };
+    let learns = |(id, _): &&(NodeId, Option<Incarnation>)| bound_of(after.seats, id).is_none();
+    after.outgoing == before.seats
+        && !after.seats.is_empty()
+        && after.seats.iter().all(is_known)
+        && after.learners.iter().eq(before.learners.iter().filter(learns))
+}
+
+/// The voters are who they were, and who was to become one may be a learner again.
+fn is_undone(before: Members<'_>, after: Members<'_>) -> bool {
+    let is_known = |seat: &(NodeId, Option<Incarnation>)| before.all().any(|known| known == seat);
+    after.seats == before.outgoing && after.outgoing.is_empty() && after.learners.iter().all(is_known)
 }

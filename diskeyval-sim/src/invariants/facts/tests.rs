@@ -71,7 +71,7 @@ impl Script {
     /// Three nodes at their first start, with their incarnations.
     fn new() -> Script {
         let names: Vec<NodeId> = (0..3).map(id).collect();
-        let facts = Facts::new(&names);
+        let facts = Facts::new(&names, names.len());
         let mut script = Script {
             facts,
             findings: Findings::default(),
