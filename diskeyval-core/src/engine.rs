@@ -109,6 +109,8 @@ pub struct Engine {
     /// The number of the next operation on the disk, as far as any was asked for.
     next_op: u64,
     told_not_admitted: bool,
+    /// It was a member, and others say that it is none any more.
+    told_removed: bool,
     listening: bool,
     told_leader: (Option<NodeId>, Term),
     phase: Phase,
@@ -342,8 +344,12 @@ impl Engine {
             }
             // Who never was in its seat cannot have lost it.
             Delivery::Superseded if self.admitted => self.raft.fail(Fault::Superseded),
-            Delivery::Removed if self.admitted => self.raft.fail(Fault::Removed),
-            Delivery::Superseded | Delivery::Removed => {}
+            Delivery::Superseded => {}
+            Delivery::Removed if self.told_removed => {}
+            Delivery::Removed => {
+                self.told_removed = true;
+                self.effects.push_back(Effect::Event(Event::Removed));
+            }
             Delivery::Raft(from, message) => {
                 if let Err(why) = self.raft.receive(&from, message).and_then(|()| self.hear_of_snapshots()) {
                     self.mesh.cut(&from, why);
@@ -476,7 +482,7 @@ impl Engine {
         if let Configuration::Seats(entry, members) = self.raft.configuration()
             && entry != self.known
         {
-            self.mesh.know(members);
+            self.mesh.know(entry, members);
             self.known = entry;
         }
     }
@@ -509,13 +515,17 @@ impl Engine {
         }
         let named = members.names(&self.id, self.incarnation);
         if self.admitted && !named {
-            let is_member = members.member(&self.id).is_some();
-            self.raft.fail(if is_member { Fault::Superseded } else { Fault::Removed });
+            if members.has_replaced(&self.id, self.incarnation) {
+                self.raft.fail(Fault::Superseded);
+            }
+            // It may be a member again by a later entry. If it is not, the others will tell.
+            self.admitted = false;
         }
         if named {
             self.desk.want_session();
             if !self.admitted {
                 self.admitted = true;
+                self.told_removed = false;
                 self.effects.push_back(Effect::Event(Event::Admitted));
             }
         }
@@ -576,9 +586,6 @@ impl Engine {
         self.give_snapshots_up(&Refusal::Halted(fault.clone()));
         self.give_wishes_up(&Refusal::Halted(fault.clone()));
         self.mesh.stop();
-        if fault == Fault::Removed {
-            self.effects.push_back(Effect::Event(Event::Removed));
-        }
         self.effects.push_back(Effect::Halt { fault: fault.clone() });
         self.phase = Phase::Halted(fault);
     }

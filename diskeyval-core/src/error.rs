@@ -188,8 +188,6 @@ pub enum Fault {
     Storage(StorageFault),
     /// Another life of this node is in its seat: this one has nothing to do any more.
     Superseded,
-    /// This node is no member any more.
-    Removed,
     /// The keys of this node do not add up to the hash that was kept of them from change to change: its memory has
     /// failed, or we have a bug.
     Corrupted {
@@ -298,10 +296,6 @@ impl fmt::Display for Fault {
             Fault::Superseded => f.write_str(
                 "another life of this node was given its seat while this one was away, so this one is over: \
                  stop the other process under this name, or, if that is the one you want, leave this one stopped",
-            ),
-            Fault::Removed => f.write_str(
-                "this node was removed from its cluster; announce it there anew (`add`) before it is started again, \
-                 or give its directory up",
             ),
             Fault::Unreadable { at } => write!(f, "the committed entry {at} cannot be understood"),
             Fault::Corrupted { at } => write!(

@@ -16,7 +16,7 @@ use crate::engine::Engine;
 use crate::entry::{Entry, Payload};
 use crate::id::{ClusterId, EntryId, Incarnation, Index, NodeId, Term};
 use crate::kv::Command;
-use crate::members::Seat;
+use crate::members::{Configuration, Seat};
 use crate::mesh::{Cutter, Frame, Service};
 use crate::raft::{Directive, Pledge, Received};
 use crate::status::RoleName;
@@ -89,6 +89,23 @@ impl Engine {
             applied: kv.applied(),
             hands_over: raft.is_handing_over() && !self.is_over(),
         }
+    }
+
+    /// The members that are in force here, as they stand in the log; `None` before there are any.
+    pub fn members(&self) -> Option<Members> {
+        match self.raft().configuration() {
+            Configuration::ByName(_) => None,
+            Configuration::Seats(_, members) => Some(Members {
+                seats: seats(&members.seats),
+                outgoing: seats(&members.outgoing),
+                learners: seats(&members.learners),
+            }),
+        }
+    }
+
+    /// The entry that has brought them in.
+    pub fn members_at(&self) -> EntryId {
+        self.raft().configuration().entry()
     }
 
     /// The hash of all replicated state, at [`Vitals::applied`].
@@ -248,6 +265,7 @@ impl Word {
         "members-changed",
         "members-not-changed",
         "members",
+        "removed",
     ];
 
     /// The name of its kind.
@@ -263,6 +281,7 @@ impl Word {
             Frame::Confirm => 2,
             Frame::Goodbye { .. } => 3,
             Frame::Ping => 4,
+            Frame::Removed { .. } => 31,
             Frame::Raft(Received::Directive(directive, _)) => match directive {
                 Directive::Append(_) => 5,
                 Directive::Commit { .. } => 6,
@@ -304,7 +323,7 @@ impl Word {
             Frame::Hello(_) | Frame::Welcome { .. } | Frame::Confirm | Frame::Ping => true,
             Frame::Raft(Received::Directive(Directive::Heartbeat(heartbeat), _)) => heartbeat.round == 0,
             Frame::Raft(Received::Pledge(Pledge::Confirmed { round, .. })) => *round == 0,
-            Frame::Goodbye { .. } | Frame::Raft(_) | Frame::Service(..) => false,
+            Frame::Goodbye { .. } | Frame::Removed { .. } | Frame::Raft(_) | Frame::Service(..) => false,
         }
     }
 
@@ -364,6 +383,7 @@ impl Word {
             | Frame::Welcome { .. }
             | Frame::Confirm
             | Frame::Goodbye { .. }
+            | Frame::Removed { .. }
             | Frame::Ping => Claim::Other,
         }
     }
@@ -382,6 +402,21 @@ pub struct Said {
     pub term: Term,
     /// What it says.
     pub what: What,
+}
+
+/// The members, as an entry says them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Members {
+    /// The seats of those who vote, or, while they change, of those who come.
+    pub seats: Seats,
+    /// While they change: of those who go.
+    pub outgoing: Seats,
+    /// Those of the learners.
+    pub learners: Seats,
+}
+
+fn seats(seats: &[Seat]) -> Seats {
+    seats.iter().map(|seat| (seat.id.clone(), seat.bound)).collect()
 }
 
 /// Names, and who is in their seats.
@@ -434,16 +469,15 @@ impl Said {
     /// Reads the bytes of an entry; `None` if they are none.
     pub fn parse(bytes: Bytes) -> Option<Said> {
         let entry = Entry::parse(bytes).ok()?;
-        let seats = |seats: Vec<Seat>| seats.into_iter().map(|seat| (seat.id, seat.bound)).collect();
         let what = match entry.payload {
             Payload::Genesis(genesis) => {
-                What::Genesis { cluster: genesis.cluster, seats: seats(genesis.members.seats) }
+                What::Genesis { cluster: genesis.cluster, seats: seats(&genesis.members.seats) }
             }
             Payload::Noop => What::Noop,
             Payload::Members(members) => What::Members {
-                seats: seats(members.seats),
-                outgoing: seats(members.outgoing),
-                learners: seats(members.learners),
+                seats: seats(&members.seats),
+                outgoing: seats(&members.outgoing),
+                learners: seats(&members.learners),
             },
             Payload::OpenSession(owner) => {
                 What::OpenSession { node: owner.node, incarnation: owner.incarnation, boot: owner.boot }

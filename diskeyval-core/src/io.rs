@@ -364,7 +364,8 @@ pub enum Event {
     },
     /// This node serves from now on: its incarnation is in its seat, a learner's perhaps, by a committed entry.
     Admitted,
-    /// This node was removed from its cluster; [`Effect::Halt`] follows.
+    /// This node was removed from its cluster, as a member says. It serves no more and disturbs nobody, until it is
+    /// stopped, or announced there anew ([`Event::Admitted`] follows then).
     Removed,
     /// This node does not serve, and will not by itself: its seat is bound to another life of it. Told once.
     NotAdmitted {

@@ -103,6 +103,13 @@ impl Membership {
         self.member(id).is_some_and(|seat| seat.bound == Some(incarnation))
     }
 
+    /// Whether the seat of a name is another's, or was emptied for another, who was in it before. The seat of a learner is
+    /// empty before anybody is in it.
+    pub(crate) fn has_replaced(&self, id: &NodeId, incarnation: Incarnation) -> bool {
+        let awaits = |seat: &Seat| seat.bound.is_none() && self.learner(id).is_some();
+        self.member(id).is_some_and(|seat| seat.bound != Some(incarnation) && !awaits(seat))
+    }
+
     /// The same, with something different about whoever has this name.
     pub(crate) fn with(&self, id: &NodeId, change: impl Fn(&mut Seat)) -> Membership {
         let mut members = self.clone();

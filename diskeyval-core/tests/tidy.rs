@@ -28,9 +28,11 @@ const MAY_NAME: &[(&str, &[&str], &str)] = &[
     ("error.rs", &["id", "store"], "plain data"),
     ("error/", &["id"], "plain data"),
     ("config.rs", &["error", "id", "members"], "what a program writes, and what was checked"),
+    ("config/", &["error"], "where a node listens, or is dialled"),
     ("tls.rs", &["config", "error", "id", "identity"], "policy; sessions and sockets are the adapter's"),
     ("tls/", &["identity"], "sentences for errors"),
     ("members.rs", &["config", "id"], "vocabulary: seats, and who counts"),
+    ("members/", &["config", "error", "id"], "what may be asked of them"),
     ("entry.rs", &["id", "kv", "members"], "the byte form of what raft orders and kv applies"),
     (
         "kv/",
@@ -53,7 +55,11 @@ const MAY_NAME: &[(&str, &[&str], &str)] = &[
         &["config", "entry", "error", "id", "io", "kv", "mesh", "status", "time"],
         "what the program asked for; not how consensus works",
     ),
-    ("io.rs", &["config", "error", "id", "identity", "kv", "status", "store"], "the contract, on one page"),
+    (
+        "io.rs",
+        &["config", "error", "id", "identity", "kv", "members", "status", "store"],
+        "the contract, on one page",
+    ),
     ("storage.rs", &["error", "io", "kv", "store"], "looks into a directory from outside"),
     ("lib.rs", &[], "a list of what is public"),
 ];
@@ -120,7 +126,7 @@ const ABSENT: &[Absent] = &[
     Absent {
         within: RAFT,
         but: &[],
-        words: &["postcard", "Frame", "Cutter", "Hello", "Service", "ConnId", "DialId", "Address", "Ticket"],
+        words: &["postcard", "Frame", "Cutter", "Hello", "Service", "ConnId", "DialId", "Ticket"],
         why: "raft/ knows neither bytes nor connections nor requests",
     },
     Absent {

@@ -310,6 +310,7 @@ pub(crate) fn tell_event(event: &Event) -> Option<String> {
         Event::Unreachable { peer, why } => Some(format!("does not reach {peer}: {why}")),
         Event::PeerDamaged { peer } => Some(format!("meets {peer}, of which a file is damaged")),
         Event::BegunAnew { set_aside, .. } => Some(format!("begins anew, with {set_aside} files set aside")),
+        Event::Removed => Some("learns that it was removed".into()),
         Event::Admitted => Some("is in its seat".into()),
         Event::NotAdmitted { why } => Some(format!("is not admitted: {why}")),
         _ => None,

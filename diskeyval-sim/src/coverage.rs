@@ -96,6 +96,17 @@ const NAMED: &[&str] = &[
     "many strangers connect and say nothing",
     "another life of a member votes, acknowledges and leads",
     "another life of a member leads without a log",
+    "members: reconfigure",
+    "members: add a learner",
+    "members: promote",
+    "members: remove",
+    "members: the voters change",
+    "members: there are learners",
+    "members: there are voters alone",
+    "members: changed",
+    "members: not changed",
+    "members: nobody knows whether they will change",
+    "members: a node learns that it was removed",
     "transfer: the leader is asked",
     "transfer: another node is asked",
     "transfer: the wanted node leads",
@@ -169,6 +180,11 @@ impl Coverage {
             Answer::Written(Ok(Outcome::Mismatch { .. })) => "answer: a swap did not match",
             Answer::Written(Err(Error::Refused(_))) => "answer: a write was refused",
             Answer::Written(Err(Error::Unknown(_))) => "answer: a write ended as unknown",
+            Answer::MembersChanged(Ok(_)) => "members: changed",
+            Answer::MembersChanged(Err(Error::Refused(_))) => "members: not changed",
+            Answer::MembersChanged(Err(Error::Unknown(_))) => {
+                "members: nobody knows whether they will change"
+            }
             Answer::Transferred(Ok(())) => "transfer: the wanted node leads",
             Answer::Transferred(Err(Error::Refused(_))) => "transfer: refused",
             Answer::Transferred(Err(Error::Unknown(_))) => {
@@ -265,6 +281,17 @@ const IMPOSSIBLE_WORDS: &[(&str, &str)] = &[
     ("transfer", "candidate"),
     // Who has asked for a hand-over that is refused would have to be elected meanwhile. As rare.
     ("not-transferred", "leader"),
+    // The same of a change of the members, and of who asks to be told that it is none.
+    ("change-members", "candidate"),
+    ("members-changed", "pre-candidate"),
+    ("members-changed", "candidate"),
+    ("members-changed", "leader"),
+    ("members-not-changed", "candidate"),
+    ("members-not-changed", "leader"),
+    ("members", "candidate"),
+    ("removed", "candidate"),
+    // Whoever stands for election while a session is asked for of the leader that it was.
+    ("open-session", "candidate"),
     // A node that keeps out plays no part, and a link to one that does not is another.
     ("offer", "pre-candidate"),
     ("offer", "candidate"),

@@ -7,7 +7,7 @@ use core::time::Duration;
 
 use crate::choice::Choices;
 use crate::faults::Fault;
-use crate::plan::{Ask, Deed, Disturbance, Plan, Request, Rest, Setting, Target, Targets, What};
+use crate::plan::{Ask, Deed, Disturbance, Plan, Request, Reshape, Rest, Setting, Target, Targets, What};
 
 /// What is not left to chance.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -63,6 +63,9 @@ fn draw_setting(choices: &mut Choices<'_>, wishes: &Wishes) -> Setting {
         wishes.faults.as_ref().is_some_and(|faults| faults.iter().any(|fault| CLOCKS.contains(fault)));
     let lease = !clocks && choices.chance(1, 6);
     let memory = nodes > 2 && !doomed && !ruin && choices.chance(1, 8);
+    let reshapes = wishes.faults.as_ref().is_none_or(|faults| faults.contains(&Fault::Reshape));
+    let may_reshape = reshapes && nodes > 1 && !doomed && !ruin;
+    let reshape = (may_reshape && choices.chance(1, 4)).then(|| draw_reshape(choices, nodes, memory));
     // Flushes have 4 KiB at least, so that the smallest is soon reached.
     let compact_every = *choices.pick(&[64 << 10, 64 << 10, 64 << 10, 128 << 10, 256 << 10, 1 << 20]);
     // A cluster is founded by a majority, and the others are given their seats later.
@@ -94,8 +97,18 @@ fn draw_setting(choices: &mut Choices<'_>, wishes: &Wishes) -> Setting {
         ruin,
         memory,
         lease,
+        reshape,
         ..plain
     }
+}
+
+/// Where nodes may forget, three voters are the fewest that can do without one.
+fn draw_reshape(choices: &mut Choices<'_>, nodes: usize, memory: bool) -> Reshape {
+    let most = if memory { nodes - 3 } else { nodes - 1 };
+    let spare = choices.place(most + 1);
+    let can_spare = nodes - spare >= 3;
+    let least = if memory || can_spare && choices.chance(2, 3) { 3 } else { 1 };
+    Reshape { spare, least }
 }
 
 /// Requests come in bursts, some twenty a second.
@@ -150,7 +163,11 @@ fn draw_disturbances(choices: &mut Choices<'_>, wishes: &Wishes, setting: &Setti
     }
     let armed: Vec<Fault> = match &wishes.faults {
         Some(faults) => {
-            let may_be = |fault: &Fault| *fault != Fault::PutBack || setting.ruin;
+            let may_be = |fault: &Fault| match fault {
+                Fault::PutBack => setting.ruin,
+                Fault::Reshape => setting.reshape.is_some(),
+                _ => true,
+            };
             faults.iter().copied().filter(may_be).collect()
         }
         None => draw_armed(choices, setting),
@@ -162,6 +179,9 @@ fn draw_disturbances(choices: &mut Choices<'_>, wishes: &Wishes, setting: &Setti
     let longest = *choices.pick(&[100, 500, 2_000, 6_000]);
     // Every other cluster is left alone while it is founded.
     draw_founding(choices, wishes, setting, deeds);
+    if setting.reshape.is_some() {
+        draw_reshapes(choices, wishes, setting, deeds);
+    }
     if setting.nodes > 2 && choices.chance(1, 6) {
         draw_reigns(choices, wishes, setting, deeds);
     }
@@ -207,6 +227,10 @@ fn draw_armed(choices: &mut Choices<'_>, setting: &Setting) -> Vec<Fault> {
     let may_be = |fault: &Fault| match fault {
         Fault::PutBack => setting.ruin,
         fault if CLOCKS.contains(fault) => !setting.lease,
+        Fault::Reshape | Fault::Liar | Fault::FailedRead if setting.reshape.is_some() => false,
+        Fault::Reshape => false,
+        Fault::Wipe => setting.reshape.is_none_or(|reshape| reshape.least > 2),
+        fault if DAMAGE.contains(fault) && setting.reshape.is_some() => false,
         fault if DAMAGE.contains(fault) => is_damaged,
         fault => fails || !FAILURES.contains(fault),
     };
@@ -350,6 +374,55 @@ fn draw_absences(choices: &mut Choices<'_>, wishes: &Wishes, setting: &Setting, 
             act(deeds, soon, fault, Targets { one, other: Target::Leader, group: 0 }, lasting, 0);
         }
         at += Duration::from_millis(choices.between(100, 2_500));
+    }
+}
+
+/// The members are changed again and again, and whoever leads, or comes, or goes, fails in the midst of it.
+fn draw_reshapes(choices: &mut Choices<'_>, wishes: &Wishes, setting: &Setting, deeds: &mut Vec<Deed>) {
+    let allowed = |fault| wishes.faults.as_ref().is_none_or(|faults| faults.contains(&fault));
+    let trip = u64::try_from((setting.delay.1 + setting.disk.1).as_micros()).unwrap_or(u64::MAX);
+    let pause = *choices.pick(&[300, 1_000, 3_000]);
+    let trouble = choices.below(4);
+    let mut at = Duration::from_millis(choices.between(1_000, 4_000));
+    while at < setting.hostile {
+        let nodes = Targets {
+            one: draw_target(choices, setting),
+            other: Target::Node(choices.place(setting.nodes)),
+            group: choices.below(1 << setting.nodes),
+        };
+        let lasting = Duration::from_millis(choices.between(750, 3_000));
+        let reshape = Disturbance { fault: Fault::Reshape, nodes, lasting, strength: choices.below(1 << 8) };
+        deeds.push(Deed { at, what: What::Disturb(reshape.clone()) });
+        // Another wants something else meanwhile.
+        if choices.chance(1, 6) {
+            let nodes = Targets { one: Target::Node(choices.place(setting.nodes)), ..nodes };
+            let soon = at + Duration::from_micros(choices.below(20 * trip + 1));
+            let strength = choices.below(1 << 8);
+            deeds.push(Deed { at: soon, what: What::Disturb(Disturbance { nodes, strength, ..reshape }) });
+        }
+        for _ in 0..choices.below(trouble + 1) {
+            let fault = *choices.pick(&[
+                Fault::Crash,
+                Fault::Isolate,
+                Fault::Partition,
+                Fault::Freeze,
+                Fault::CutLink,
+                Fault::OneWay,
+                Fault::Stop,
+            ]);
+            let soon = at + Duration::from_micros(choices.below(24 * trip + 1));
+            let one = if choices.chance(2, 3) { Target::Leader } else { nodes.other };
+            let group = choices.below(1 << setting.nodes);
+            let lasting = Duration::from_millis(choices.between(50, 2_500));
+            if allowed(fault) {
+                let nodes = Targets { one, other: Target::Leader, group };
+                deeds.push(Deed {
+                    at: soon,
+                    what: What::Disturb(Disturbance { fault, nodes, lasting, strength: 0 }),
+                });
+            }
+        }
+        at += Duration::from_millis(choices.between(50, pause));
     }
 }
 

@@ -58,6 +58,7 @@ faults! {
     ClockStep = "clock-step": "A clock jumps, forward or back, by up to an hour.",
     ClockStop = "clock-stop": "A clock stands still.",
     Liar = "liar": "A stranger connects, with the certificate of another node or of none, and says what no honest node would.",
+    Reshape = "reshape": "A node is asked to change the members: to add, promote or remove one, or to set all voters anew (only where the members change).",
     Transfer = "transfer": "The leader, or another node, is asked to have a certain node lead, or whoever is most advanced.",
 }
 

@@ -89,11 +89,11 @@ struct Disk {
 }
 
 impl Invariants {
-    /// For a cluster whose initial members have these names, in the order of their numbers, and these limits. All of
-    /// them keep their logs on disks.
-    pub fn new(names: &[NodeId], limits: Limits) -> Invariants {
+    /// For nodes with these names, in the order of their numbers, of which the first so many are the initial members, and
+    /// these limits.
+    pub fn new(names: &[NodeId], founders: usize, limits: Limits) -> Invariants {
         Invariants {
-            facts: Facts::new(names, names.len()),
+            facts: Facts::new(names, founders),
             clients: Clients::new(names),
             caps: Caps::new(names.len(), limits),
             disks: vec![Disk::default(); names.len()],
@@ -127,10 +127,14 @@ impl Invariants {
             let first = turn.recorded + 1 - turn.records.len() as u64;
             for (place, record) in turn.records.iter().enumerate() {
                 let next = turn.records.get(place + 1);
-                facts.recorded(turn.node, first + place as u64, record, next, findings);
+                let number = first + place as u64;
+                facts.recorded(turn.node, number, record, next, findings);
+                // In memory that is durable at once: a node alone votes and leads in one turn.
+                if number <= turn.engine.journal_durable() {
+                    facts.stored(turn.node, number, findings);
+                }
             }
         }
-        // In memory what is recorded is durable at once; on a disk that is known before.
         facts.stored(turn.node, turn.engine.journal_durable(), findings);
         let before = facts.vitals(turn.node);
         if turn.vitals != before || !turn.records.is_empty() {
@@ -165,6 +169,10 @@ impl Invariants {
                         self.findings
                             .broken("D1", || format!("{} says that {damage}, and it is not", name(node)));
                     }
+                }
+                Event::Removed if !self.facts.was_removed(node) => {
+                    self.findings
+                        .broken("S12", || format!("{} says that it was removed, and was not", name(node)));
                 }
                 Event::BegunAnew { .. } => {
                     (self.disks[node].told, self.disks[node].damaged) = (false, false);
@@ -207,7 +215,8 @@ impl Invariants {
             clients.answered(turn.node, *ticket, answer, &mut facts.comparisons, findings);
         }
         clients.check_waiting(turn.node, findings);
-        clients.reported(turn.node, turn.events, &mut facts.comparisons, findings);
+        let is_member = turn.engine.is_member();
+        clients.reported(turn.node, is_member, turn.events, &mut facts.comparisons, findings);
     }
 
     /// Halting is right where a disk has failed, or was damaged. Memory never is, here.

@@ -62,6 +62,8 @@ pub struct Setting {
     pub lease: bool,
     /// Nodes keep all in memory: whoever dies has forgotten everything, and only those die who can be spared.
     pub memory: bool,
+    /// The members change.
+    pub reshape: Option<Reshape>,
     /// After how many bytes of log a node writes a snapshot.
     pub compact_every: u64,
     /// Nodes that start later than the others, and when.
@@ -72,6 +74,22 @@ pub struct Setting {
     /// The disks of all nodes may be damaged, and directories be put back: nothing is expected of the friendly phase
     /// then, and once a directory is put back nothing but that nothing panics.
     pub ruin: bool,
+}
+
+impl Setting {
+    /// How many nodes, the first, are the initial members.
+    pub fn founders(&self) -> usize {
+        self.nodes - self.reshape.map_or(0, |reshape| reshape.spare)
+    }
+}
+
+/// How the members change.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Reshape {
+    /// So many nodes, the last, are no initial members: they join.
+    pub spare: usize,
+    /// There are never fewer voters than this. With three, nodes may lose their disks, too.
+    pub least: usize,
 }
 
 /// What becomes of the nodes outside the core when the run turns friendly.

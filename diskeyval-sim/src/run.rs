@@ -91,7 +91,7 @@ pub fn run_without(plan: &Plan, wanted: Wanted<'_>, off: &[&str]) -> Ran {
 pub(crate) fn invariants(setting: &Setting) -> Invariants {
     let names: Vec<NodeId> =
         (0..setting.nodes).map(|node| NodeId::new(&name(node)).expect("a good name")).collect();
-    Invariants::new(&names, limits(setting.log_bytes))
+    Invariants::new(&names, setting.founders(), limits(setting.log_bytes))
 }
 
 /// Carries out a plan with the standard clients, watched by `checkers`.
@@ -162,18 +162,21 @@ fn go(world: &mut World<'_, '_, '_>) -> Result<(), Violation> {
     if world.setting.doomed || world.setting.ruin {
         return Ok(());
     }
-    let unfounded = (0..world.setting.nodes).any(|node| !world.was_member(node));
+    let unfounded = (0..world.setting.founders()).any(|node| !world.was_member(node));
     let core = world.turn_friendly();
     world.with_program(|program, hands| program.calm(hands));
     let bounds = Bounds::new(&world.setting, unfounded);
     // Connections that broke without a word are found dead first.
     let reconnected = world.now + RECONNECT;
     world.run(reconnected, |_| false)?;
-    let before = highest_term(world, &core);
+    let (core, before) = match world.setting.reshape {
+        None => (core.clone(), highest_term(world, &core)),
+        Some(_) => (the_members(world, &bounds)?, highest_term(world, &core)),
+    };
     must(world, "V1", bounds.leader, "the core has no leader whom all of it follows", |world| {
         settled(world, &core)
     })?;
-    if world.setting.rest == Rest::Fine {
+    if world.setting.rest == Rest::Fine && world.setting.reshape.is_none() {
         // Whoever has lost its disk is taken in again: a majority has not, and is there.
         must(world, "V4", bounds.leader, "a node is not given its seat", World::all_are_seated)?;
     }
@@ -200,6 +203,15 @@ fn go(world: &mut World<'_, '_, '_>) -> Result<(), Violation> {
     world.finish(&core)
 }
 
+/// Who is a member when the members have come to rest. All others live, too, and must not disturb them.
+fn the_members(world: &mut World<'_, '_, '_>, bounds: &Bounds) -> Result<Vec<usize>, Violation> {
+    let are_settled = |world: &World<'_, '_, '_>| {
+        world.members_in_the_end().is_some_and(|members| settled(world, &members))
+    };
+    must(world, "V1", bounds.leader + bounds.members, "the members do not come to rest", are_settled)?;
+    Ok(world.members_in_the_end().unwrap_or_default())
+}
+
 /// Terms that the core may use up until it has settled.
 const MOST_TERMS: u64 = 3;
 
@@ -208,6 +220,8 @@ struct Bounds {
     /// Two configured election timeouts: the longest that is drawn.
     election: Duration,
     leader: Duration,
+    /// The voters change in two steps, and who was left behind in the first may have to be left out again.
+    members: Duration,
     request: Duration,
     converged: Duration,
 }
@@ -220,6 +234,7 @@ impl Bounds {
         Bounds {
             election,
             leader: election * 10 + founding,
+            members: election * 20,
             request: election * 2 + trip * 4,
             converged: election * 20,
         }

@@ -9,6 +9,7 @@ pub(crate) mod disk;
 pub(crate) mod disks;
 mod liar;
 mod lives;
+mod members;
 mod net;
 mod programs;
 mod turn;
@@ -20,8 +21,8 @@ use std::collections::{BTreeMap, BinaryHeap, VecDeque};
 
 use diskeyval_core::inspect::Vitals;
 use diskeyval_core::{
-    Answer, Config, DialId, Engine, Input, Instant, Limits, NodeId, Persistence, Request, RoleName, Settings,
-    Standing, Term, Ticket,
+    Answer, Config, DialId, Engine, EntryId, Incarnation, Input, Instant, Limits, NodeId, Persistence,
+    Request, RoleName, Settings, Standing, Term, Ticket,
 };
 use xxhash_rust::xxh3::Xxh3;
 
@@ -134,6 +135,10 @@ pub(crate) struct Node {
     dials: VecDeque<(Instant, usize)>,
     /// It was in its seat, by a committed entry, and knows that in this incarnation for ever.
     was_member: bool,
+    /// The members that its log names, by which entry, and which life of it has said so.
+    members: Option<diskeyval_core::inspect::Members>,
+    members_at: EntryId,
+    incarnation: Option<Incarnation>,
     /// How many requests it has not answered.
     waiting: usize,
     inbox: Vec<Input>,
@@ -262,12 +267,22 @@ pub(crate) fn limits(log_bytes: usize) -> Limits {
     limits
 }
 
+/// Where a node is, as others are told.
+fn address_of(node: usize) -> String {
+    format!("{}:1", host_of(node))
+}
+
+fn host_of(node: usize) -> String {
+    format!("host-{}", node + 1)
+}
+
 fn settings(setting: &Setting, node: usize) -> Settings {
-    let address = |node: usize| format!("host-{}", node + 1);
-    let mut config = Config::new(node_id(node).as_str()).expect("a good name").listen(&address(node), 1);
-    for peer in (0..setting.nodes).filter(|peer| *peer != node) {
-        config = config.peer(node_id(peer).as_str(), &address(peer), 1).expect("a good name");
+    let founders = setting.founders();
+    let mut config = Config::new(node_id(node).as_str()).expect("a good name").listen(&host_of(node), 1);
+    for peer in (0..founders).filter(|peer| *peer != node) {
+        config = config.peer(node_id(peer).as_str(), &host_of(peer), 1).expect("a good name");
     }
+    config.join = node >= founders;
     config.election_timeout = setting.election_timeout;
     config.heartbeat = setting.heartbeat;
     config.max_clock_drift = setting.lease.then_some(DRIFT);
@@ -318,6 +333,9 @@ impl<'w, 'k, 'c> World<'w, 'k, 'c> {
             hands_over: None,
             dials: VecDeque::new(),
             was_member: false,
+            members: None,
+            members_at: EntryId::default(),
+            incarnation: None,
             waiting: 0,
             inbox: Vec::new(),
             wakes_at: None,

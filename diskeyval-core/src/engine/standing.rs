@@ -123,7 +123,10 @@ impl Engine {
         if let Configuration::Seats(_, members) = self.raft.configuration()
             && self.raft.is_founded()
         {
-            let Some(seat) = members.member(&self.id) else { return Standing::Waiting(NOT_ANNOUNCED.into()) };
+            let Some(seat) = members.member(&self.id).filter(|_| !self.told_removed) else {
+                let why = if self.told_removed { REMOVED } else { NOT_ANNOUNCED };
+                return Standing::Waiting(why.into());
+            };
             let text = match seat.bound {
                 Some(bound) if bound == self.incarnation => {
                     "its seat is filled, and the entry not committed yet"
@@ -220,6 +223,10 @@ const TOO_FEW: &str = "this node has lost its memory or its disk, and its seat i
 /// What a node says that has set its damaged files aside, and knows of no log yet.
 const BEGUN_ANEW: &str = "this node has set its damaged files aside and begun anew; it founds nothing, and waits for the leader \
     to bring it up to date and to give it its seat";
+
+/// What a node says that has learned that it is no member any more.
+const REMOVED: &str = "this node was removed from its cluster; stop it, and give its directory up if it has one, or announce it \
+    there anew (`add ID`, at a member)";
 
 /// What a node says that is to join a cluster, and is no member as far as it knows.
 const NOT_ANNOUNCED: &str = "this node is no member of the cluster, as far as it knows; it is taken in as a learner as soon as \

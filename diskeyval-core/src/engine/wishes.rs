@@ -174,11 +174,12 @@ impl Engine {
 
     /// What was wished has come about, as far as this node sees.
     pub(super) fn grant_wishes(&mut self) {
-        let (leader, applied) = (self.raft.leader(), self.kv.applied());
+        let (leader, applied, is_removed) = (self.raft.leader(), self.kv.applied(), self.told_removed);
         let is_granted = |wish: &Wish| match (&wish.want, leader, &wish.not_by, wish.done_at) {
             (Want::Lead(Some(to)), Some(leader), _, _) => leader == to,
             (Want::Lead(None), Some(leader), Some(not_by), _) => leader != not_by,
-            (Want::Members(_), _, _, Some(done_at)) => applied >= done_at,
+            // Who was removed by it does not apply it, perhaps.
+            (Want::Members(_), _, _, Some(done_at)) => applied >= done_at || is_removed,
             _ => false,
         };
         while let Some(at) = self.wishes.open.iter().position(is_granted) {
@@ -258,6 +259,10 @@ impl Engine {
                 Want::Lead(_) => "to hand over, and leadership may still move",
                 Want::Members(_) => "to change the members, and they may still change",
             };
+            if wish.done_at.is_some() {
+                self.end_wish(at, Ok(()));
+                continue;
+            }
             let error = match &wish.with {
                 None if !wish.in_doubt => self.refusal().into(),
                 Some((leader, _)) => in_doubt(alloc::format!("{leader} was asked {what}")),
@@ -271,7 +276,6 @@ impl Engine {
     pub(super) fn give_wishes_up(&mut self, refusal: &Refusal) {
         while let Some(wish) = self.wishes.open.first() {
             let result = match refusal {
-                // What has removed this node, say, is not applied here.
                 _ if wish.done_at.is_some() => Ok(()),
                 refusal if !wish.may_come_true() => Err(Error::Refused(refusal.clone())),
                 Refusal::Halted(fault) => Err(Error::Unknown(Doubt::Halted(fault.clone()))),

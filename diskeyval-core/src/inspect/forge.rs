@@ -55,6 +55,8 @@ pub fn hello(mask: &Mask) -> Bytes {
         storage: if mask.on_disk { StorageKind::Disk } else { StorageKind::Memory },
         initial_members: 0,
         seated: None,
+        configuration: EntryId::default(),
+        named: None,
         address: None,
         leader_priority: 0,
         damaged: false,

@@ -17,6 +17,7 @@ pub(super) fn frame(f: &mut Formatter<'_>, frame: &Frame) -> Result {
         Frame::Welcome { hello, .. } => self::hello(f, "welcome", hello),
         Frame::Confirm => f.write_str("confirm"),
         Frame::Goodbye { reason } => write!(f, "goodbye: {reason}"),
+        Frame::Removed { by } => write!(f, "removed by {by}"),
         Frame::Ping => f.write_str("ping"),
         Frame::Raft(Received::Directive(directive, entries)) => self::directive(f, directive, entries),
         Frame::Raft(Received::Pledge(pledge)) => self::pledge(f, pledge),

@@ -1,7 +1,7 @@
 //! Who belongs to the mesh: the members that this node knows of, and guests.
 //!
 //! A node may have been away while all those whom it knows were replaced. So one that it does not know is let in as a guest,
-//! if that belongs to the same cluster by a later entry than any that this node has applied. Whether it is heard is decided
+//! if that belongs to the same cluster and has a later entry about the members in its log. Whether it is heard is decided
 //! by consensus. Everybody else who is no member is turned away, and told so if it was one.
 
 use super::dials::Dials;
@@ -9,7 +9,7 @@ use super::wire::Hello;
 use super::{Dial, Heard, MIN_BACK_OFF, Mesh, Peer};
 use crate::config::MAX_MEMBERS;
 use crate::error::CloseReason;
-use crate::id::{ConnId, NodeId};
+use crate::id::{ConnId, EntryId, Index, NodeId};
 use crate::members::{MAX_LEARNERS, Member, Membership};
 use crate::mutants::{Mutant, is};
 use crate::time::Instant;
@@ -35,7 +35,11 @@ impl Peer {
 impl Mesh {
     /// These are the members from now on, as they stand in the log, committed or not. Who goes is known until that is
     /// applied.
-    pub(crate) fn know(&mut self, members: &Membership) {
+    pub(crate) fn know(&mut self, by: EntryId, members: &Membership) {
+        self.hello.configuration = by;
+        if members.names(&self.hello.node, self.hello.incarnation) {
+            self.hello.named = Some(by.index);
+        }
         for seat in members.members().filter(|seat| seat.id != self.hello.node) {
             let listed = self.listed.get(&seat.id);
             let peer = self.peers.entry(seat.id.clone());
@@ -83,13 +87,17 @@ impl Mesh {
     /// Whether a node that is no member, as far as this one knows, may be linked all the same.
     fn check_stranger(&self, hello: &Hello) -> Result<(), CloseReason> {
         let applied = self.members.as_ref().map(|(at, _)| *at);
-        match (hello.seated, hello.cluster) {
-            (Some(then), Some(_)) if applied.is_none_or(|applied| then > applied) => Ok(()),
-            (Some(_), Some(_)) if is(Mutant::RemovedIsWelcome) => Ok(()),
-            (Some(then), Some(_)) if applied.is_some_and(|applied| then < applied) => {
-                Err(CloseReason::Removed)
-            }
-            _ => Err(CloseReason::NotAMember),
+        let is_behind = |then: Option<Index>| then.is_some_and(|then| applied.is_some_and(|now| then < now));
+        let place = |entry: EntryId| (entry.term, entry.index);
+        if hello.cluster.is_none() {
+            Err(CloseReason::NotAMember)
+        } else if place(hello.configuration) > place(self.hello.configuration) || is(Mutant::RemovedIsWelcome)
+        {
+            Ok(())
+        } else if is_behind(hello.seated) || is_behind(hello.named) {
+            Err(CloseReason::Removed)
+        } else {
+            Err(CloseReason::NotAMember)
         }
     }
 

@@ -82,9 +82,12 @@ impl Mesh {
                 self.delivered.push_back(Delivery::Superseded);
                 self.shut(conn, CloseReason::Goodbye(reason), false);
             }
-            (_, Frame::Goodbye { reason }) if reason == CloseReason::Removed.to_string() => {
-                self.delivered.push_back(Delivery::Removed);
-                self.shut(conn, CloseReason::Goodbye(reason), false);
+            // Who says so may be behind, and speak of a time before this node was a member, or was one again.
+            (Phase::Up(_) | Phase::AwaitConfirm(_), Frame::Removed { by }) => {
+                let member_by = self.hello.seated.max(self.hello.named);
+                if member_by.is_some_and(|member_by| by > member_by) {
+                    self.delivered.push_back(Delivery::Removed);
+                }
             }
             (_, Frame::Goodbye { reason }) => self.shut(conn, CloseReason::Goodbye(reason), false),
             _ => return Err(CloseReason::OutOfPlace),
@@ -121,7 +124,7 @@ impl Mesh {
         // Who was in the seat of its name, and is there no more, does not know it yet. Whoever waits for it was never.
         if let (Some(then), Some((now, members))) = (hello.seated, &self.members)
             && then < *now
-            && !members.names(&link.who, hello.incarnation)
+            && members.has_replaced(&link.who, hello.incarnation)
         {
             return Err(CloseReason::Superseded);
         }

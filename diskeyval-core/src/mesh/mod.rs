@@ -23,7 +23,7 @@ use xxhash_rust::xxh3::Xxh3;
 
 use crate::config::{Address, Limits, Settings};
 use crate::error::{CloseReason, DialError};
-use crate::id::{ClusterId, ConnId, DialId, Incarnation, Index, NodeId};
+use crate::id::{ClusterId, ConnId, DialId, EntryId, Incarnation, Index, NodeId};
 use crate::identity::Identity;
 use crate::io::{Effect, Event, Origin};
 use crate::members::Membership;
@@ -135,6 +135,8 @@ impl Mesh {
             storage: settings.storage,
             initial_members: hash_of_ids(settings),
             seated: None,
+            configuration: EntryId::default(),
+            named: None,
             address: settings.announced.clone(),
             leader_priority: settings.leader_priority,
             damaged: false,
@@ -183,7 +185,9 @@ impl Mesh {
 
     /// These are the members now, by an entry that was applied.
     pub(crate) fn set_members(&mut self, at: Index, members: Membership) {
-        self.hello.seated = members.names(&self.hello.node, self.hello.incarnation).then_some(at);
+        if members.names(&self.hello.node, self.hello.incarnation) {
+            self.hello.seated = Some(at);
+        }
         self.members = Some((at, members));
     }
 
@@ -293,6 +297,9 @@ impl Mesh {
     /// Closes a connection, with a last word if that makes sense.
     fn shut(&mut self, conn: ConnId, why: CloseReason, say_goodbye: bool) {
         if let Some(link) = self.links.get_mut(&conn) {
+            if let (true, CloseReason::Removed, Some((by, _))) = (say_goodbye, &why, &self.members) {
+                wire::write_removed(&mut link.out, *by);
+            }
             if say_goodbye {
                 wire::write_goodbye(&mut link.out, &why.to_string());
             }

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::config::Address;
 use crate::entry::{read_batch, write_batch, write_head};
-use crate::id::{ClusterId, Incarnation, Index, NodeId};
+use crate::id::{ClusterId, EntryId, Incarnation, Index, NodeId};
 use crate::members::{Member, MemberChange, StorageKind};
 use crate::mesh::frame;
 use crate::raft::{Directive, Kept, Outgoing, Piece, Pledge, Received, Unchanged};
@@ -33,6 +33,7 @@ enum Head {
     Directive(Directive),
     Pledge(Pledge),
     Service(Service),
+    Removed { by: Index },
 }
 
 /// What an end of a connection says of itself before anything else.
@@ -54,6 +55,10 @@ pub(crate) struct Hello {
     pub(crate) initial_members: u64,
     /// The entry of the last membership that it has applied, if this life of it is in its seat there.
     pub(crate) seated: Option<Index>,
+    /// The entry of the last members in its log, applied or not; zero if there are none.
+    pub(crate) configuration: EntryId,
+    /// The last entry of its log, applied or not, that names this life of it as a member.
+    pub(crate) named: Option<Index>,
     /// Where it is reached, if it knows.
     pub(crate) address: Option<Address>,
     /// How much it should rather lead than others.
@@ -116,6 +121,7 @@ pub(crate) enum Frame {
     Ping,
     Raft(Received),
     Service(Service, Bytes),
+    Removed { by: Index },
 }
 
 /// This is no frame.
@@ -147,6 +153,7 @@ impl Frame {
             Head::Goodbye { reason } if reason.len() > MAX_REASON => return Err(Malformed),
             Head::Goodbye { reason } => Frame::Goodbye { reason },
             Head::Ping => Frame::Ping,
+            Head::Removed { by } => Frame::Removed { by },
         };
         if rest.is_empty() { Ok(frame) } else { Err(Malformed) }
     }
@@ -171,6 +178,11 @@ pub(crate) fn write_confirm(out: &mut BytesMut) {
 
 pub(crate) fn write_ping(out: &mut BytesMut) {
     write_frame(out, &Head::Ping, &[]);
+}
+
+/// The other end is no member, by this entry. A goodbye follows.
+pub(crate) fn write_removed(out: &mut BytesMut, by: Index) {
+    write_frame(out, &Head::Removed { by }, &[]);
 }
 
 pub(crate) fn write_goodbye(out: &mut BytesMut, reason: &str) {
@@ -210,7 +222,7 @@ fn write_frame(out: &mut BytesMut, head: &Head, payload: &[u8]) {
 mod tests {
     use super::*;
     use crate::entry::{Entry, Payload};
-    use crate::id::{EntryId, Term};
+    use crate::id::Term;
     use crate::raft::Append;
     use proptest::prelude::*;
 

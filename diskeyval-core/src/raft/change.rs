@@ -11,7 +11,8 @@
 //!    leads. When those who come are lost meanwhile, it undoes the change by an entry with the former voters: nobody
 //!    can have gone further, since nobody but it appends in its term. A later leader cannot know that, and goes on.
 //! 5. A leader that goes counts for nothing from the second entry on, takes nothing in, and leaves when that is committed:
-//!    it asks the most advanced of the voters to take over.
+//!    it asks the most advanced of the voters to take over. Until it knows that, it may stand for election, without a vote
+//!    of its own: it may be the only one who has the second entry.
 
 use alloc::vec::Vec;
 
@@ -239,9 +240,10 @@ impl Leader {
         self.end_change(common, Err(Unchanged::NotLeader));
     }
 
-    /// When it wants to look at it again although nothing happens.
-    pub(super) fn change_gives_up_at(&self) -> Option<Instant> {
-        self.change.as_ref().filter(|pending| pending.waits_for.is_some()).map(|pending| pending.give_up_at)
+    /// When it wants to look at it again although nothing happens. Once that is over, something has to happen first.
+    pub(super) fn change_gives_up_at(&self, common: &Common) -> Option<Instant> {
+        let waits = self.change.as_ref().filter(|pending| pending.waits_for.is_some());
+        waits.map(|pending| pending.give_up_at).filter(|at| *at > common.now)
     }
 
     fn step(&self, common: &Common, members: &Membership, change: &MemberChange) -> Result<Step, Unchanged> {

@@ -212,11 +212,13 @@ impl Common {
         self.gate.hold(receipt.promise(Claim::OwnVote(self.term)));
     }
 
-    /// A draw between one and two election timeouts from now.
+    /// A draw between one and two election timeouts from now. Who is the only voter need not wait for anybody, but for a
+    /// leader that it has heard lately: that may be on its way out, and relies on not being replaced.
     pub(super) fn rearm_election(&mut self) {
         let configuration = self.configuration();
         let alone = configuration.is_majority(0, |id| *id == self.id);
-        self.election_at = if alone { self.now } else { self.now + self.patience() };
+        let promised = self.heard_leader.map_or(self.now, |heard| heard + self.election_timeout);
+        self.election_at = if alone { self.now.max(promised) } else { self.now + self.patience() };
     }
 
     fn patience(&mut self) -> Duration {
@@ -358,8 +360,16 @@ impl Common {
         let configuration = self.configuration();
         let learns = |members: &Membership| members.names(&self.id, self.own) && is(Mutant::LearnerCampaigns);
         let is_voter = configuration.counts(&self.id, self.own)
+            || self.may_still_be_needed()
             || matches!(configuration, Configuration::Seats(_, members) if learns(members));
         is_voter && self.may_vote_by_name()
+    }
+
+    /// Whether this node is no voter by an entry that it does not know to be committed: it may be the only one who has that
+    /// entry, and be elected by the others alone.
+    fn may_still_be_needed(&self) -> bool {
+        let [.., (before, former), (entry, _)] = &self.memberships[..] else { return false };
+        entry.index > self.commit && Configuration::Seats(*before, former).counts(&self.id, self.own)
     }
 
     /// A vote before there are seats is a vote by name, and only allowed while founding is.

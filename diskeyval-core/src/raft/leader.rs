@@ -175,7 +175,7 @@ impl Leader {
             .quorum_heard(common)
             .map(|heard| Deadline { at: heard + common.election_timeout, why: Timer::CheckQuorum });
         let transfer = self.transfer.as_ref().map(|t| Deadline { at: t.give_up_at, why: Timer::Transfer });
-        let change = self.change_gives_up_at().map(|at| Deadline { at, why: Timer::Request });
+        let change = self.change_gives_up_at(common).map(|at| Deadline { at, why: Timer::Request });
         [quorum, transfer, change].into_iter().flatten().fold(heartbeat, Ord::min)
     }
 
@@ -473,7 +473,9 @@ impl Leader {
         asker: Asker,
         by_lease: bool,
     ) -> Result<(), NotNow> {
-        if by_lease && self.is_established(common) && self.lease.holds(common.now) {
+        // Who is on its way out is not asked by those who come, whatever they have promised.
+        let is_voter = common.configuration().counts(&common.id, common.own);
+        if by_lease && is_voter && self.is_established(common) && self.lease.holds(common.now) {
             common.metrics.lease_reads += 1;
             common.reads.push((asker, Some(common.commit)));
             return Ok(());

@@ -8,6 +8,8 @@
 //! 1. It counts from the sending of the round, never from the answers.
 //! 2. Who was told to stand for election does not wait, and is voted for all the same: from that word on there is no
 //!    lease in this reign, even if nothing comes of it. The word may arrive late.
+//! 3. A leader that is no voter any more, by an entry that need not be committed, has none: those who come may elect
+//!    another without anybody who has confirmed it.
 
 use alloc::collections::VecDeque;
 use core::time::Duration;

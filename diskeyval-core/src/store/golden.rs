@@ -188,7 +188,9 @@ fn dump(bytes: &[u8]) -> Vec<String> {
             0x20..=0x7e => char::from(*byte),
             _ => '.',
         });
-        format!("{:08x}: {:<39}  {}", nth * 16, hex.join(" "), text.collect::<String>())
+        // No line of a text ends with a space.
+        let text: String = text.collect();
+        format!("{:08x}: {:<39}  {}", nth * 16, hex.join(" "), text.trim_end())
     };
     kept.map(line).collect()
 }

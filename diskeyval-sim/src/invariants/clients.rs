@@ -347,6 +347,7 @@ impl Clients {
     pub(crate) fn reported(
         &mut self,
         node: usize,
+        is_member: bool,
         events: &[Event],
         comparisons: &mut Comparisons,
         findings: &mut Findings,
@@ -363,6 +364,10 @@ impl Clients {
                 }
                 _ => {}
             }
+        }
+        // Who is no member any more may be one again, and is told all that was meanwhile as one.
+        if !is_member {
+            return;
         }
         let life = self.lives[node];
         let missed = life.next_change.and_then(|next| self.store.changes().get(next));

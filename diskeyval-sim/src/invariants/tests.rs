@@ -64,7 +64,7 @@ impl World {
         let names: Vec<NodeId> =
             (0..nodes).map(|node| NodeId::new(&name(node)).expect("a good name")).collect();
         World {
-            invariants: Invariants::new(&names, Limits::default()),
+            invariants: Invariants::new(&names, names.len(), Limits::default()),
             nodes: (0..nodes).map(|_| Node::default()).collect(),
             names,
             now: Instant::ZERO,

@@ -12,7 +12,7 @@
 use core::fmt::{self, Write as _};
 use core::time::Duration;
 
-use super::{Ask, Deed, Disturbance, Plan, Request, Rest, Setting, Target, Targets, What};
+use super::{Ask, Deed, Disturbance, Plan, Request, Reshape, Rest, Setting, Target, Targets, What};
 use crate::faults::Fault;
 
 /// The first line of every schedule.
@@ -67,6 +67,9 @@ impl fmt::Display for Setting {
         self.late.iter().try_for_each(|(node, at)| writeln!(f, "late n{} {}", node + 1, Span(*at)))?;
         if self.doomed {
             writeln!(f, "doomed")?;
+        }
+        if let Some(Reshape { spare, least }) = self.reshape {
+            writeln!(f, "reshape {spare} {least}")?;
         }
         if self.lease {
             writeln!(f, "lease")?;
@@ -279,6 +282,9 @@ fn read_setting(setting: &mut Setting, words: &[&str]) -> Result<(), String> {
         ["log-bytes", value] => setting.log_bytes = number(value)?,
         ["late", node, at] => setting.late.push((read_node(node)?, parse_span(at)?)),
         ["compact-every", value] => setting.compact_every = number(value)?,
+        ["reshape", spare, least] => {
+            setting.reshape = Some(Reshape { spare: number(spare)?, least: number(least)? });
+        }
         ["doomed"] => setting.doomed = true,
         ["lease"] => setting.lease = true,
         ["memory"] => setting.memory = true,
@@ -384,6 +390,7 @@ impl Setting {
             late: Vec::new(),
             doomed: false,
             ruin: false,
+            reshape: None,
             memory: false,
             lease: false,
         }
@@ -414,6 +421,13 @@ impl Setting {
         let ordered = |(from, to): (Duration, Duration)| from <= to && to <= Duration::from_secs(60);
         if !ordered(self.delay) || !ordered(self.disk) {
             return Err("delay and disk are two spans, the shorter first, of at most 60s".into());
+        }
+        if let Some(Reshape { spare, least }) = self.reshape
+            && !(spare < nodes && (1..=nodes - spare).contains(&least) && !self.doomed && !self.ruin)
+        {
+            return Err("the members change only where nothing is doomed or ruined, with one initial member at least, and \
+                as many as there must always be"
+                .into());
         }
         if self.hostile > Duration::from_secs(24 * 3600) {
             return Err("a run is hostile for at most a day".into());

@@ -119,6 +119,7 @@ impl World<'_, '_, '_> {
             Fault::ClockStop => self.set_clock_rate(one, 0, lasting),
             Fault::ClockStep => self.step_clock(one, strength),
             Fault::Liar => self.let_somebody_lie(one, other, strength),
+            Fault::Reshape => self.reshape(one, other, &group, lasting, strength),
             Fault::Transfer => self.wish_for_leader(one, other, lasting, strength),
         }
     }
@@ -209,6 +210,9 @@ impl World<'_, '_, '_> {
     /// Whether the cluster can do without all that a node knows. A node that has lost it is given its seat anew by a
     /// majority of those who have not; so there has to be one without it.
     pub(super) fn may_forget(&self, node: usize) -> bool {
+        if self.setting.reshape.is_some() {
+            return self.may_forget_while_members_change(node);
+        }
         let whole = |other: &usize| {
             let this = &self.nodes[*other];
             *other != node && this.was_member && !this.is_out && !(self.setting.memory && this.stopping)
@@ -218,6 +222,10 @@ impl World<'_, '_, '_> {
 
     /// Whether a founded cluster knows a node, and none of its lives. Then it can lose its disk without harm.
     fn is_unbound(&self, node: usize) -> bool {
+        // While the members change, who is dead may know of a seat.
+        if self.setting.reshape.is_some() {
+            return false;
+        }
         let engines: Vec<_> = self.nodes.iter().filter_map(|this| this.engine.as_ref()).collect();
         let founded = engines.iter().filter(|engine| engine.is_member()).count() > self.nodes.len() / 2;
         let seats = |engine: &diskeyval_core::Engine| engine.status().members;
@@ -358,6 +366,12 @@ impl World<'_, '_, '_> {
         for node in (0..self.nodes.len()).filter(|_| !heals) {
             let seated = self.nodes[node].was_member;
             self.nodes[node].is_out |= self.nodes[node].began_anew && !seated && !self.is_unbound(node);
+        }
+        if self.setting.reshape.is_some() {
+            // Who they are by now is known when somebody leads.
+            let all: Vec<usize> = (0..self.nodes.len()).collect();
+            all.iter().for_each(|node| self.start(*node));
+            return all;
         }
         let can_go_on = self.setting.core.iter().all(|node| {
             let admitted = self.engine(*node).is_some_and(diskeyval_core::Engine::is_member);

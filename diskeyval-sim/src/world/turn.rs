@@ -48,6 +48,7 @@ impl World<'_, '_, '_> {
         }
         self.note_records(node);
         self.see_what_is_durable(node);
+        self.see_members(node);
         self.ask_disk(node, &mut scratch.ops);
         self.watch(node, role, &scratch, halted.as_ref());
         self.must_end_hand_over(node);
@@ -66,6 +67,9 @@ impl World<'_, '_, '_> {
             }
         }
         for event in scratch.events.drain(..) {
+            if matches!(event, Event::Removed) {
+                self.coverage.count("members: a node learns that it was removed");
+            }
             self.with_program(|program, hands| program.event(hands, node, &event));
         }
         scratch.words.clear();

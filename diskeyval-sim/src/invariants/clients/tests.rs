@@ -79,7 +79,7 @@ impl Script {
     }
 
     fn report(&mut self, node: usize, events: &[Event]) {
-        self.clients.reported(node, events, &mut self.comparisons, &mut self.findings);
+        self.clients.reported(node, true, events, &mut self.comparisons, &mut self.findings);
     }
 
     fn legal(&mut self) {

@@ -12,7 +12,10 @@ impl Facts {
     /// The commit index of a node has moved.
     pub(super) fn commits(&mut self, at: usize, vitals: &Vitals, findings: &mut Findings) {
         let Some(place) = self.tree.at(self.nodes[at].now.last, vitals.commit.0) else { return };
-        let leads = vitals.role == RoleName::Leader;
+        // Whoever commits that it is removed leads no more when its turn ends.
+        let before = self.nodes[at].vitals;
+        let has_led = before.role == RoleName::Leader && before.term == vitals.term && self.is_out(at);
+        let leads = vitals.role == RoleName::Leader || has_led;
         if leads {
             self.comparisons.commits += 1;
             self.check_majority(at, place, findings);

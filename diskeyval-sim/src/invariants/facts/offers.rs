@@ -15,7 +15,8 @@ impl Facts {
         let configuration = self.tree.entry(self.nodes[at].now.last).configuration;
         let Some(members) = self.members(configuration) else { return };
         let holds = |storage: usize| self.tree.holds(self.storages[storage].durable.last, *entry);
-        let is_held = self.majority(configuration, |storage| self.storages[storage].node != to && holds(storage));
+        let is_held =
+            self.majority(configuration, |storage| self.storages[storage].node != to && holds(storage));
         if !is_held || members.seats.len() < 3 {
             findings.broken("D3", || {
                 let (leader, node) = (name(at), name(to));

@@ -76,8 +76,9 @@ impl Facts {
         let voted = |storage: usize| self.votes.get(&(storage, now.term)) == Some(&at);
         let configuration = self.tree.entry(now.last).configuration;
         let is_elected = if configuration == EMPTY {
-            let has_voted =
-                |node: &usize| (0..self.storages.len()).any(|of| self.storages[of].node == *node && voted(of));
+            let has_voted = |node: &usize| {
+                (0..self.storages.len()).any(|of| self.storages[of].node == *node && voted(of))
+            };
             (0..self.founders).filter(has_voted).count() > self.founders / 2
         } else {
             self.majority(configuration, voted)

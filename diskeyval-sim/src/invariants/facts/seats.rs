@@ -162,7 +162,13 @@ impl Facts {
 
     /// One seat of a voter is filled by a life of its node, or one that was not empty is emptied; or learners come, go, and
     /// are bound to lives of theirs. Addresses are no matter.
-    fn changes_seats(&self, at: usize, before: Members<'_>, after: Members<'_>, findings: &mut Findings) -> bool {
+    fn changes_seats(
+        &self,
+        at: usize,
+        before: Members<'_>,
+        after: Members<'_>,
+        findings: &mut Findings,
+    ) -> bool {
         if !names(before.seats).eq(names(after.seats)) {
             return false;
         }
@@ -184,6 +190,32 @@ impl Facts {
             }
         }
         is_one_step
+    }
+
+    /// Whether a node is not among the voters that its log names.
+    pub(super) fn is_out(&self, at: usize) -> bool {
+        let members = self.members(self.tree.entry(self.nodes[at].now.last).configuration);
+        members
+            .is_some_and(|members| members.halves().all(|seats| bound_of(seats, &self.names[at]).is_none()))
+    }
+
+    /// Whether a node was a member, by a committed entry, and is none by a later one.
+    pub(crate) fn was_removed(&self, at: usize) -> bool {
+        let mut was_member = false;
+        let mut last = EMPTY;
+        for (place, _) in &self.committed {
+            let configuration = self.tree.entry(*place).configuration;
+            if configuration != last
+                && let Some(members) = self.members(configuration)
+            {
+                let is_member = members.all().any(|(id, _)| *id == self.names[at]);
+                if was_member && !is_member {
+                    return true;
+                }
+                (was_member, last) = (is_member, configuration);
+            }
+        }
+        false
     }
 
     /// Whether an entry undoes a change that its own leader has begun: then that need not be committed.

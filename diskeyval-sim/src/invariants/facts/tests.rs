@@ -36,25 +36,40 @@ fn truncate(behind: u64) -> Record {
 
 // The bytes of entries, as `docs/src/wire.md` has them.
 
-fn seats(bytes: &mut Vec<u8>, bound: [Option<u8>; 3]) {
-    bytes.push(3);
-    for (name, bound) in [b"n1", b"n2", b"n3"].into_iter().zip(bound) {
+fn seats(bytes: &mut Vec<u8>, bound: &[(&str, Option<u8>)]) {
+    bytes.push(u8::try_from(bound.len()).expect("small"));
+    for (name, bound) in bound {
         bytes.push(2);
-        bytes.extend(name);
+        bytes.extend(name.bytes());
         bytes.extend(bound.map_or(vec![0], |incarnation| vec![1, incarnation]));
+        // Where it is, nobody says.
+        bytes.push(0);
     }
+}
+
+fn named(bound: [Option<u8>; 3]) -> Vec<(&'static str, Option<u8>)> {
+    ["n1", "n2", "n3"].into_iter().zip(bound).collect()
 }
 
 fn genesis(term: u8, cluster: u8, bound: [Option<u8>; 3]) -> Vec<u8> {
     let mut bytes = vec![term, 0, cluster, 1];
-    seats(&mut bytes, bound);
+    lists(&mut bytes, [&named(bound), &[], &[]]);
     bytes
 }
 
 fn members(term: u8, bound: [Option<u8>; 3]) -> Vec<u8> {
+    changed(term, [&named(bound), &[], &[]])
+}
+
+/// Voters, those who go, and learners.
+fn changed(term: u8, bound: [&[(&str, Option<u8>)]; 3]) -> Vec<u8> {
     let mut bytes = vec![term, 2];
-    seats(&mut bytes, bound);
+    lists(&mut bytes, bound);
     bytes
+}
+
+fn lists(bytes: &mut Vec<u8>, bound: [&[(&str, Option<u8>)]; 3]) {
+    bound.into_iter().for_each(|bound| seats(bytes, bound));
 }
 
 fn noop(term: u8) -> Vec<u8> {
@@ -684,9 +699,85 @@ fn s12_one_empty_seat_is_filled_by_a_life_of_its_node() {
     // One proposal is open already.
     script.keep(0, &[entry(4, &members(1, ALL))]);
     script.breaks("S12");
-    for bad in [[Some(1), Some(2), Some(2)], [Some(1), None, Some(3)], [Some(1), Some(2), None]] {
+    for bad in [[Some(1), Some(2), Some(2)], [Some(1), None, Some(3)], [Some(1), Some(3), None]] {
         let mut script = with_an_empty_seat();
         script.keep(0, &[entry(3, &members(1, bad))]);
+        script.breaks("S12");
+    }
+}
+
+const BEFORE: &[(&str, Option<u8>)] = &[("n1", Some(1)), ("n2", Some(2)), ("n3", None)];
+
+/// The steps of a change of the voters, and what is none.
+#[test]
+fn s12_the_voters_change_by_way_of_both_halves() {
+    let begin: &[(&str, Option<u8>)] = &[("n1", Some(1)), ("n2", Some(2))];
+    let mut script = with_an_empty_seat();
+    script.keep(0, &[entry(3, &changed(1, [begin, BEFORE, &[]]))]);
+    script = script.legal();
+    script.keep(1, &[entry(3, &changed(1, [begin, BEFORE, &[]]))]);
+    script.commit(0, 3);
+    script.keep(0, &[entry(4, &changed(1, [begin, &[], &[]]))]);
+    script = script.legal();
+    script.keep(1, &[entry(4, &changed(1, [begin, &[], &[]]))]);
+    script.commit(0, 4);
+    script.legal();
+
+    // At once; from voters that were none; with somebody who was no learner.
+    let stranger: &[(&str, Option<u8>)] = &[("n1", Some(1)), ("n4", Some(4))];
+    for bad in [[begin, &[], &[]], [begin, begin, &[]], [stranger, BEFORE, &[]]] {
+        let mut script = with_an_empty_seat();
+        script.keep(0, &[entry(3, &changed(1, bad))]);
+        script.breaks("S12");
+    }
+}
+
+#[test]
+fn s12_a_change_of_the_voters_is_undone_by_its_own_leader_alone() {
+    let begin: &[(&str, Option<u8>)] = &[("n1", Some(1)), ("n2", Some(2))];
+    let begun = || {
+        let mut script = with_an_empty_seat();
+        script.keep(0, &[entry(3, &changed(1, [begin, BEFORE, &[]]))]);
+        script.keep(1, &[entry(3, &changed(1, [begin, BEFORE, &[]]))]);
+        script.legal()
+    };
+    let mut script = begun();
+    script.keep(0, &[entry(4, &changed(1, [BEFORE, &[], &[]]))]);
+    script.legal();
+    // Ended before it is committed that it has begun.
+    let mut script = begun();
+    script.keep(0, &[entry(4, &changed(1, [begin, &[], &[]]))]);
+    script.breaks("S12");
+    // Undone by another leader.
+    let mut script = begun();
+    script.elect(1, 2, &[0], &noop(2));
+    script = script.legal();
+    script.keep(1, &[entry(5, &changed(2, [BEFORE, &[], &[]]))]);
+    script.breaks("S12");
+}
+
+/// FAULTS 33.
+#[test]
+fn s9_while_the_voters_change_both_halves_have_to_hold_what_is_committed() {
+    let begin: &[(&str, Option<u8>)] = &[("n1", Some(1))];
+    let mut script = with_an_empty_seat();
+    script.keep(0, &[entry(3, &changed(1, [begin, BEFORE, &[]]))]);
+    script = script.legal();
+    script.commit(0, 3);
+    script.breaks("S9");
+}
+
+/// FAULTS 36: learners come, are bound to lives of theirs, and count for nothing.
+#[test]
+fn s12_learners_come_and_go() {
+    let learns: &[(&str, Option<u8>)] = &[("n3", None)];
+    let voters: &[(&str, Option<u8>)] = &[("n1", Some(1)), ("n2", Some(2))];
+    let mut script = with_an_empty_seat();
+    script.keep(0, &[entry(3, &changed(1, [BEFORE, &[], &[("n4", None)]]))]);
+    script.legal();
+    for bad in [[BEFORE, &[], &[("n4", Some(3))][..]], [voters, &[], learns]] {
+        let mut script = with_an_empty_seat();
+        script.keep(0, &[entry(3, &changed(1, bad))]);
         script.breaks("S12");
     }
 }

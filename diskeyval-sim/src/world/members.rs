@@ -1,0 +1,134 @@
+//! Changes of the members: what is asked of the nodes, and what of them can be spared meanwhile.
+//!
+//! Who can be spared is reckoned by all members that any log knows of, since any of them may be those that a leader goes by:
+//! of each half a majority has to be left that has forgotten nothing.
+
+use core::time::Duration;
+
+use diskeyval_core::inspect::Members;
+use diskeyval_core::{Incarnation, Member, MemberChange, NodeId, Request};
+
+use super::{World, address_of};
+use crate::notes::name;
+
+/// How long a change may take at the most: it is over when the run turns friendly and has settled.
+const CHANGE_WITHIN: Duration = Duration::from_secs(3);
+
+impl World<'_, '_, '_> {
+    /// A node is asked to change the members.
+    pub(super) fn reshape(
+        &mut self,
+        asked: usize,
+        other: usize,
+        group: &[usize],
+        lasting: Duration,
+        strength: u64,
+    ) {
+        let Some(reshape) = self.setting.reshape else { return };
+        let Some(engine) = self.nodes[asked].engine.as_ref() else { return };
+        let voters: Vec<NodeId> = engine
+            .members()
+            .map_or(Vec::new(), |members| members.seats.into_iter().map(|(id, _)| id).collect());
+        let node = self.names[other].clone();
+        // Where it is, is said or not: then it comes by itself.
+        let address = |node: &NodeId| {
+            let place = self.names.iter().position(|name| name == node)?;
+            (strength & 8 > 0).then(|| address_of(place).parse().expect("a good address"))
+        };
+        let member = |node: &NodeId| Member { node: node.clone(), address: address(node) };
+        let reconfigure = |mut wanted: Vec<NodeId>| {
+            // Whoever is left has to be able to do without one.
+            for node in self.names.iter().cycle().skip(other).take(2 * self.names.len()) {
+                if wanted.len() < reshape.least && !wanted.contains(node) {
+                    wanted.push(node.clone());
+                }
+            }
+            MemberChange::Reconfigure { members: wanted.iter().map(member).collect() }
+        };
+        let change = match strength % 6 {
+            0 | 1 => reconfigure(group.iter().map(|node| self.names[*node].clone()).collect()),
+            2 => MemberChange::AddLearner { member: member(&node) },
+            3 => MemberChange::Promote { node },
+            4 => MemberChange::Remove { node },
+            _ if voters.contains(&node) => reconfigure(voters.clone()),
+            _ => reconfigure(voters.iter().cloned().chain([node]).collect()),
+        };
+        if let MemberChange::Remove { node } = &change
+            && reshape.least > 1
+            && voters.contains(node)
+        {
+            return;
+        }
+        self.say(&[asked], || format!("{} is asked to {change}", name(asked)));
+        self.coverage.count(match &change {
+            MemberChange::Reconfigure { .. } => "members: reconfigure",
+            MemberChange::AddLearner { .. } => "members: add a learner",
+            MemberChange::Promote { .. } => "members: promote",
+            _ => "members: remove",
+        });
+        self.ask(asked, Request::ChangeMembers { change }, lasting.max(CHANGE_WITHIN / 4).min(CHANGE_WITHIN));
+    }
+
+    /// Keeps what the log of a node says of the members, for when it is dead.
+    pub(super) fn see_members(&mut self, node: usize) {
+        if self.setting.reshape.is_none() {
+            return;
+        }
+        let this = &mut self.nodes[node];
+        let Some(engine) = this.engine.as_ref().filter(|_| this.opened) else { return };
+        if engine.members_at() == this.members_at {
+            return;
+        }
+        this.members_at = engine.members_at();
+        this.members = engine.members();
+        this.incarnation = Some(engine.status().incarnation);
+        let Some(members) = &this.members else { return };
+        self.coverage.count(match (members.outgoing.is_empty(), members.learners.is_empty()) {
+            (false, _) => "members: the voters change",
+            (true, false) => "members: there are learners",
+            (true, true) => "members: there are voters alone",
+        });
+    }
+
+    /// Whether the cluster can do without all that a node knows, while the members change.
+    pub(super) fn may_forget_while_members_change(&self, node: usize) -> bool {
+        let Some(reshape) = self.setting.reshape.filter(|reshape| reshape.least > 2) else { return false };
+        let knows = |other: usize| {
+            let this = &self.nodes[other];
+            other != node && this.was_member && !(self.setting.memory && this.stopping)
+        };
+        // Who has forgotten that there is a cluster must not be a majority of those who may found one.
+        let founders = self.nodes.len() - reshape.spare;
+        let remember = (0..founders).filter(|other| knows(*other) && !self.nodes[*other].began_anew).count();
+        if node < founders && remember <= founders / 2 {
+            return false;
+        }
+        let is_bound = |(id, bound): &(NodeId, Option<Incarnation>)| {
+            let place = self.names.iter().position(|name| name == id);
+            place.is_some_and(|other| {
+                knows(other) && bound.is_some() && *bound == self.nodes[other].incarnation
+            })
+        };
+        let can_spare = |seats: &[(NodeId, Option<Incarnation>)]| {
+            seats.is_empty() || seats.iter().filter(|seat| is_bound(seat)).count() > seats.len() / 2
+        };
+        let known: Vec<&Members> = self.nodes.iter().filter_map(|this| this.members.as_ref()).collect();
+        // A learner that is gone may be made a voter before anybody notices.
+        let learns = |members: &&Members| members.learners.iter().any(|(id, _)| *id == self.names[node]);
+        !known.is_empty()
+            && !known.iter().any(learns)
+            && known.iter().all(|members| can_spare(&members.seats) && can_spare(&members.outgoing))
+    }
+
+    /// The members as the leader has applied them, if nothing of them is open. Those are the ones to be looked at in the end.
+    pub(crate) fn members_in_the_end(&self) -> Option<Vec<usize>> {
+        let (leader, _) = self.leader()?;
+        let engine = self.engine(leader)?;
+        let members = engine.members().filter(|members| members.outgoing.is_empty())?;
+        // A learner that was announced without an address may know but one node, and that may be no member any more.
+        let learners = members.learners.iter().filter(|(_, bound)| bound.is_some());
+        let all = members.seats.iter().chain(learners);
+        let places = all.filter_map(|(id, _)| self.names.iter().position(|name| name == id));
+        engine.is_ready().then(|| places.collect())
+    }
+}
