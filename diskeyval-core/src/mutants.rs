@@ -74,6 +74,7 @@ mutants! {
     LeaderIsNotSticky, "leader-is-not-sticky", "10", "A leader helps others to be elected.";
     FollowersAreNotSticky, "followers-are-not-sticky", "10", "A follower of a living leader helps others to be elected.";
     HalfIsMajority, "half-is-majority", "18a", "Half of an even number of members is taken for a majority.";
+    VotesForAnotherLife, "votes-for-another-life", "39", "A vote that was given to one life of a node is given to the next, too.";
     AnotherLifeCounts, "another-life-counts", "39", "A member counts without its memory, under its name alone.";
     JointAsksOneHalf, "joint-asks-one-half", "33", "While the voters change, those who come decide alone.";
     EmptySeatCounts, "empty-seat-counts", "36a", "Who waits for an empty seat counts as if it sat there.";
@@ -103,7 +104,6 @@ mutants! {
     RemovedLeaderCounts, "removed-leader-counts", "38a", "A leader that is removed counts itself.";
     LeavesBeforeCommit, "leaves-before-commit", "38b", "A leader that is removed is gone before that is committed.";
     RemovedIsWelcome, "removed-is-welcome", "10", "Who was removed is linked all the same.";
-    SucceededByLearner, "succeeded-by-learner", "41", "Leadership is handed over to a learner.";
 
     // Replication.
     AckBeforeDurable, "ack-before-durable", "69", "Entries are acknowledged before they are durable.";

@@ -104,11 +104,13 @@ fn draw_setting(choices: &mut Choices<'_>, wishes: &Wishes) -> Setting {
 
 /// Where nodes may forget, three voters are the fewest that can do without one.
 fn draw_reshape(choices: &mut Choices<'_>, nodes: usize, memory: bool) -> Reshape {
-    let most = if memory { nodes - 3 } else { nodes - 1 };
+    let twin = nodes > 3 && choices.chance(1, 3);
+    let all = nodes - usize::from(twin);
+    let most = if memory { all - 3 } else { all - 1 - usize::from(twin) };
     let spare = choices.place(most + 1);
-    let can_spare = nodes - spare >= 3;
+    let can_spare = all - spare >= 3;
     let least = if memory || can_spare && choices.chance(2, 3) { 3 } else { 1 };
-    Reshape { spare, least }
+    Reshape { spare, least, twin }
 }
 
 /// Requests come in bursts, some twenty a second.

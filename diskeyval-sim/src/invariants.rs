@@ -233,6 +233,8 @@ impl Invariants {
             Fault::Storage(_) if failed || damaged => return,
             Fault::Storage(_) => "D1",
             Fault::CommittedOverwritten { .. } => "S7",
+            Fault::Superseded if self.facts.was_superseded(node) => return,
+            Fault::Superseded => "S12",
             _ => "S11",
         };
         self.findings.broken(rule, || format!("{} halts: {fault}", name(node)));

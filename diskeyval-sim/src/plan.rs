@@ -79,7 +79,13 @@ pub struct Setting {
 impl Setting {
     /// How many nodes, the first, are the initial members.
     pub fn founders(&self) -> usize {
-        self.nodes - self.reshape.map_or(0, |reshape| reshape.spare)
+        self.nodes - self.reshape.map_or(0, |reshape| reshape.spare + usize::from(reshape.twin))
+    }
+
+    /// Under which number the name of a node is known.
+    pub fn namesake(&self, node: usize) -> usize {
+        let is_twin = self.reshape.is_some_and(|reshape| reshape.twin) && node + 1 == self.nodes;
+        if is_twin { 0 } else { node }
     }
 }
 
@@ -90,6 +96,8 @@ pub struct Reshape {
     pub spare: usize,
     /// There are never fewer voters than this. With three, nodes may lose their disks, too.
     pub least: usize,
+    /// The last node is no node of its own, but another process under the name of the first.
+    pub twin: bool,
 }
 
 /// What becomes of the nodes outside the core when the run turns friendly.

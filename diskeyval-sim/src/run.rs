@@ -89,8 +89,9 @@ pub fn run_without(plan: &Plan, wanted: Wanted<'_>, off: &[&str]) -> Ran {
 
 /// The checkers of a cluster with this setting.
 pub(crate) fn invariants(setting: &Setting) -> Invariants {
-    let names: Vec<NodeId> =
-        (0..setting.nodes).map(|node| NodeId::new(&name(node)).expect("a good name")).collect();
+    let names: Vec<NodeId> = (0..setting.nodes)
+        .map(|node| NodeId::new(&name(setting.namesake(node))).expect("a good name"))
+        .collect();
     Invariants::new(&names, setting.founders(), limits(setting.log_bytes))
 }
 
@@ -196,6 +197,9 @@ fn go(world: &mut World<'_, '_, '_>) -> Result<(), Violation> {
         return Err(Violation { rule: "V5", what });
     }
     no_leader_alone(world, &core)?;
+    if world.setting.reshape.is_some() && core.len() < world.setting.nodes {
+        undisturbed(world, &core, bounds.election * 10)?;
+    }
     one_connection(world, &core)?;
     if world.setting.steady {
         stay_steady(world, &core, &bounds)?;
@@ -286,7 +290,7 @@ fn settled(world: &World<'_, '_, '_>, core: &[usize]) -> bool {
     let Some((leader, term)) = world.leader() else { return false };
     let follows = |node: &usize| {
         let Some(engine) = world.engine(*node) else { return false };
-        let same = engine.leader().is_some_and(|id| id.as_str() == name(leader));
+        let same = engine.leader().is_some_and(|id| *id == world.id(leader));
         same && engine.vitals().term == term && engine.is_member()
     };
     core.iter().all(follows)
@@ -367,6 +371,19 @@ fn no_leader_alone(world: &mut World<'_, '_, '_>, core: &[usize]) -> Result<(), 
         }
     }
     Ok(())
+}
+
+/// Who was removed, or was never a member, lives all the same, and disturbs no reign.
+fn undisturbed(world: &mut World<'_, '_, '_>, core: &[usize], lasting: Duration) -> Result<(), Violation> {
+    let (leader, until) = (world.leader(), world.now + lasting);
+    let is_over = |world: &World<'_, '_, '_>| world.leader() != leader || !settled(world, core);
+    match leader.is_some() && world.run(until, is_over)? {
+        false => Ok(()),
+        true => {
+            let what = "the members had a leader, and others have disturbed its reign".into();
+            Err(Violation { rule: "V8", what })
+        }
+    }
 }
 
 /// A majority that is connected keeps its leader, whatever the others do.

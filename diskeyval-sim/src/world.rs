@@ -278,8 +278,9 @@ fn host_of(node: usize) -> String {
 
 fn settings(setting: &Setting, node: usize) -> Settings {
     let founders = setting.founders();
-    let mut config = Config::new(node_id(node).as_str()).expect("a good name").listen(&host_of(node), 1);
-    for peer in (0..founders).filter(|peer| *peer != node) {
+    let own = node_id(setting.namesake(node));
+    let mut config = Config::new(own.as_str()).expect("a good name").listen(&host_of(node), 1);
+    for peer in (0..founders).filter(|peer| node_id(*peer) != own) {
         config = config.peer(node_id(peer).as_str(), &host_of(peer), 1).expect("a good name");
     }
     config.join = node >= founders;
@@ -346,7 +347,7 @@ impl<'w, 'k, 'c> World<'w, 'k, 'c> {
         };
         World {
             nodes: (0..nodes).map(node).collect(),
-            names: (0..nodes).map(node_id).collect(),
+            names: (0..nodes).map(|node| node_id(setting.namesake(node))).collect(),
             up: vec![false; nodes],
             routes: Routes::new(nodes),
             setting,
@@ -480,6 +481,11 @@ impl<'w, 'k, 'c> World<'w, 'k, 'c> {
             (vitals.role == RoleName::Leader).then_some((node, vitals.term))
         };
         self.nodes.iter().enumerate().filter_map(leads).max_by_key(|(_, term)| *term)
+    }
+
+    /// The name of a node.
+    pub(crate) fn id(&self, node: usize) -> NodeId {
+        self.names[node].clone()
     }
 
     pub(crate) fn engine(&self, node: usize) -> Option<&Engine> {

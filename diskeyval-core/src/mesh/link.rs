@@ -4,7 +4,7 @@ use bytes::{Bytes, BytesMut};
 
 use crate::config::Address;
 use crate::error::CloseReason;
-use crate::id::{Incarnation, NodeId};
+use crate::id::{Incarnation, Index, NodeId};
 use crate::members::StorageKind;
 use crate::mesh::frame::{Cutter, TooLarge};
 use crate::mesh::wire::{Frame, Hello, VERSIONS};
@@ -48,6 +48,8 @@ pub(super) struct Partner {
     pub(super) incarnation: Incarnation,
     pub(super) boot: u128,
     pub(super) leader_priority: u8,
+    /// The last entry of its log that names this life of it.
+    pub(super) named: Option<Index>,
     pub(super) address: Option<Address>,
     pub(super) damaged: bool,
 }

@@ -12,6 +12,7 @@ use crate::error::CloseReason;
 use crate::id::{ConnId, NodeId};
 use crate::identity::Identity;
 use crate::io::{Event, Origin};
+use crate::members::Membership;
 use crate::mutants::{Mutant, is};
 
 impl Mesh {
@@ -132,6 +133,7 @@ impl Mesh {
             incarnation: hello.incarnation,
             boot: hello.boot,
             leader_priority: hello.leader_priority,
+            named: hello.seated.max(hello.named),
             address: hello.address.clone(),
             damaged: hello.damaged,
         })
@@ -145,11 +147,14 @@ impl Mesh {
         let former = self.peers.get(&who).and_then(|peer| peer.link);
         if let Some((former, old)) = former.and_then(|former| Some((former, self.links.get(&former)?))) {
             let holder = old.partner().unwrap_or(&partner);
-            // The life that is in its seat comes before any that would like to be.
-            let is_seated =
-                self.members.as_ref().is_some_and(|(_, members)| members.names(&who, partner.incarnation));
+            // The life that is in its seat comes before any that would like to be. Who knows of no seats goes by what they
+            // say themselves.
+            let rank = |life: &Partner| {
+                let is_seated = |members: &Membership| members.names(&who, life.incarnation);
+                (self.members.as_ref().is_some_and(|(_, members)| is_seated(members)), life.named)
+            };
             let is_alive = self.now.since(old.heard) < self.election_timeout;
-            if holder.incarnation != partner.incarnation && is_alive && !is_seated {
+            if holder.incarnation != partner.incarnation && is_alive && rank(&partner) <= rank(holder) {
                 return Err(CloseReason::NameInUse { holder: holder.incarnation });
             }
             let dialled_by_smaller = dialled_by_us == (self.hello.node < who);

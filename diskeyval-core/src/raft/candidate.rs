@@ -87,11 +87,11 @@ impl Candidate {
     ) -> Option<Transition> {
         let other_round = pre != self.pre && (self.pre || !is(Mutant::PreGrantsCountAsVotes));
         let other_term = term != self.term && !is(Mutant::CountsGrantsOfOtherTerms);
-        if other_round || other_term || !common.configuration().counts(from, incarnation) {
+        if other_round || other_term || !common.electorate().counts(from, incarnation) {
             return None;
         }
         let twice = !self.granted.insert(from.clone()) && is(Mutant::CountsGrantTwice);
-        let configuration = common.configuration();
+        let configuration = common.electorate();
         // The genesis binds the seats of those who are linked: they must be a majority. Who is linked again is asked again.
         let is_there = |id: &NodeId| match configuration {
             Configuration::ByName(_) => *id == common.id || common.links.contains_key(id),

@@ -35,6 +35,8 @@ pub(super) struct PendingChange {
     askers: Vec<Asker>,
     /// Who has become a learner for its sake.
     announced: Vec<NodeId>,
+    /// The addresses that it says were kept once. What members announce themselves comes before them, and later.
+    addressed: bool,
     /// The last entry that this reign has appended for it.
     last: Option<Index>,
     /// When it is given up, if it can be.
@@ -138,6 +140,7 @@ impl Leader {
                     change,
                     askers: alloc::vec![asker],
                     announced: Vec::new(),
+                    addressed: false,
                     last: None,
                     give_up_at,
                     waits_for: None,
@@ -186,7 +189,7 @@ impl Leader {
     /// The next step of what was asked, behind a configuration that is committed.
     pub(super) fn next_change(&mut self, common: &mut Common, members: &Membership) -> Option<Membership> {
         let pending = self.change.as_ref()?;
-        let step = self.step(common, members, &pending.change);
+        let step = self.step(common, members, pending);
         let pending = self.change.as_mut()?;
         pending.waits_for = None;
         match step {
@@ -211,6 +214,10 @@ impl Leader {
                 if matches!(pending.change, MemberChange::Reconfigure { .. }) {
                     pending.announced.extend(next.learners.iter().filter(is_new).map(|seat| seat.id.clone()));
                 }
+                let names = |members: &Membership| -> Vec<NodeId> {
+                    members.members().map(|seat| seat.id.clone()).collect()
+                };
+                pending.addressed |= !next.is_joint() && names(&next) == names(members);
                 pending.last = Some(common.log.last().index.next());
                 Some(next)
             }
@@ -246,16 +253,25 @@ impl Leader {
         waits.map(|pending| pending.give_up_at).filter(|at| *at > common.now)
     }
 
-    fn step(&self, common: &Common, members: &Membership, change: &MemberChange) -> Result<Step, Unchanged> {
-        match change {
+    fn step(
+        &self,
+        common: &Common,
+        members: &Membership,
+        pending: &PendingChange,
+    ) -> Result<Step, Unchanged> {
+        let addressed = |members: &Membership, member: &Member| match pending.addressed {
+            true => members.clone(),
+            false => with_address(members, member),
+        };
+        match &pending.change {
             MemberChange::AddLearner { member } => match members.member(&member.node) {
-                Some(_) => Ok(or_done(with_address(members, member), members)),
+                Some(_) => Ok(or_done(addressed(members, member), members)),
                 None => with_learners(members, &[member]).map(Step::Append),
             },
             MemberChange::UpdateAddress { node, address } => {
                 let member = Member { node: node.clone(), address: Some(address.clone()) };
                 members.member(node).ok_or_else(|| Unchanged::Stranger(node.clone()))?;
-                Ok(or_done(with_address(members, &member), members))
+                Ok(or_done(addressed(members, &member), members))
             }
             MemberChange::Remove { node } if members.learner(node).is_some() => {
                 let mut without = members.clone();
@@ -282,7 +298,7 @@ impl Leader {
                     return with_learners(members, &strangers).map(Step::Append);
                 }
                 let moved =
-                    wanted.iter().fold(members.clone(), |members, member| with_address(&members, member));
+                    wanted.iter().fold(members.clone(), |members, member| addressed(&members, member));
                 if moved != *members {
                     return Ok(Step::Append(moved));
                 }

@@ -45,6 +45,8 @@ pub(super) struct Common {
     /// Term and vote, and the receipt for the two.
     pub(super) term: Term,
     vote: Option<NodeId>,
+    /// Which life of it. Not kept: after a restart the vote is given to none.
+    voted_life: Option<Incarnation>,
     ballot_receipt: Receipt,
 
     pub(super) log: Log,
@@ -121,6 +123,7 @@ impl Common {
             prng,
             term: Term(0),
             vote: None,
+            voted_life: None,
             ballot_receipt: store.opened(),
             log: Log::default(),
             log_receipt: store.opened(),
@@ -180,10 +183,11 @@ impl Common {
     }
 
     /// Votes in the present term. A vote that was given is never changed.
-    pub(super) fn cast_vote(&mut self, candidate: &NodeId) {
-        assert!(self.may_vote_for(candidate), "one vote in each term");
+    pub(super) fn cast_vote(&mut self, candidate: &NodeId, life: Incarnation) {
+        assert!(self.may_vote_for(candidate, life), "one vote in each term");
         if self.vote.is_none() {
             self.vote = Some(candidate.clone());
+            self.voted_life = Some(life);
             self.save_ballot();
         }
     }
@@ -199,15 +203,18 @@ impl Common {
         self.store.durable().covers(&self.ballot_receipt)
     }
 
-    pub(super) fn may_vote_for(&self, candidate: &NodeId) -> bool {
-        self.vote.as_ref().is_none_or(|vote| vote == candidate || is(Mutant::VotesTwice))
+    /// Two lives under one name are two candidates: each may think that the seat is its own.
+    pub(super) fn may_vote_for(&self, candidate: &NodeId, life: Incarnation) -> bool {
+        let is_same_life = || self.voted_life == Some(life) || is(Mutant::VotesForAnotherLife);
+        let is_same = |vote: &NodeId| vote == candidate && is_same_life();
+        self.vote.as_ref().is_none_or(|vote| is_same(vote) || is(Mutant::VotesTwice))
     }
 
     /// Begins the next term with a vote for oneself.
     pub(super) fn enter_next_term_as_candidate(&mut self) {
-        let id = self.id.clone();
+        let (id, own) = (self.id.clone(), self.own);
         self.enter(self.term.next(), None);
-        self.cast_vote(&id);
+        self.cast_vote(&id, own);
         let receipt = self.awaited(&self.ballot_receipt, Mutant::OwnVoteBeforeDurable);
         self.gate.hold(receipt.promise(Claim::OwnVote(self.term)));
     }
@@ -338,10 +345,18 @@ impl Common {
     // The configuration.
 
     pub(super) fn configuration(&self) -> Configuration<'_> {
+        match self.memberships.last() {
+            Some((entry, members)) => Configuration::Seats(*entry, members),
+            None => Configuration::ByName(&self.initial),
+        }
+    }
+
+    /// Whose votes make a leader.
+    pub(super) fn electorate(&self) -> Configuration<'_> {
         let is_late = |entry: &EntryId| entry.index > self.commit.max(Index(1)) && is(Mutant::MembersAtApply);
         match self.memberships.iter().rev().find(|(entry, _)| !is_late(entry)) {
             Some((entry, members)) => Configuration::Seats(*entry, members),
-            None => Configuration::ByName(&self.initial),
+            None => self.configuration(),
         }
     }
 
@@ -368,8 +383,11 @@ impl Common {
     /// Whether this node is no voter by an entry that it does not know to be committed: it may be the only one who has that
     /// entry, and be elected by the others alone.
     fn may_still_be_needed(&self) -> bool {
-        let [.., (before, former), (entry, _)] = &self.memberships[..] else { return false };
-        entry.index > self.commit && Configuration::Seats(*before, former).counts(&self.id, self.own)
+        let [.., (before, former), (entry, members)] = &self.memberships[..] else { return false };
+        let is_out = members.seat(&self.id).is_none();
+        is_out
+            && entry.index > self.commit
+            && Configuration::Seats(*before, former).counts(&self.id, self.own)
     }
 
     /// A vote before there are seats is a vote by name, and only allowed while founding is.

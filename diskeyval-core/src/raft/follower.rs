@@ -215,7 +215,7 @@ pub(super) fn vote(
             || (common.has_promised_to_wait() && !is(Mutant::FollowersAreNotSticky)));
     let complete = request.last.at_least_as_complete_as(common.log.last()) || is(Mutant::VotesForAnyLog);
     let past = request.term < common.term && !is(Mutant::VotesInPastTerm);
-    if past || content || (request.pre && !may_pre_vote(common, from, request)) {
+    if past || content || (request.pre && !may_pre_vote(common, from, incarnation, request)) {
         return reply(common, from, request, false);
     }
     if request.pre && !is(Mutant::PreVoteIsVote) {
@@ -226,9 +226,9 @@ pub(super) fn vote(
     if next.is_some() {
         common.enter(request.term, None);
     }
-    let granted = complete && common.may_vote_by_name() && common.may_vote_for(from);
+    let granted = complete && common.may_vote_by_name() && common.may_vote_for(from, incarnation);
     if granted {
-        common.cast_vote(from);
+        common.cast_vote(from, incarnation);
         common.rearm_election();
     }
     reply(common, from, request, granted);
@@ -236,8 +236,8 @@ pub(super) fn vote(
     next.filter(|_| !matches!(role, Role::Follower))
 }
 
-fn may_pre_vote(common: &Common, from: &NodeId, request: &VoteRequest) -> bool {
-    request.term > common.term || common.may_vote_for(from)
+fn may_pre_vote(common: &Common, from: &NodeId, life: Incarnation, request: &VoteRequest) -> bool {
+    request.term > common.term || common.may_vote_for(from, life)
 }
 
 fn reply(common: &mut Common, from: &NodeId, request: &VoteRequest, granted: bool) -> Option<Transition> {
@@ -352,6 +352,18 @@ mod tests {
         hear_leader(&mut raft, "d", 3);
         assert_eq!(ask(&mut raft, "c", 9, false, false), (Term(3), false));
         assert_eq!(raft.term(), Term(3));
+    }
+
+    /// FAULTS 39: a vote names a node, and two lives of it may stand for election in one term.
+    #[test]
+    fn a_vote_that_one_life_was_given_is_not_given_to_the_next() {
+        let mut raft = voter();
+        assert_eq!(ask(&mut raft, "c", 4, false, false), (Term(4), true));
+        assert_eq!(ask(&mut raft, "c", 4, false, false), (Term(4), true), "it may ask again");
+        raft.link_up(&id("c"), Incarnation(9));
+        assert_eq!(ask(&mut raft, "c", 4, true, false), (Term(4), false));
+        assert_eq!(ask(&mut raft, "c", 4, false, false), (Term(4), false));
+        assert_eq!(ask(&mut raft, "c", 5, false, false), (Term(5), true));
     }
 
     #[test]

@@ -148,10 +148,7 @@ impl Leader {
         }
         match self.follower(to).filter(|follower| follower.linked) {
             None => Err(Kept::Unlinked(to.clone())),
-            Some(follower)
-                if !configuration.counts(to, follower.progress.incarnation)
-                    && !is(Mutant::SucceededByLearner) =>
-            {
+            Some(follower) if !configuration.counts(to, follower.progress.incarnation) => {
                 Err(Kept::Seatless(to.clone()))
             }
             Some(_) => Ok(()),

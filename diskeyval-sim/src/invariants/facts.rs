@@ -181,6 +181,11 @@ impl Facts {
         self.names.iter().position(|known| known == name)
     }
 
+    /// Under which number the name of a node is known.
+    fn namesake(&self, at: usize) -> usize {
+        self.node_of(&self.names[at]).unwrap_or(at)
+    }
+
     fn storage_of(&self, incarnation: Incarnation) -> Option<usize> {
         self.storages.iter().position(|storage| storage.incarnation == incarnation)
     }

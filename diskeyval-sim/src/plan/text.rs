@@ -68,8 +68,8 @@ impl fmt::Display for Setting {
         if self.doomed {
             writeln!(f, "doomed")?;
         }
-        if let Some(Reshape { spare, least }) = self.reshape {
-            writeln!(f, "reshape {spare} {least}")?;
+        if let Some(Reshape { spare, least, twin }) = self.reshape {
+            writeln!(f, "reshape {spare} {least}{}", if twin { " twin" } else { "" })?;
         }
         if self.lease {
             writeln!(f, "lease")?;
@@ -282,8 +282,9 @@ fn read_setting(setting: &mut Setting, words: &[&str]) -> Result<(), String> {
         ["log-bytes", value] => setting.log_bytes = number(value)?,
         ["late", node, at] => setting.late.push((read_node(node)?, parse_span(at)?)),
         ["compact-every", value] => setting.compact_every = number(value)?,
-        ["reshape", spare, least] => {
-            setting.reshape = Some(Reshape { spare: number(spare)?, least: number(least)? });
+        ["reshape", spare, least, twin @ ..] if matches!(twin, [] | ["twin"]) => {
+            let twin = !twin.is_empty();
+            setting.reshape = Some(Reshape { spare: number(spare)?, least: number(least)?, twin });
         }
         ["doomed"] => setting.doomed = true,
         ["lease"] => setting.lease = true,
@@ -422,8 +423,11 @@ impl Setting {
         if !ordered(self.delay) || !ordered(self.disk) {
             return Err("delay and disk are two spans, the shorter first, of at most 60s".into());
         }
-        if let Some(Reshape { spare, least }) = self.reshape
-            && !(spare < nodes && (1..=nodes - spare).contains(&least) && !self.doomed && !self.ruin)
+        if let Some(Reshape { spare, least, twin }) = self.reshape
+            && (spare + 2 * usize::from(twin) >= nodes
+                || !(1..=self.founders()).contains(&least)
+                || self.doomed
+                || self.ruin)
         {
             return Err("the members change only where nothing is doomed or ruined, with one initial member at least, and \
                 as many as there must always be"

@@ -8,7 +8,8 @@ use core::time::Duration;
 use diskeyval_core::inspect::Members;
 use diskeyval_core::{Incarnation, Member, MemberChange, NodeId, Request};
 
-use super::{World, address_of};
+use super::lives::Death;
+use super::{Undo, World, address_of};
 use crate::notes::name;
 
 /// How long a change may take at the most: it is over when the run turns friendly and has settled.
@@ -104,10 +105,8 @@ impl World<'_, '_, '_> {
             return false;
         }
         let is_bound = |(id, bound): &(NodeId, Option<Incarnation>)| {
-            let place = self.names.iter().position(|name| name == id);
-            place.is_some_and(|other| {
-                knows(other) && bound.is_some() && *bound == self.nodes[other].incarnation
-            })
+            let is_it = |other: &usize| self.names[*other] == *id && *bound == self.nodes[*other].incarnation;
+            bound.is_some() && (0..self.nodes.len()).find(is_it).is_some_and(knows)
         };
         let can_spare = |seats: &[(NodeId, Option<Incarnation>)]| {
             seats.is_empty() || seats.iter().filter(|seat| is_bound(seat)).count() > seats.len() / 2
@@ -120,6 +119,15 @@ impl World<'_, '_, '_> {
             && known.iter().all(|members| can_spare(&members.seats) && can_spare(&members.outgoing))
     }
 
+    /// Another life under this name was given its seat. It is over, and somebody starts it anew, with nothing.
+    pub(super) fn was_superseded(&mut self, node: usize) {
+        self.coverage.count("seat: given to another process, and the former ends");
+        self.kill(node, Death::Wipe);
+        self.nodes[node].began_anew = true;
+        let lasting = Duration::from_millis(self.noise.between(50, 1_500));
+        self.undo_in(lasting, Undo::Restart(node));
+    }
+
     /// The members as the leader has applied them, if nothing of them is open. Those are the ones to be looked at in the end.
     pub(crate) fn members_in_the_end(&self) -> Option<Vec<usize>> {
         let (leader, _) = self.leader()?;
@@ -128,7 +136,12 @@ impl World<'_, '_, '_> {
         // A learner that was announced without an address may know but one node, and that may be no member any more.
         let learners = members.learners.iter().filter(|(_, bound)| bound.is_some());
         let all = members.seats.iter().chain(learners);
-        let places = all.filter_map(|(id, _)| self.names.iter().position(|name| name == id));
+        let is_it = |place: &usize, (id, bound): &(NodeId, Option<Incarnation>)| {
+            self.names[*place] == *id && (bound.is_none() || *bound == self.nodes[*place].incarnation)
+        };
+        let any = |seat| (0..self.nodes.len()).find(|place| is_it(place, seat));
+        let places =
+            all.filter_map(|seat| any(seat).or_else(|| self.names.iter().position(|name| *name == seat.0)));
         engine.is_ready().then(|| places.collect())
     }
 }

@@ -36,7 +36,7 @@ impl World<'_, '_, '_> {
                 Effect::Disk { op, what } => scratch.ops.push((op, what)),
                 Effect::Answer { ticket, answer } => scratch.answers.push((ticket, answer)),
                 Effect::Event(event) => scratch.events.push(event),
-                Effect::Dial { dial, peer, within, .. } => self.dial(node, dial, &peer, within),
+                Effect::Dial { dial, address, within, .. } => self.dial(node, dial, &address, within),
                 Effect::Close { conn, why } => {
                     let (conn, side) = net::conn_of(conn);
                     self.check_blame(node, conn, side, &why);
@@ -76,6 +76,7 @@ impl World<'_, '_, '_> {
         self.scratch = scratch;
         match halted {
             Some(Fault::Storage(_)) => self.has_halted(node),
+            Some(Fault::Superseded) => self.was_superseded(node),
             _ if misled => self.was_misled(node),
             _ => self.set_alarm(node),
         }

@@ -5,10 +5,10 @@ use core::time::Duration;
 use bytes::Bytes;
 use diskeyval_core::identity::Identity;
 use diskeyval_core::inspect::Word;
-use diskeyval_core::{CloseReason, ConnId, DialError, DialId, Input, NodeId, Origin};
+use diskeyval_core::{Address, CloseReason, ConnId, DialError, DialId, Input, Origin};
 
 use super::net::{Conn, Party, Piece, conn_id, conn_of};
-use super::{Due, Time, World};
+use super::{Due, Time, World, host_of};
 use crate::notes::{What, name};
 use crate::observe::Violation;
 
@@ -20,8 +20,8 @@ const PACE_OVER: Duration = Duration::from_secs(2);
 impl World<'_, '_, '_> {
     // Dials.
 
-    pub(super) fn dial(&mut self, node: usize, dial: DialId, peer: &NodeId, within: Duration) {
-        let Some(to) = self.names.iter().position(|name| name == peer) else { return };
+    pub(super) fn dial(&mut self, node: usize, dial: DialId, address: &Address, within: Duration) {
+        let Some(to) = (0..self.nodes.len()).find(|node| host_of(*node) == address.host()) else { return };
         self.check_pace(node, to);
         let life = self.nodes[node].life;
         let there = self.draw_span(self.setting.delay) + self.routes.slower(node, to);

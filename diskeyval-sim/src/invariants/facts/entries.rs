@@ -53,7 +53,7 @@ impl Facts {
         let said = said.unwrap_or(Said { term: diskeyval_core::Term(now.term), what: What::Noop });
         let term = said.term.0;
         // Who has voted for itself may have been elected in this turn: its first entry tells.
-        let leads = term == now.term && (self.has_reign(at) || now.vote == Some(at));
+        let leads = term == now.term && (self.has_reign(at) || now.vote == Some(self.namesake(at)));
         if leads {
             self.leads(at, findings);
             self.check_own(at, index, findings);

@@ -73,7 +73,8 @@ impl Facts {
     /// A majority of the seats of its own configuration has voted for it, durably, in this very term.
     fn check_elected(&self, at: usize, findings: &mut Findings) {
         let now = self.nodes[at].now;
-        let voted = |storage: usize| self.votes.get(&(storage, now.term)) == Some(&at);
+        let candidate = self.namesake(at);
+        let voted = |storage: usize| self.votes.get(&(storage, now.term)) == Some(&candidate);
         let configuration = self.tree.entry(now.last).configuration;
         let is_elected = if configuration == EMPTY {
             let has_voted = |node: &usize| {

@@ -199,6 +199,14 @@ impl Facts {
             .is_some_and(|members| members.halves().all(|seats| bound_of(seats, &self.names[at]).is_none()))
     }
 
+    /// Whether the seat of a node is, by what is committed, not that of the life that it lives.
+    pub(crate) fn was_superseded(&self, at: usize) -> bool {
+        let own = self.nodes[at].storage.map(|storage| self.storages[storage].incarnation);
+        let last = self.committed.last().map_or(EMPTY, |(place, _)| self.tree.entry(*place).configuration);
+        let mut seats = self.members(last).into_iter().flat_map(Members::all);
+        seats.any(|(id, bound)| *id == self.names[at] && *bound != own)
+    }
+
     /// Whether a node was a member, by a committed entry, and is none by a later one.
     pub(crate) fn was_removed(&self, at: usize) -> bool {
         let mut was_member = false;

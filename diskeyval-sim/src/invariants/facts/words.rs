@@ -73,6 +73,7 @@ impl Facts {
         self.comparisons.promises += 1;
         let storage = self.nodes[at].storage.expect("who speaks has a storage");
         let now = self.nodes[at].now;
+        let candidate = self.namesake(candidate);
         match self.votes.get(&(storage, term)) {
             Some(vote) if *vote == candidate => {}
             None if (now.term, now.vote) == (term, Some(candidate)) => findings.broken("S4", || {
