@@ -7,6 +7,7 @@ mod disk;
 mod open;
 #[cfg(any(test, feature = "inspect"))]
 mod parts;
+mod recovery;
 mod requests;
 mod standing;
 mod transfers;
@@ -22,7 +23,7 @@ use core::time::Duration;
 use crate::config::Limits;
 use crate::desk::{Desk, Route, check_part};
 use crate::entry::Payload;
-use crate::error::{Damage, Fault, Refusal};
+use crate::error::{Damage, Doubt, Fault, Refusal};
 use crate::founding::{Founding, Verdict};
 use crate::id::{EntryId, Incarnation, NodeId, Term, Ticket};
 use crate::io::{Answer, Effect, Event, Input, Read, Request};
@@ -36,6 +37,7 @@ use crate::time::{Deadline, Instant, Timer};
 use compaction::Compaction;
 use damaged::NextLife;
 use disk::Opener;
+use recovery::Recovering;
 use transfers::Transfers;
 pub use turn::{Effects, Turn};
 use wishes::{Want, Wishes};
@@ -97,6 +99,7 @@ pub struct Engine {
     compaction: Compaction,
     transfers: Transfers,
     wishes: Wishes,
+    recovering: Option<Recovering>,
     /// The entry of the configuration that the mesh knows.
     known: EntryId,
     /// Entries were applied that an earlier run has told, and that this has not happened is still to be told.
@@ -169,7 +172,7 @@ impl Engine {
             return self.mesh.deadline();
         }
         let request = self.desk.deadline().map(|at| Deadline { at, why: Timer::Request });
-        let request = [request, self.wishes_deadline()].into_iter().flatten().min();
+        let request = [request, self.wishes_deadline(), self.recovery_deadline()].into_iter().flatten().min();
         if let Some(opener) = &self.opening {
             let disk = opener.opening.deadline().map(|at| Deadline { at, why: Timer::Disk });
             return [disk, request].into_iter().flatten().min();
@@ -277,6 +280,7 @@ impl Engine {
             }
             Request::Snapshot => self.ask_snapshot(ticket, budget),
             Request::TransferLeadership { to } => self.wish(ticket, Want::Lead(to), self.now + budget),
+            Request::Recover => self.recover(ticket, self.now + budget),
             Request::ChangeMembers { change } => {
                 self.wish(ticket, Want::Members(change), self.now + budget);
             }
@@ -308,6 +312,7 @@ impl Engine {
             Request::Snapshot => Answer::Snapshot(Err(refusal.into())),
             Request::TransferLeadership { .. } => Answer::Transferred(Err(refusal.into())),
             Request::ChangeMembers { .. } => Answer::MembersChanged(Err(refusal.into())),
+            Request::Recover => Answer::Recovered(Err(refusal.into())),
             Request::View => Answer::View(self.kv.view()),
             Request::Status => Answer::Status(Box::new(self.status())),
             Request::Stop => {
@@ -385,6 +390,7 @@ impl Engine {
                 }
             }
             self.compact();
+            self.finish_recovery();
             self.answer_reads();
             self.grant_wishes();
             self.expire();
@@ -406,6 +412,7 @@ impl Engine {
             self.desk.expire(&refusal);
         }
         self.expire_wishes();
+        self.expire_recovery();
     }
 
     fn check_founding(&mut self) {
@@ -568,6 +575,7 @@ impl Engine {
         self.desk.close(None);
         self.give_snapshots_up(&Refusal::Stopped);
         self.give_wishes_up(&Refusal::Stopped);
+        self.give_recovery_up(Doubt::Stopped);
         self.mesh.stop();
         for ticket in tickets {
             self.desk.answer(ticket, Answer::Stopped);
@@ -585,6 +593,7 @@ impl Engine {
         self.desk.close(Some(&fault));
         self.give_snapshots_up(&Refusal::Halted(fault.clone()));
         self.give_wishes_up(&Refusal::Halted(fault.clone()));
+        self.give_recovery_up(Doubt::Halted(fault.clone()));
         self.mesh.stop();
         self.effects.push_back(Effect::Halt { fault: fault.clone() });
         self.phase = Phase::Halted(fault);

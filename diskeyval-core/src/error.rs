@@ -119,6 +119,11 @@ pub enum Refusal {
         /// What is in the way.
         why: Obstacle,
     },
+    /// There is nothing to recover from, or no need to.
+    NothingToRecover {
+        /// Why.
+        why: String,
+    },
     /// This node was stopped.
     Stopped,
     /// This node halted by itself.
@@ -152,6 +157,7 @@ impl fmt::Display for Refusal {
                 write!(f, "another change of the members is under way ({under_way}): wait for its end")
             }
             Refusal::NotChanged { why } => write!(f, "the members were not changed: {why}"),
+            Refusal::NothingToRecover { why } => write!(f, "nothing is recovered: {why}"),
             Refusal::Stopped => f.write_str("the node was stopped"),
             Refusal::Halted(fault) => write!(f, "the node has halted: {fault}"),
             Refusal::Codec { why } => write!(f, "the value does not fit its type: {why}"),

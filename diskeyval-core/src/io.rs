@@ -14,7 +14,7 @@ use bytes::Bytes;
 
 use crate::config::Address;
 use crate::error::{CloseReason, Damage, DialError, Error, Fault};
-use crate::id::{ConnId, DialId, NodeId, OpId, Term, Ticket};
+use crate::id::{ClusterId, ConnId, DialId, Index, NodeId, OpId, Term, Ticket};
 use crate::identity::Identity;
 use crate::kv::{Command, Outcome, Versioned, View};
 use crate::members::MemberChange;
@@ -125,6 +125,10 @@ pub enum Request {
         /// How.
         change: MemberChange,
     },
+    /// Go on alone, as another cluster, with whatever this node holds: **for a cluster whose quorum is lost for good, and
+    /// nothing else.** What the others had acknowledged and this node does not hold is lost. The others must never come
+    /// back with what they have; they are refused. Answered by [`Answer::Recovered`].
+    Recover,
     /// Stop: hand leadership over if this node leads, refuse what is new, end what is pending. Answered
     /// by [`Answer::Stopped`], within an election timeout; the driver then closes everything.
     Stop,
@@ -301,8 +305,26 @@ pub enum Answer {
     /// which this node has applied (or it is no member any more). After an [`Error::Unknown`] they may still change, and
     /// the same may be asked for again.
     MembersChanged(Result<u64, Error>),
+    /// To [`Request::Recover`]. After an [`Error::Unknown`] it may have been done, or be done yet.
+    Recovered(Result<Recovery, Error>),
     /// To [`Request::Stop`].
     Stopped,
+}
+
+/// What a node goes on with alone.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Recovery {
+    /// The cluster that is given up.
+    pub former: ClusterId,
+    /// The one that this node is now.
+    pub cluster: ClusterId,
+    /// Up to here this node knew the log to be committed. Whatever the others had committed beyond `kept` is lost.
+    pub committed: Index,
+    /// The last entry of the log, which is kept whole: what stands behind `committed` may never have been acknowledged.
+    pub kept: Index,
+    /// The revision that the state has from now on. It is far beyond any that was given before.
+    pub revision: u64,
 }
 
 /// Something that happened.

@@ -44,7 +44,9 @@ pub use error::{
 };
 pub use explain::{Explanation, Finding, explain};
 pub use id::{ClusterId, ConnId, DialId, EntryId, Incarnation, Index, NodeId, OpId, Term, Ticket};
-pub use io::{Answer, Change, DiskDone, DiskError, DiskOp, Effect, Event, Input, Origin, Read, Request};
+pub use io::{
+    Answer, Change, DiskDone, DiskError, DiskOp, Effect, Event, Input, Origin, Read, Recovery, Request,
+};
 pub use kv::{Command, Expect, Outcome, Versioned, View};
 pub use members::{Member, MemberChange};
 pub use prng::Seed;

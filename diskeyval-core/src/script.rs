@@ -156,6 +156,8 @@ fn run_command(world: &mut World, line: &str) {
         ["transfer", node, to] => world.transfer(node, to),
         // Asks for a change of the members: `reconfigure n1 n2=n2:1`, `add n4`, `promote n4`, `remove n2`.
         ["change", node, what @ ..] => world.change(node, what),
+        // Has this node go on alone, as another cluster.
+        ["recover", node] => world.recover(node),
         ["stop", node] => world.stop(node),
         ["listen", nodes @ ..] => world.each(nodes, World::listen),
         ["status", nodes @ ..] => world.each(nodes, World::status),

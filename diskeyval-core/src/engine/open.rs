@@ -63,6 +63,7 @@ impl Engine {
             compaction: Compaction::new(settings.compact_every),
             transfers: Transfers::new(settings),
             wishes: Wishes::default(),
+            recovering: None,
             known: EntryId::default(),
             owes_resync: false,
             admitted: false,

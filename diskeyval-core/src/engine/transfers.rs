@@ -332,9 +332,7 @@ impl Engine {
         };
         match decoder.finish().ok().filter(fits) {
             Some(snapshot) => {
-                self.transfers.installing = Some(snapshot.clone());
-                self.write_snapshot(snapshot);
-                self.finish_install();
+                self.keep_and_install(snapshot);
                 Ok(())
             }
             None => {
@@ -342,6 +340,13 @@ impl Engine {
                 Err(CloseReason::Malformed)
             }
         }
+    }
+
+    /// Takes a state, once it is durable: one that a leader has sent, or one of this node's own making.
+    pub(super) fn keep_and_install(&mut self, snapshot: Snapshot) {
+        self.transfers.installing = Some(snapshot.clone());
+        self.write_snapshot(snapshot);
+        self.finish_install();
     }
 
     /// Takes a leader's state in place of the own and of the log, once it is durable here.

@@ -194,6 +194,11 @@ impl Machine {
         Machine { applied, map, map_hash, sessions, cluster: Some(cluster), members: Some(members) }
     }
 
+    /// The same keys and sessions, as the state at a later index of another cluster.
+    pub(crate) fn recovered(self, at: Index, cluster: ClusterId, members: Membership) -> Machine {
+        Machine { applied: at, cluster: Some(cluster), members: Some(members), ..self }
+    }
+
     /// What only a mutant does.
     pub(super) fn forget_sessions(&mut self) {
         self.sessions = Sessions::default();

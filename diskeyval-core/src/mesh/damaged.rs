@@ -22,10 +22,7 @@ impl Mesh {
 
     /// The node becomes another life of itself, in another boot. Until that is ready to be met, nobody is.
     pub(crate) fn fall_silent(&mut self, boot: u128, why: CloseReason) {
-        let conns: Vec<ConnId> = self.links.keys().copied().collect();
-        for conn in conns {
-            self.shut(conn, why.clone(), true);
-        }
+        self.retire(&why);
         // A dial that is on its way is forgotten: its link would be that of the former life.
         for peer in self.peers.values_mut() {
             if !matches!(peer.dial, Dial::At(_)) {
@@ -37,6 +34,15 @@ impl Mesh {
         self.hello.cluster = None;
         self.hello.boot = boot;
         self.be_mute(why);
+    }
+
+    /// Nobody is met from now on, before the node [speaks](Mesh::speak) again. What was known of others counts no more.
+    pub(crate) fn retire(&mut self, why: &CloseReason) {
+        let conns: Vec<ConnId> = self.links.keys().copied().collect();
+        for conn in conns {
+            self.shut(conn, why.clone(), true);
+        }
+        self.be_mute(why.clone());
     }
 
     /// Whether a link to a member is up over which it takes part.

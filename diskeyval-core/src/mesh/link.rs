@@ -4,7 +4,7 @@ use bytes::{Bytes, BytesMut};
 
 use crate::config::Address;
 use crate::error::CloseReason;
-use crate::id::{Incarnation, Index, NodeId};
+use crate::id::{ClusterId, Incarnation, Index, NodeId};
 use crate::members::StorageKind;
 use crate::mesh::frame::{Cutter, TooLarge};
 use crate::mesh::wire::{Frame, Hello, VERSIONS};
@@ -47,6 +47,7 @@ pub(super) enum Phase {
 pub(super) struct Partner {
     pub(super) incarnation: Incarnation,
     pub(super) boot: u128,
+    pub(super) cluster: Option<ClusterId>,
     pub(super) leader_priority: u8,
     /// The last entry of its log that names this life of it.
     pub(super) named: Option<Index>,

@@ -132,6 +132,7 @@ impl Mesh {
         Ok(Partner {
             incarnation: hello.incarnation,
             boot: hello.boot,
+            cluster: hello.cluster,
             leader_priority: hello.leader_priority,
             named: hello.seated.max(hello.named),
             address: hello.address.clone(),

@@ -178,9 +178,20 @@ impl Mesh {
         self.mute = None;
     }
 
-    /// The node belongs to this cluster from now on, and says so in every hello.
+    /// The node belongs to this cluster from now on, and says so in every hello. Whoever was met before, and belongs to
+    /// another, is of no use to it.
     pub(crate) fn set_cluster(&mut self, cluster: ClusterId) {
+        if self.hello.cluster == Some(cluster) {
+            return;
+        }
         self.hello.cluster = Some(cluster);
+        let other =
+            |link: &Link| link.partner().and_then(|partner| partner.cluster).filter(|its| *its != cluster);
+        let others: Vec<(ConnId, ClusterId)> =
+            self.links.iter().filter_map(|(conn, link)| Some((*conn, other(link)?))).collect();
+        for (conn, theirs) in others {
+            self.shut(conn, CloseReason::OtherCluster { theirs, ours: cluster }, true);
+        }
     }
 
     /// These are the members now, by an entry that was applied.

@@ -478,6 +478,12 @@ impl Raft {
         }
     }
 
+    /// What this node goes on with, it goes on with alone: nobody has to be waited for.
+    pub(crate) fn stand_alone(&mut self) {
+        self.common.heard_leader = None;
+        self.transition(Transition::Follow(self.common.term, None));
+    }
+
     /// Whether an election timeout has passed since the links came up without a word of any leader.
     pub(crate) fn has_waited_for_a_leader(&self) -> bool {
         self.common.waited_in_vain

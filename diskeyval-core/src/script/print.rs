@@ -6,7 +6,7 @@ use std::vec::Vec;
 
 use bytes::Bytes;
 
-use crate::io::{Answer, Event};
+use crate::io::{Answer, Event, Recovery};
 use crate::kv::Outcome;
 use crate::status::Status;
 
@@ -36,6 +36,11 @@ pub(super) fn answer(answer: &Answer) -> String {
         Answer::Transferred(Err(error)) => error.to_string(),
         Answer::MembersChanged(Ok(revision)) => format!("members changed by {revision}"),
         Answer::MembersChanged(Err(error)) => error.to_string(),
+        Answer::Recovered(Ok(found)) => {
+            let Recovery { committed, kept, revision, .. } = found;
+            format!("recovered up to {kept} (committed {committed}), goes on at {revision}")
+        }
+        Answer::Recovered(Err(error)) => error.to_string(),
         Answer::Stopped => "stopped".into(),
     }
 }

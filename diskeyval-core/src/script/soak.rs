@@ -204,6 +204,7 @@ impl Soak {
             | Answer::Snapshot(_)
             | Answer::Transferred(_)
             | Answer::MembersChanged(_)
+            | Answer::Recovered(_)
             | Answer::Stopped => {}
         }
     }

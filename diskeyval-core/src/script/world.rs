@@ -404,6 +404,10 @@ impl World {
         self.ask(name, Request::ChangeMembers { change });
     }
 
+    pub(super) fn recover(&mut self, name: &str) {
+        self.ask(name, Request::Recover);
+    }
+
     pub(super) fn stop(&mut self, name: &str) {
         self.ask(name, Request::Stop);
     }

@@ -1,0 +1,145 @@
+//! A survivor and its directory: whenever it dies while it recovers, it is what it was or what it is to be.
+
+use alloc::vec::Vec;
+use core::time::Duration;
+
+use crate::config::{Config, Settings};
+use crate::engine::Engine;
+use crate::entry::{Entry, Genesis, Payload};
+use crate::id::{ClusterId, EntryId, Incarnation, Index, NodeId, Term, Ticket};
+use crate::io::{Answer, Effect, Input, Request};
+use crate::members::{Membership, Seat, StorageKind};
+use crate::prng::Seed;
+use crate::raft::{Append, Directive, Received};
+use crate::store::folder::Folder;
+use crate::time::Instant;
+
+fn id(name: &str) -> NodeId {
+    NodeId::new(name).expect("a good name")
+}
+
+fn settings() -> Settings {
+    let config = Config::new("n1").and_then(|config| config.peer("n2", "n2", 1)?.peer("n3", "n3", 1));
+    let config = config.expect("good names").persist("its disk");
+    config.validate().expect("a good configuration")
+}
+
+/// A node on a directory that does no more than so many operations.
+struct Node {
+    engine: Engine,
+    folder: Folder,
+    left: usize,
+    done: Vec<Input>,
+    answers: Vec<Answer>,
+    now: Instant,
+}
+
+impl Node {
+    fn start(folder: Folder, life: u64, left: usize) -> Node {
+        let engine = Engine::open(settings(), Seed::from_u64(life));
+        let mut node =
+            Node { engine, folder, left, done: Vec::new(), answers: Vec::new(), now: Instant::ZERO };
+        node.settle();
+        node
+    }
+
+    fn turn(&mut self) {
+        let mut turn = self.engine.turn(self.now);
+        self.done.drain(..).for_each(|input| turn.input(input));
+        let effects: Vec<Effect> = turn.end().collect();
+        for effect in effects {
+            match effect {
+                Effect::Disk { op, what } if self.left > 0 => {
+                    self.left -= 1;
+                    let result = self.folder.perform(&what);
+                    self.done.push(Input::Disk { op, result });
+                }
+                Effect::Answer { answer, .. } => self.answers.push(answer),
+                Effect::Halt { fault } => panic!("{fault}"),
+                _ => {}
+            }
+        }
+    }
+
+    fn settle(&mut self) {
+        self.turn();
+        while !self.done.is_empty() {
+            self.turn();
+        }
+    }
+
+    fn advance(&mut self, span: Duration) {
+        let end = self.now + span;
+        while let Some(due) = self.engine.deadline().filter(|due| due.at <= end) {
+            self.now = self.now.max(due.at);
+            self.settle();
+        }
+        self.now = end;
+    }
+
+    /// A leader sends a founded log with a write in it, none of it committed.
+    fn follow(&mut self) {
+        let own = self.engine.status().incarnation;
+        let seat = |name, bound| Seat { id: id(name), bound: Some(bound), address: None };
+        let seats = alloc::vec![seat("n1", own), seat("n2", Incarnation(2)), seat("n3", Incarnation(3))];
+        let genesis =
+            Genesis { cluster: ClusterId(7), storage: StorageKind::Disk, members: Membership::of(seats) };
+        let entries = [Payload::Genesis(genesis), Payload::Noop, Payload::Noop];
+        let entries = entries.into_iter().map(|payload| Entry::new(Term(1), payload)).collect();
+        let append = Append {
+            term: Term(1),
+            log: ClusterId(7),
+            configuration: EntryId::new(1, 1),
+            prev: EntryId::default(),
+            commit: Index(0),
+        };
+        self.engine.raft.link_up(&id("n2"), Incarnation(2));
+        let heard =
+            self.engine.raft.receive(&id("n2"), Received::Directive(Directive::Append(append), entries));
+        assert_eq!(heard, Ok(()));
+        self.engine.raft.link_down(&id("n2"));
+        self.settle();
+        self.advance(Duration::from_secs(2));
+        assert_eq!(self.engine.leader(), None, "it has lost its quorum");
+    }
+
+    fn recover(&mut self) {
+        let budget = Duration::from_secs(60);
+        self.done.push(Input::Ask { ticket: Ticket(1), request: Request::Recover, budget });
+        self.settle();
+        self.advance(Duration::from_secs(2));
+    }
+}
+
+#[test]
+fn a_crash_at_any_operation_leaves_the_former_cluster_or_the_next() {
+    let mut prepared = Node::start(Folder::default(), 1, usize::MAX);
+    prepared.follow();
+    let folder = prepared.folder;
+    let (mut former, mut next) = (0, 0);
+    for left in 0.. {
+        let mut node = Node::start(folder.clone(), 2, usize::MAX);
+        node.advance(Duration::from_secs(1));
+        node.left = left;
+        node.recover();
+        let is_told = matches!(node.answers[..], [Answer::Recovered(Ok(_))]);
+        let is_done = node.left > 0;
+        // Whatever has been asked of the disk and was not done is lost.
+        let mut again = Node::start(node.folder, 3, usize::MAX);
+        again.advance(Duration::from_secs(2));
+        let status = again.engine.status();
+        if again.engine.is_leader() {
+            next += 1;
+            assert!(status.last_index > Index(1 << 40) && status.cluster_id != Some(ClusterId(7)));
+            assert!(again.engine.is_ready());
+        } else {
+            former += 1;
+            assert!(!is_told, "what was answered is kept");
+            assert_eq!((status.cluster_id, status.last_index), (Some(ClusterId(7)), Index(3)));
+        }
+        if is_done {
+            break;
+        }
+    }
+    assert!(former > 3 && next > 3, "{former} times the former, {next} times the next");
+}
