@@ -152,6 +152,7 @@ impl Leader {
         self.followers.get(peer)
     }
 
+    #[cfg(any(test, feature = "inspect"))]
     pub(super) fn followers(&self) -> impl Iterator<Item = (&NodeId, &Follower)> {
         self.followers.iter()
     }

@@ -141,7 +141,7 @@ impl World<'_, '_, '_> {
         match kind {
             Kind::Client => (Identity::Client("mallory".into()), honest),
             Kind::NoMember => (Identity::Node(stranger.clone()), Mask { node: stranger, ..honest }),
-            Kind::HelloOfAnother => (member, Mask { node: stranger, ..honest }),
+            Kind::HelloOfAnother => (Identity::Node(stranger), honest),
             Kind::OtherName => (member, Mask { cluster_name: "another".into(), ..honest }),
             Kind::OtherCluster => (member, Mask { cluster: Some(ClusterId(7)), ..honest }),
             _ => (member, honest),
