@@ -1,6 +1,7 @@
 //! What can be given on the command line.
 
 use std::io::{self, Write};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process;
 
@@ -40,7 +41,11 @@ pub(crate) enum Command {
     /// A node of `demo` or `failover`, which start it
     #[cfg(unix)]
     #[command(hide = true)]
-    DemoNode,
+    DemoNode {
+        /// Where to listen, if that is free
+        #[arg(long)]
+        at: Option<SocketAddr>,
+    },
 }
 
 const AFTER_HELP: &str = "\
