@@ -281,6 +281,7 @@ impl Driver {
             }
             Event::NotAdmitted { why } => warn!(%node, why, "this node does not serve"),
             Event::Admitted => info!(%node, "this node is in its seat, and serves"),
+            Event::Removed => warn!(%node, "this node was removed from its cluster, and serves no more"),
             other => info!(%node, event = ?other, "something happened"),
         }
     }

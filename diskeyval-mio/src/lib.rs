@@ -26,9 +26,9 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 pub use cluster::{Cluster, ClusterError};
 pub use diskeyval_core::{
     Address, Change, CloseReason, Command, Config, ConfigError, Damage, DialError, Doubt, Error, Event,
-    Expect, Explanation, Fault, FileName, Finding, Hindrance, Limits, MemberStatus, Metrics, NodeId, Outcome,
-    Peer, Persistence, Read, Refusal, RoleName, Standing, Status, StorageFault, Term, Tls, Versioned, View,
-    explain, storage,
+    Expect, Explanation, Fault, FileName, Finding, Hindrance, Limits, Member, MemberChange, MemberStatus,
+    Metrics, NodeId, Obstacle, Outcome, Part, Peer, Persistence, Read, Refusal, RoleName, Standing, Status,
+    StorageFault, Term, Tls, Versioned, View, explain, storage,
 };
 pub use error::StartError;
 pub use events::{Events, Notice};

@@ -1,5 +1,7 @@
 //! The handle of a node.
 
+mod members;
+
 use std::fmt;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -46,6 +48,8 @@ struct Inner {
     shared: Arc<Shared>,
     node_id: NodeId,
     peers: Vec<Peer>,
+    /// It joins a cluster: before that has taken it in, it knows no members.
+    joins: bool,
     local_addr: SocketAddr,
     threads: Mutex<Vec<JoinHandle<()>>>,
     stopping: AtomicBool,
@@ -110,8 +114,9 @@ impl Node {
         Node::start_on(start::bind(&config)?, config)
     }
 
-    /// Starts a node behind a listener that is bound already; its port goes before that of the
-    /// configuration. For those who must know the port before the node runs.
+    /// Starts a node behind a listener that is bound already. For those who must know the port before the node
+    /// runs. The listener's port goes before that of the configuration, and so does its address, unless the
+    /// configuration has the name of a host: others are told what is so.
     ///
     /// # Errors
     /// As [`start`](Node::start).
@@ -128,6 +133,7 @@ impl Node {
             shared,
             node_id: config.node_id,
             peers: config.peers,
+            joins: config.join,
             local_addr,
             threads: Mutex::new(threads.into()),
             stopping: AtomicBool::new(false),
@@ -297,7 +303,8 @@ impl Node {
         self.inner.local_addr
     }
 
-    /// The other members and where they are dialled.
+    /// The other nodes that it was told of at its start, and where they were said to be. Who is a member now is told
+    /// by [`members`](Node::members).
     #[doc(alias = "getPeers")]
     pub fn peers(&self) -> Vec<Peer> {
         self.inner.peers.clone()
@@ -329,8 +336,8 @@ impl Node {
         self.ask(Request::Status, Reply::Status).wait()
     }
 
-    /// Whether this node is in its seat of the membership: it counts in majorities, and serves. Never
-    /// waits.
+    /// Whether this node is in its seat of the membership, a learner's perhaps, and serves, and no change of the
+    /// members is open. Never waits.
     pub fn ready(&self) -> bool {
         self.inner.shared.board.read(|news| news.is_member)
     }
@@ -355,7 +362,8 @@ impl Node {
     }
 
     /// Waits until this node is in its seat ([`ready`](Node::ready)). Rolling restarts wait for this
-    /// before they go on to the next node.
+    /// before they go on to the next node. One that joins is there once somebody has announced it
+    /// ([`add_learner`](Node::add_learner)).
     ///
     /// # Errors
     /// [`Refusal::NotAdmitted`] if it is not in time, and what it waits for.

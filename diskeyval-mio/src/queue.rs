@@ -26,6 +26,7 @@ pub(crate) enum Reply {
     View(Promise<View>),
     Snapshot(Promise<u64>),
     Transfer(Promise<()>),
+    Members(Promise<u64>),
     Status(Promise<Status>),
     Stop(Promise<()>),
 }
@@ -176,6 +177,7 @@ impl Reply {
         match self {
             Reply::Write(promise) => promise.doubtful(),
             Reply::Transfer(promise) => promise.doubtful(),
+            Reply::Members(promise) => promise.doubtful(),
             Reply::Read(_) | Reply::View(_) | Reply::Snapshot(_) | Reply::Status(_) | Reply::Stop(_) => {}
         }
     }
@@ -188,6 +190,7 @@ impl Reply {
             (Reply::View(promise), Answer::View(view)) => promise.keep(Ok(view), jobs),
             (Reply::Snapshot(promise), Answer::Snapshot(result)) => promise.keep(result, jobs),
             (Reply::Transfer(promise), Answer::Transferred(result)) => promise.keep(result, jobs),
+            (Reply::Members(promise), Answer::MembersChanged(result)) => promise.keep(result, jobs),
             (Reply::Status(promise), Answer::Status(status)) => promise.keep(Ok(*status), jobs),
             (Reply::Stop(promise), Answer::Stopped) => promise.keep(Ok(()), jobs),
             // A bug of ours; the promise that is dropped here still ends as an honest error.
@@ -198,7 +201,7 @@ impl Reply {
     /// Ends a request that will never be answered.
     pub(crate) fn lose(self, end: &End, jobs: &mut Vec<Job>) {
         let error = match self {
-            Reply::Write(_) | Reply::Transfer(_) => Error::Unknown(end.doubt()),
+            Reply::Write(_) | Reply::Transfer(_) | Reply::Members(_) => Error::Unknown(end.doubt()),
             _ => Error::Refused(end.refusal()),
         };
         self.fail(error, jobs);
@@ -211,6 +214,7 @@ impl Reply {
             Reply::View(promise) => promise.keep(Err(error), jobs),
             Reply::Snapshot(promise) => promise.keep(Err(error), jobs),
             Reply::Transfer(promise) => promise.keep(Err(error), jobs),
+            Reply::Members(promise) => promise.keep(Err(error), jobs),
             Reply::Status(promise) => promise.keep(Err(error), jobs),
             Reply::Stop(promise) => promise.keep(Err(error), jobs),
         }

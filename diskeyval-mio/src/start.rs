@@ -4,7 +4,7 @@
 mod tests;
 
 use std::io;
-use std::net::{SocketAddr, TcpListener};
+use std::net::{IpAddr, SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
@@ -51,8 +51,12 @@ fn start_with<P: Perform>(
 ) -> Result<Started, StartError> {
     let local_addr =
         listener.local_addr().map_err(|source| cannot("ask for the address of a socket", source))?;
-    // Whatever port it is that port 0 has become, peers and status are told the real one.
+    // Whatever port it is that port 0 has become, peers and status are told the real one; and of two addresses, that
+    // of the listener. A name is kept: others may know it where they do not know the address.
     config.port = local_addr.port();
+    if config.host.parse::<IpAddr>().is_ok() {
+        config.host = local_addr.ip().to_string();
+    }
     let settings = config.validate()?;
     let tls = match &config.tls {
         Some(pem) => Context::new(pem, &config.node_id)?,

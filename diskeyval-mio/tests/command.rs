@@ -220,6 +220,96 @@ fn writes_go_on_when_the_leader_is_killed() {
     assert_eq!(others[1].ask("get after"), "value 2");
 }
 
+// ---- Members ------------------------------------------------------------------------------------------
+
+#[test]
+fn one_joins_by_what_it_says_is_promoted_and_is_removed() {
+    let dir = Scratch::with_certs(&["n1", "n2", "n3", "n4"]);
+    let ports = ports::<4>();
+    let three = [ports[0], ports[1], ports[2]];
+    let mut nodes = [0, 1, 2].map(|which| start(&dir, three, which, &[]));
+    for node in &mut nodes {
+        until("every seat is filled", || node.is_member());
+    }
+    nodes[0].set("k", "v");
+    let join = format!("n1=127.0.0.1:{},n2=127.0.0.1:{}", ports[0], ports[1]);
+    let mut n4 = Node::start(&dir, "n4", ports[3], &[], &["--join", &join]);
+    let told = n4.error("waiting to be announced");
+    let (_, rest) = told.split_once('`').expect("a command");
+    let (command, _) = rest.split_once('`').expect("its end");
+    assert_eq!(command, format!("add n4=127.0.0.1:{}", ports[3]));
+    assert_eq!(n4.json("members"), serde_json::json!([]));
+
+    // Typed as it is told, at any member.
+    assert!(nodes[2].ask(command).starts_with("ok "));
+    let told = n4.error("taken in");
+    assert!(told.contains("`promote n4`"), "{told}");
+    assert_eq!(n4.json("status")["standing"]["is"], "learner");
+    assert_eq!(n4.ask("get k"), "value v");
+    let members = nodes[1].json("members");
+    let parts: Vec<_> = members.as_array().expect("a list").iter().map(|one| &one["part"]).collect();
+    assert_eq!(parts, ["voter", "voter", "voter", "learner"], "{members}");
+    assert_eq!(members[3]["address"], format!("127.0.0.1:{}", ports[3]));
+    assert!(nodes[0].ask("promote n4").starts_with("ok "));
+    until("it votes", || n4.is_member());
+
+    for (line, said) in [
+        ("promote n9", "`add n9=HOST:PORT`"),
+        ("reconfigure n1 n2 n1", "n1 is named twice"),
+        ("address n9=127.0.0.1:1", "n9 is no member"),
+    ] {
+        let answer = nodes[0].ask(line);
+        assert!(answer.starts_with("refused: ") && answer.contains(said), "{line}: {answer}");
+    }
+    assert!(nodes[0].ask("reconfigure").starts_with("error: "));
+
+    assert!(nodes[0].ask("remove n4").starts_with("ok "));
+    assert_eq!(n4.ended().code(), Some(3), "removed");
+    let last = n4.error("error: ");
+    assert!(last.contains("was removed from its cluster"), "{last}");
+    // All of it in one line, the one that is asked included.
+    assert!(nodes[0].ask("reconfigure n2 n3").starts_with("ok "));
+    assert_eq!(nodes[0].ended().code(), Some(3));
+    nodes[1].set("k", "w");
+    assert_eq!(nodes[2].ask("get k"), "value w");
+}
+
+/// Its unit file may go on saying that it joins.
+#[test]
+fn who_has_joined_comes_back_as_what_it_was() {
+    let dir = Scratch::with_certs(&["n1", "n2"]);
+    let ports: [u16; 2] = ports();
+    let mut n1 =
+        Node::start(&dir, "n1", ports[0], &[], &["--data", dir.0.join("d1").to_str().expect("text")]);
+    let (join, data) = (format!("n1=127.0.0.1:{}", ports[0]), dir.0.join("d2"));
+    let advertised = format!("localhost:{}", ports[1]);
+    let more = ["--join", &join, "--data", data.to_str().expect("text"), "--advertise", &advertised];
+    let n2 = Node::start(&dir, "n2", ports[1], &[], &more);
+    assert!(n2.error("waiting to be announced").contains(&format!("`add n2={advertised}`")));
+    n1.set("k", "v");
+    assert!(n1.ask(format!("add n2={advertised}")).starts_with("ok "));
+    n2.error("taken in");
+    n2.signal(Signal::KILL);
+    drop(n2);
+    let mut n2 = Node::start(&dir, "n2", ports[1], &[], &more);
+    until("it is a learner", || n2.json("status")["standing"]["is"] == "learner");
+    assert_eq!(n2.ask("get k"), "value v");
+    assert!(n2.ask("promote n2").starts_with("ok "));
+    assert!(n2.errors_so_far().iter().all(|line| !line.contains("announced")), "it was before");
+
+    // It ends when it is removed. Started again, it does not, but waits.
+    assert!(n1.ask("remove n2").starts_with("ok "));
+    assert_eq!(n2.ended().code(), Some(3));
+    let mut n2 = Node::start(&dir, "n2", ports[1], &[], &more);
+    until("it says what is to be done", || {
+        n2.errors_so_far().iter().any(|line| line.contains("announced") && line.contains("type `add n2"))
+    });
+    assert!(n1.ask("add n2").starts_with("ok "));
+    until("it is a learner", || n2.json("status")["standing"]["is"] == "learner");
+    n2.signal(Signal::TERM);
+    assert_eq!(n2.ended().code(), Some(0));
+}
+
 // ---- The end ------------------------------------------------------------------------------------------
 
 #[test]
@@ -349,6 +439,12 @@ fn wrong_options_are_named_in_one_line() {
     node(&["--peer", "n2=127.0.0.1"], 2, &["there is no port"]);
     node(&["--peer", "127.0.0.1:1"], 2, &["ID=HOST:PORT"]);
     node(&["--peer", "n2=127.0.0.1:0"], 2, &["port 0"]);
+    node(&["--join", "n1=127.0.0.1:1"], 2, &["names n1", "only the others"]);
+    node(&["--join", "n2=127.0.0.1"], 2, &["there is no port"]);
+    node(&["--join", "127.0.0.1:1"], 2, &["ID=HOST:PORT"]);
+    node(&["--join", "n2=127.0.0.1:1", "--peer", "n3=127.0.0.1:2"], 2, &["--join", "--peer"]);
+    node(&["--advertise", "127.0.0.1:0"], 2, &["port 0"]);
+    node(&["--advertise", "127.0.0.1"], 2, &["there is no port"]);
     node(&["--frobnicate"], 2, &["'--frobnicate'", "--help"]);
     node(&["--heartbeat-ms", "150"], 2, &["heartbeatMs", "a third"]);
     node(&["--heartbeat-ms", "soon"], 2, &["'soon'", "--heartbeat-ms"]);
@@ -449,6 +545,9 @@ fn help_and_version_are_no_errors() {
                 "--data <DIR>",
                 "--compact-every",
                 "--leader-priority",
+                "--join <ID=HOST:PORT>",
+                "--advertise",
+                "promote ID",
             ],
         ),
         (&["wal", "--help"], &["dump", "verify", "Exit codes:", "changes nothing"]),

@@ -210,6 +210,43 @@ fn a_rolling_restart_in_memory_loses_nothing() {
     }
 }
 
+/// From three to five and back, the leader among those who go, while others are killed.
+#[test]
+fn members_come_and_go_under_load_and_nothing_is_lost() {
+    let _alone = alone();
+    let args = ["demo", "--seconds", "15", "--reshape", "--disturb-every", "2", "--disturb-for", "400"];
+    let done = finish(diskeyval().args(args).arg("--json").spawn().expect("a process"));
+    assert_eq!(done.code, Some(0), "{}\n{}", done.stdout, done.stderr);
+    let figures = done.figures();
+    for (name, least) in
+        [("grown_and_shrunk", 1), ("member_changes", 6), ("leaders_removed", 1), ("disturbances", 2)]
+    {
+        assert!(figures[name].as_u64() >= Some(least), "{name}: {figures}\n{}", done.stderr);
+    }
+    for name in ["lost", "duplicated", "stale", "other_violations", "undecided"] {
+        assert_eq!(figures[name].as_u64(), Some(0), "{name}: {figures}");
+    }
+    assert!(done.stderr.contains("know that they are removed, and have disturbed nobody"), "{}", done.stderr);
+}
+
+/// Nodes announce where they listen, and could be met there. Who is cut off must be met nowhere.
+#[test]
+fn a_leader_that_is_cut_off_is_replaced() {
+    let _alone = alone();
+    let args = ["demo", "--memory", "--seconds", "600", "--disturb-every", "1"];
+    let mut process = diskeyval().args(args).spawn().expect("a process");
+    let mut stderr = BufReader::new(process.stderr.take().expect("piped"));
+    let cut_off = line_with("is cut off", &mut stderr);
+    let name = cut_off.split_whitespace().find(|word| word.starts_with("node-")).expect("a name");
+    let next = line_with("node-", &mut stderr);
+    assert!(
+        next.contains(" leads, in term") && !next.contains(name.trim_end_matches(',')),
+        "{cut_off}{next}"
+    );
+    process.kill().expect("killed");
+    process.wait().expect("an end");
+}
+
 #[test]
 fn what_cannot_be_is_refused_before_anything_starts() {
     for (args, word) in [
@@ -218,6 +255,8 @@ fn what_cannot_be_is_refused_before_anything_starts() {
         (&["demo", "--seconds", "0"], "--seconds"),
         (&["failover", "--rounds", "none"], "--rounds"),
         (&["demo", "--memory", "--data", "x"], "--data"),
+        (&["demo", "--memory", "--reshape"], "--reshape"),
+        (&["demo", "--nodes", "6", "--reshape"], "--nodes"),
     ] {
         let done = finish(diskeyval().args(args).spawn().expect("a process"));
         assert_eq!(done.code, Some(2), "{args:?}: {}", done.stderr);

@@ -132,6 +132,11 @@ impl Node {
         }
     }
 
+    /// What it has said on stderr, and nobody has waited for.
+    pub(crate) fn errors_so_far(&self) -> Vec<String> {
+        self.errors.try_iter().collect()
+    }
+
     pub(crate) fn ask(&mut self, line: impl AsRef<[u8]>) -> String {
         let input = self.input.as_mut().expect("not closed");
         input.write_all(line.as_ref()).and_then(|()| input.write_all(b"\n")).expect("it reads");

@@ -28,6 +28,7 @@ pub(crate) fn answer(node: &Node, request: Request) -> String {
         }
         Request::State => node.view().map(|view| json(&State(&view))),
         Request::Peers => Ok(json(&node.peers())),
+        Request::Members => node.members().map(|members| json(&members)),
         Request::Leader => Ok(leader(node)),
         Request::Status => node.status().map(|status| json(&Explained::from(status))),
         Request::Metrics => Ok(json(&node.metrics())),
@@ -35,6 +36,11 @@ pub(crate) fn answer(node: &Node, request: Request) -> String {
         Request::Transfer { to } => {
             node.transfer_leadership(to.as_ref(), TRANSFER_WITHIN).map(|()| "ok".to_owned())
         }
+        Request::Change(change) => node
+            .with_timeout(CHANGE_WITHIN)
+            .submit_change(change)
+            .wait()
+            .map(|revision| format!("ok {revision}")),
         Request::Help => Ok(help()),
         // Said when the node has ended, by whoever ends it.
         Request::Quit => Ok(BYE.to_owned()),
@@ -44,6 +50,9 @@ pub(crate) fn answer(node: &Node, request: Request) -> String {
 
 /// How long a hand-over may take: several elections, should the first come to nothing.
 const TRANSFER_WITHIN: Duration = Duration::from_secs(5);
+
+/// How long a change of the members may take: who comes has to catch up, with a state of some size.
+const CHANGE_WITHIN: Duration = Duration::from_secs(60);
 
 /// The answer to `quit`.
 pub(crate) const BYE: &str = "bye";
@@ -83,7 +92,7 @@ fn help() -> String {
         })
         .collect();
     format!(
-        "commands: {}; else refused: WHY, unknown: WHY (writes, transfer) or error: WHY",
+        "commands: {}; else refused: WHY, unknown: WHY (writes, transfer, changes of members) or error: WHY",
         forms.join("; ")
     )
 }

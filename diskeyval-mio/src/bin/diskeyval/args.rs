@@ -1,6 +1,7 @@
 //! What can be given on the command line.
 
 use std::io::{self, Write};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process;
 
@@ -30,7 +31,7 @@ pub(crate) struct Args {
 pub(crate) enum Command {
     Bench(BenchArgs),
     Certs(CertsArgs),
-    Node(NodeArgs),
+    Node(Box<NodeArgs>),
     #[command(subcommand)]
     Wal(WalCommand),
     #[cfg(unix)]
@@ -40,7 +41,11 @@ pub(crate) enum Command {
     /// A node of `demo` or `failover`, which start it
     #[cfg(unix)]
     #[command(hide = true)]
-    DemoNode,
+    DemoNode {
+        /// Where to listen, if that is free
+        #[arg(long)]
+        at: Option<SocketAddr>,
+    },
 }
 
 const AFTER_HELP: &str = "\
@@ -56,6 +61,7 @@ Exit codes:
   0  done
   1  what was asked for failed
   2  what was given is wrong: options, names, configuration or certificates
+  3  the node was removed from its cluster
   A second signal ends a command at once, with 128 + its number.
 
 Errors are one line on stderr: `error: …`.";
@@ -105,7 +111,8 @@ pub(crate) struct CertsArgs {
 /// Run one node of a cluster
 ///
 /// It reads DIR/ca.pem, DIR/ID.pem and DIR/ID-key.pem, which `diskeyval certs` makes, and prints
-/// `ready HOST:PORT` on stderr once it listens. Every member is started with the same set of ids.
+/// `ready HOST:PORT` on stderr once it listens. Every initial member is started with the same set of ids. One more
+/// is started with --join: it says on stderr what is to be typed at a member.
 ///
 /// Commands come from stdin: at a terminal there is a prompt, else each line is a command and gets one line as
 /// its answer on stdout, in their order:
@@ -116,17 +123,23 @@ pub(crate) struct CertsArgs {
 ///   delete K       ok REVISION found | ok REVISION absent
 ///   cas K OLD NEW  ok REVISION | mismatch REVISION|absent   OLD is the value, or - for absent
 ///   state          {"K":"V",...}                     as this node knows them
-///   peers          [{"nodeId":...,"host":...,"port":...},...]
+///   peers          [{"nodeId":...,"host":...,"port":...},...]   as it was told at its start
+///   members        [{"nodeId":...,"part":...,"address":...,...},...]   as this node knows them
 ///   leader         {"leader":ID or null,"isLeader":true or false}
 ///   status         {...}
 ///   metrics        {...}
 ///   snapshot       ok REVISION
 ///   transfer ID    ok                                once ID is seen to lead; without ID, whoever is most advanced
+///   add ID=HOST:PORT           ok REVISION           ID is brought up to date from now on, and does not vote yet
+///   promote ID                 ok REVISION           once ID has caught up, and votes
+///   remove ID                  ok REVISION           ID is no member any more, and ends
+///   reconfigure ID ID...       ok REVISION           these vote, and no others; ID=HOST:PORT if it is new
+///   address ID=HOST:PORT       ok REVISION           ID is dialled there from now on
 ///   help           one line
 ///   quit           bye                               once the node has ended in order
 ///
 /// What fails answers `refused: WHY` (it certainly has no effect), `unknown: WHY` (a write that may have its
-/// effect or not: read to find out; or a transfer that may still come about), or `error: WHY` (no command, or a wrong form of one); the next line is
+/// effect or not: read to find out; or a transfer or a change of members that may still come about), or `error: WHY` (no command, or a wrong form of one); the next line is
 /// taken all the same. Blank lines get no answer.
 ///
 /// K and OLD hold no spaces. V and NEW are the rest of the line behind one space, as it is, and may be empty.
@@ -136,7 +149,7 @@ pub(crate) struct CertsArgs {
 ///
 /// `quit`, SIGINT and SIGTERM end the node in order (leadership is handed over): exit code 0; at a terminal so do
 /// Ctrl-C and Ctrl-D. Elsewhere the end of stdin does not: the node goes on until a signal comes. A second signal ends the process at once, with 130 or 143.
-/// A node that halts by itself ends with 1.
+/// A node that halts by itself ends with 1, and one that was removed from its cluster with 3.
 ///
 /// With --data DIR a node that was ended or killed comes back as what it was. DIR is its own: another node, or a second
 /// process, is refused. `diskeyval wal` looks into it.
@@ -147,6 +160,7 @@ pub(crate) struct CertsArgs {
 Examples:
   diskeyval node --id n1 --listen 127.0.0.1:8051 --peer n2=127.0.0.1:8052 n3=127.0.0.1:8053 --certs certs
   diskeyval node --id n1 --listen 127.0.0.1:8051 --certs certs --data /var/lib/n1
+  diskeyval node --id n4 --listen 127.0.0.1:8054 --join n1=127.0.0.1:8051,n2=127.0.0.1:8052 --certs certs
   diskeyval node --config n1.json < /dev/null      as a service
   echo 'set greeting hello' | diskeyval node --id solo --listen [::1]:0 --certs certs
 
@@ -165,6 +179,15 @@ pub(crate) struct NodeArgs {
     /// The other initial members and where they listen; can be given several times
     #[arg(long, value_name = "ID=HOST:PORT", value_parser = config::peer, num_args = 1..)]
     pub(crate) peer: Vec<Peer>,
+
+    /// Members of a cluster that exists, which this node is to join; can be given several times. It founds none, and waits
+    /// until it is announced at a member
+    #[arg(long, value_name = "ID=HOST:PORT", value_parser = config::peer, num_args = 1.., value_delimiter = ',', conflicts_with = "peer")]
+    pub(crate) join: Vec<Peer>,
+
+    /// Where others reach this node, if that is not where it listens
+    #[arg(long, value_name = "HOST:PORT")]
+    pub(crate) advertise: Option<Address>,
 
     /// The directory of the certificates
     #[arg(long, value_name = "DIR", required_unless_present = "config")]

@@ -29,6 +29,13 @@ pub(crate) fn assemble(args: &NodeArgs) -> Result<Config, Failure> {
     if !args.peer.is_empty() {
         config.peers = args.peer.clone();
     }
+    if !args.join.is_empty() {
+        config.peers = args.join.clone();
+        config.join = true;
+    }
+    if let Some(advertise) = &args.advertise {
+        config.advertise = Some(advertise.clone());
+    }
     if let Some(cluster) = &args.cluster {
         config.cluster.clone_from(cluster);
     }
@@ -164,7 +171,7 @@ pub(crate) fn peer(given: &str) -> Result<Peer, ConfigError> {
     let Some((id, address)) = given.split_once('=') else {
         return Err(ConfigError::BadAddress {
             given: given.chars().take(80).collect(),
-            why: "a peer is given as ID=HOST:PORT",
+            why: "a node is given as ID=HOST:PORT",
         });
     };
     let node_id = NodeId::new(id)?;

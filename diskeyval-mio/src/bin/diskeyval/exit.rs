@@ -10,6 +10,8 @@ use crate::text;
 const FAILED: u8 = 1;
 /// What was given is wrong.
 const BAD_INPUT: u8 = 2;
+/// The node is no member of its cluster any more.
+const REMOVED: u8 = 3;
 
 /// Why the command ends, and with which code.
 #[derive(Debug)]
@@ -27,6 +29,11 @@ impl Failure {
     /// What was given is wrong: options, names, configuration, certificates.
     pub(crate) fn input(why: impl Display) -> Failure {
         Failure { code: BAD_INPUT, why: why.to_string() }
+    }
+
+    /// The node was removed from its cluster.
+    pub(crate) fn removed(why: impl Display) -> Failure {
+        Failure { code: REMOVED, why: why.to_string() }
     }
 
     /// Says so on stderr.

@@ -43,6 +43,6 @@ fn run(args: Args) -> Result<(), Failure> {
         #[cfg(unix)]
         Command::Failover(failover) => demo::failover(&failover),
         #[cfg(unix)]
-        Command::DemoNode => demo::node(),
+        Command::DemoNode { at } => demo::node(at),
     }
 }

@@ -50,7 +50,7 @@ pub(crate) fn serve(node: &Node, mut editor: DefaultEditor, session: &Session) -
 
 fn help(out: &mut impl Write) -> io::Result<()> {
     for [form, does, answers] in COMMANDS {
-        writeln!(out, "  {form:<14} {does:<52} {answers}")?;
+        writeln!(out, "  {form:<29} {does:<52} {answers}")?;
     }
     writeln!(
         out,

@@ -4,7 +4,7 @@
 //! of `cas` is the rest of the line behind one space or tab, as it is; it may be empty, and cannot hold a line
 //! break. A carriage return at the end of a line belongs to the line break.
 
-use diskeyval_mio::NodeId;
+use diskeyval_mio::{Member, MemberChange, NodeId};
 
 /// A command, understood.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,6 +30,7 @@ pub(crate) enum Request {
     },
     State,
     Peers,
+    Members,
     Leader,
     Status,
     Metrics,
@@ -38,24 +39,31 @@ pub(crate) enum Request {
         /// `None` is for whoever is most advanced.
         to: Option<NodeId>,
     },
+    Change(MemberChange),
     Help,
     Quit,
 }
 
 /// Each command with what it takes, what it does, and what it answers.
-pub(crate) const COMMANDS: [[&str; 3]; 14] = [
+pub(crate) const COMMANDS: [[&str; 3]; 20] = [
     ["set K V", "gives K the value V (the rest of the line)", "ok REVISION"],
     ["get K", "reads K, linearizable", "value V | absent"],
     ["getlocal K", "reads K as this node knows it, which may be behind", "value V | absent"],
     ["delete K", "removes K", "ok REVISION found | ok REVISION absent"],
     ["cas K OLD NEW", "sets K to NEW if it is OLD (-: absent)", "ok REVISION | mismatch REVISION|absent"],
     ["state", "all keys and values as this node knows them", "JSON"],
-    ["peers", "the other members", "JSON"],
+    ["peers", "the other nodes, as it was told at its start", "JSON"],
+    ["members", "the members as this node knows them", "JSON"],
     ["leader", "the leader, if one is known", "JSON"],
     ["status", "what this node knows, and what that comes to", "JSON"],
     ["metrics", "the counters of this node", "JSON"],
     ["snapshot", "writes a snapshot of the state now", "ok REVISION"],
     ["transfer ID", "has ID lead; without ID, whoever is most advanced", "ok"],
+    ["add ID[=HOST:PORT]", "ID is brought up to date, and does not vote", "ok REVISION"],
+    ["promote ID", "ID votes, once it has caught up", "ok REVISION"],
+    ["remove ID", "ID is no member any more, and ends", "ok REVISION"],
+    ["reconfigure ID[=HOST:PORT]...", "these vote, and no others", "ok REVISION"],
+    ["address ID=HOST:PORT", "ID is dialled there", "ok REVISION"],
     ["help", "this", ""],
     ["quit", "ends the node in order", "bye"],
 ];
@@ -88,11 +96,15 @@ impl Request {
             }
             b"state" => none(Request::State, rest, "state")?,
             b"peers" => none(Request::Peers, rest, "peers")?,
+            b"members" => none(Request::Members, rest, "members")?,
             b"leader" => none(Request::Leader, rest, "leader")?,
             b"status" => none(Request::Status, rest, "status")?,
             b"metrics" => none(Request::Metrics, rest, "metrics")?,
             b"snapshot" => none(Request::Snapshot, rest, "snapshot")?,
             b"transfer" => Request::Transfer { to: node(rest)? },
+            b"add" | b"promote" | b"remove" | b"reconfigure" | b"address" => {
+                Request::Change(change(name, rest.unwrap_or_default())?)
+            }
             b"help" => none(Request::Help, rest, "help")?,
             b"quit" => none(Request::Quit, rest, "quit")?,
             _ => {
@@ -127,6 +139,32 @@ fn node(rest: Option<&[u8]>) -> Result<Option<NodeId>, String> {
     }
     let id = one(rest, "transfer ID")?;
     NodeId::new(&String::from_utf8_lossy(&id)).map(Some).map_err(|error| error.to_string())
+}
+
+/// A change of the members, whose name is one of these.
+fn change(name: &[u8], rest: &[u8]) -> Result<MemberChange, String> {
+    let rest = String::from_utf8_lossy(rest);
+    let named: Vec<Member> = rest
+        .split_ascii_whitespace()
+        .map(str::parse)
+        .collect::<Result<_, _>>()
+        .map_err(|error: diskeyval_mio::ConfigError| error.to_string())?;
+    match (name, &named[..]) {
+        (b"add", [member]) => Ok(MemberChange::AddLearner { member: member.clone() }),
+        (b"add", _) => Err(takes("add ID[=HOST:PORT]")),
+        (b"promote", [Member { node, address: None }]) => Ok(MemberChange::Promote { node: node.clone() }),
+        (b"promote", _) => Err(takes("promote ID")),
+        (b"remove", [Member { node, address: None }]) => Ok(MemberChange::Remove { node: node.clone() }),
+        (b"remove", _) => Err(takes("remove ID")),
+        (b"address", [Member { node, address: Some(address) }]) => {
+            Ok(MemberChange::UpdateAddress { node: node.clone(), address: address.clone() })
+        }
+        (b"address", _) => Err(takes("address ID=HOST:PORT")),
+        (_, []) => {
+            Err(format!("{}, and names every voter that is to be", takes("reconfigure ID[=HOST:PORT]...")))
+        }
+        (_, _) => Ok(MemberChange::Reconfigure { members: named }),
+    }
 }
 
 fn none(request: Request, rest: Option<&[u8]>, form: &str) -> Result<Request, String> {
@@ -188,6 +226,40 @@ mod tests {
     }
 
     #[test]
+    fn changes_of_members_name_them() {
+        let member = |text: &str| text.parse::<Member>().expect(text);
+        let n4 = NodeId::new("n4").expect("a name");
+        let changes = [
+            ("add n4=[::1]:8054", MemberChange::AddLearner { member: member("n4=[::1]:8054") }),
+            ("add n4", MemberChange::AddLearner { member: member("n4") }),
+            ("promote n4", MemberChange::Promote { node: n4.clone() }),
+            ("remove n4", MemberChange::Remove { node: n4 }),
+            (
+                "reconfigure n1  n4=h:1\t",
+                MemberChange::Reconfigure { members: vec![member("n1"), member("n4=h:1")] },
+            ),
+        ];
+        for (line, change) in changes {
+            assert_eq!(parsed(line), Request::Change(change), "{line}");
+        }
+        for (line, said) in [
+            ("add n4=host", "there is no port"),
+            ("add n 4=host:1", "`add ID[=HOST:PORT]`"),
+            ("add", "`add ID[=HOST:PORT]`"),
+            ("promote n4=h:1", "`promote ID`"),
+            ("promote", "`promote ID`"),
+            ("remove n4 n5", "`remove ID`"),
+            ("remove client", "reserved"),
+            ("reconfigure", "every voter"),
+            ("reconfigure n1 \u{e9}", "is no node id"),
+            ("address n4", "`address ID=HOST:PORT`"),
+        ] {
+            let error = Request::parse(line.as_bytes()).expect_err(line);
+            assert!(error.contains(said), "{line}: {error}");
+        }
+    }
+
+    #[test]
     fn what_has_the_wrong_form_is_told_the_right_one() {
         for (line, form) in [
             ("set", "set K V"),
@@ -220,6 +292,7 @@ mod tests {
     #[test]
     fn the_list_of_commands_is_that_of_the_parser() {
         for [form, ..] in COMMANDS {
+            let form = form.replace("[=HOST:PORT]", "").replace("HOST:PORT", "h:1").replace("...", "");
             assert!(Request::parse(form.as_bytes()).is_ok_and(|request| request.is_some()), "{form}");
         }
     }

@@ -17,6 +17,8 @@ pub(crate) enum Ending {
     Signal,
     /// The node has ended by itself.
     Node,
+    /// The node has served, and is no member any more.
+    Removed,
 }
 
 /// What the threads of a node's process share.

@@ -10,6 +10,7 @@ use clap::value_parser;
 /// Starts nodes in processes of their own, on loopback and over mutual TLS. Clients on all of them write,
 /// read, delete and compare-and-set, while the leader is frozen, cut off or silenced in turn, and let back.
 /// Nodes that have a directory are killed by SIGKILL as well, one of them or all at once, and started again.
+/// With `--reshape` the cluster grows by two and shrinks again meanwhile, the leader among those who go.
 /// What the clients were told and what the nodes reported is then judged: whether a write was lost or
 /// doubled, or a read was stale. Certificates live in memory alone.
 #[derive(Debug, Args)]
@@ -23,6 +24,7 @@ Examples:
   diskeyval demo --nodes 5 --clients 64 --disturb-every 2 --json
   diskeyval demo --seconds 300 --kills --disturb-every 1 --disturb-for 300
   diskeyval demo --seconds 120 --memory --kills           a rolling restart of nodes that forget everything
+  diskeyval demo --seconds 120 --reshape --disturb-every 2 --disturb-for 500
 
 Exit codes:
   0  nothing lost, duplicated or stale, and nothing else wrong either
@@ -54,6 +56,11 @@ pub(crate) struct DemoArgs {
     /// Nothing happens but kills, each time of any node, by SIGKILL; with `--memory`, only when all are in their seats
     #[arg(long)]
     pub(super) kills: bool,
+
+    /// Two nodes more join, are promoted, and two others are removed, the leader among them, again and again. Nothing else
+    /// happens but kills, each time of any member or of the leader
+    #[arg(long, conflicts_with_all = ["kills", "memory"])]
+    pub(super) reshape: bool,
 
     /// The nodes keep all in memory. Without `--kills` none of them is killed
     #[arg(long, conflicts_with = "data")]

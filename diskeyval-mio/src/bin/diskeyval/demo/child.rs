@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::env;
 use std::io::{self, BufRead, BufReader, Write};
+use std::net::SocketAddr;
 use std::os::unix::process::CommandExt;
 use std::process::{Child as Process, ChildStdin, ChildStdout, Command, ExitStatus, Stdio};
 use std::sync::mpsc::Sender;
@@ -77,26 +78,34 @@ impl Notes {
 impl Child {
     /// Starts one. What it says goes to `inbox`, under its number.
     pub(super) fn spawn(number: usize, inbox: Sender<(usize, News)>) -> io::Result<Child> {
-        Child::spawn_with(Arc::default(), number, inbox)
+        Child::spawn_with(Arc::default(), number, None, inbox)
     }
 
-    /// Starts another in the place of one that is gone. It goes on with its notes.
-    pub(super) fn replace(&mut self, number: usize, inbox: Sender<(usize, News)>) -> io::Result<()> {
+    /// Starts another in the place of one that is gone. It goes on with its notes, and listens there if it can.
+    pub(super) fn replace(
+        &mut self,
+        number: usize,
+        at: Option<SocketAddr>,
+        inbox: Sender<(usize, News)>,
+    ) -> io::Result<()> {
         // With its reader, all is noted that it has said.
         self.wait()?;
         self.notes(Notes::settle);
-        *self = Child::spawn_with(self.notes.clone(), number, inbox)?;
+        *self = Child::spawn_with(self.notes.clone(), number, at, inbox)?;
         Ok(())
     }
 
     fn spawn_with(
         notes: Arc<Mutex<Notes>>,
         number: usize,
+        at: Option<SocketAddr>,
         inbox: Sender<(usize, News)>,
     ) -> io::Result<Child> {
+        let at = at.map(|address| ["--at".to_owned(), address.to_string()]);
         let mut process = Command::new(env::current_exe()?)
             // What a node has to warn of is known here: it is done to it.
             .args(["--log", "error", "demo-node"])
+            .args(at.iter().flatten())
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             // An interrupt from the terminal is for the parent, which then ends its children in order.

@@ -22,14 +22,14 @@ pub(super) struct Crew {
 }
 
 impl Crew {
-    /// Sets them to work.
-    pub(super) fn start(node: &Node, work: &Work) -> io::Result<Crew> {
+    /// Sets them to work, until they are told to stop, or the node is no member any more.
+    pub(super) fn start(node: &Node, work: &Work, removed: &Arc<AtomicBool>) -> io::Result<Crew> {
         let mut crew = Crew { stop: Arc::new(AtomicBool::new(false)), threads: Vec::new() };
         for &number in &work.clients {
-            let (stop, work) = (crew.stop.clone(), work.clone());
+            let (stop, removed, work) = (crew.stop.clone(), removed.clone(), work.clone());
             let client = Client::new(number, node.clone());
             let thread = thread::Builder::new().name(format!("client-{number}"));
-            crew.threads.push(thread.spawn(move || client.work(&work, &stop))?);
+            crew.threads.push(thread.spawn(move || client.work(&work, &[&stop, &removed]))?);
         }
         Ok(crew)
     }
@@ -60,10 +60,10 @@ impl Client {
         Client { number, node, values: 0 }
     }
 
-    fn work(mut self, work: &Work, stop: &AtomicBool) -> io::Result<()> {
+    fn work(mut self, work: &Work, ends: &[&AtomicBool]) -> io::Result<()> {
         // Far enough apart for as many clients as there can be.
         let mut dice = Dice::new(work.seed ^ self.number.wrapping_mul(0xd6e8_feb8_6659_fd93));
-        while !stop.load(Ordering::Relaxed) {
+        while !ends.iter().any(|end| end.load(Ordering::Relaxed)) {
             let key = format!("key-{}", dice.below(work.keys.max(1)));
             let chosen = if work.only_writes { 99 } else { dice.below(100) };
             match chosen {

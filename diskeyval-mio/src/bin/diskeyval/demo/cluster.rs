@@ -1,5 +1,7 @@
 //! A cluster of child processes, and what its nodes say.
 
+mod members;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::net::SocketAddr;
@@ -7,7 +9,7 @@ use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::time::{Duration, Instant};
 
 use diskeyval_mio::certs::Authority;
-use diskeyval_mio::{Config, NodeId};
+use diskeyval_mio::{Address, Config, NodeId};
 use diskeyval_sim::history::Record;
 
 use super::child::{Child, News, Notes};
@@ -16,7 +18,7 @@ use super::keep::Keep;
 use super::words::{Order, Setup, Tiding, Work};
 
 /// How long anything may take that normally takes a moment, on the slowest machine.
-const PATIENCE: Duration = Duration::from_secs(30);
+pub(super) const PATIENCE: Duration = Duration::from_secs(30);
 
 /// The clients of a node's next process have other numbers, this far apart: an end that was not heard stays unheard.
 const NEXT_LIFE: u64 = 1000;
@@ -49,8 +51,22 @@ impl From<String> for Halt {
     }
 }
 
-/// How a node is dialled: from which, to which.
-pub(super) type Dial<'a> = &'a dyn Fn(usize, usize) -> Option<SocketAddr>;
+/// How the nodes of a cluster begin.
+pub(super) struct Beginning<'a> {
+    /// How many found it. Those behind them join when they are announced.
+    pub(super) founders: usize,
+    /// Where one node is told to dial another, if it is told at all.
+    pub(super) dial: &'a dyn Fn(usize, usize) -> Option<SocketAddr>,
+    /// Whether they are to meet nowhere else.
+    pub(super) is_proxied: bool,
+    /// What the clients of a node do.
+    pub(super) work: &'a dyn Fn(usize) -> Work,
+    /// Where they keep what they have promised.
+    pub(super) keep: Option<&'a Keep>,
+}
+
+/// Where nobody listens.
+const NOWHERE: (&str, u16) = ("127.0.0.1", 1);
 
 /// Nodes that run in child processes: `node-1` and so on, numbered from 0.
 pub(super) struct Cluster {
@@ -58,6 +74,8 @@ pub(super) struct Cluster {
     told: Vec<Told>,
     /// What each was last started with.
     setups: Vec<Setup>,
+    /// Who is no member, not yet or not any more.
+    outside: BTreeSet<usize>,
     inbox: Receiver<(usize, News)>,
     /// For those that are started later.
     to_inbox: Sender<(usize, News)>,
@@ -77,6 +95,10 @@ struct Told {
     /// One of unknown fate may come late.
     marks: BTreeSet<String>,
     applied: Option<(u64, String)>,
+    changed: Option<Result<u64, String>>,
+    elections: Option<u64>,
+    removed: bool,
+    turned_away: bool,
     gone: bool,
     /// It was killed, or told to end.
     may_go: bool,
@@ -100,6 +122,7 @@ impl Cluster {
             children,
             told,
             setups: Vec::new(),
+            outside: BTreeSet::new(),
             inbox,
             to_inbox: sender,
             reigns: BTreeMap::new(),
@@ -115,21 +138,18 @@ impl Cluster {
         self.told.iter().filter_map(|told| told.listening).collect()
     }
 
-    /// Starts the nodes, under certificates that are forgotten with them, and waits until all are in their
-    /// seats.
-    pub(super) fn found(
-        &mut self,
-        dial: Dial<'_>,
-        work: &dyn Fn(usize) -> Work,
-        keep: Option<&Keep>,
-    ) -> Result<(), Halt> {
+    /// Starts the nodes, under certificates that are forgotten with them, and waits until all who found the cluster are in
+    /// their seats.
+    pub(super) fn found(&mut self, beginning: &Beginning<'_>) -> Result<(), Halt> {
         let authority = Authority::new("diskeyval demo").map_err(|error| error.to_string())?;
+        self.outside = (beginning.founders..self.children.len()).collect();
         for number in 0..self.children.len() {
-            let mut config = self.config(number, &authority, dial)?;
-            if let Some(keep) = keep {
+            let mut config = self.config(number, &authority, beginning)?;
+            if let Some(keep) = beginning.keep {
                 config = config.persist(&keep.of(number)?);
             }
-            let setup = Setup { config, life: 1, work: work(number) };
+            let is_expected = beginning.founders == self.children.len();
+            let setup = Setup { config, life: 1, is_expected, work: (beginning.work)(number) };
             self.tell(number, |child| child.set_up(&setup))?;
             self.setups.push(setup);
         }
@@ -138,7 +158,7 @@ impl Cluster {
         })
     }
 
-    fn config(&self, own: usize, authority: &Authority, dial: Dial<'_>) -> Result<Config, String> {
+    fn config(&self, own: usize, authority: &Authority, beginning: &Beginning<'_>) -> Result<Config, String> {
         let issued = NodeId::new(&name(own))
             .map_err(|error| error.to_string())
             .and_then(|id| authority.issue_node(&id).map_err(|error| error.to_string()))?;
@@ -147,8 +167,13 @@ impl Cluster {
             &issued.key_pem,
             authority.cert_pem(),
         );
+        config.join = own >= beginning.founders;
+        if beginning.is_proxied {
+            // What a node announces is dialled, too: whoever is cut off would be met there.
+            config.advertise = Address::new(NOWHERE.0, NOWHERE.1).ok();
+        }
         for other in (0..self.children.len()).filter(|other| *other != own) {
-            let address = dial(own, other).ok_or("a node has no address")?;
+            let Some(address) = (beginning.dial)(own, other) else { continue };
             config = config
                 .peer(&name(other), &address.ip().to_string(), address.port())
                 .map_err(|error| error.to_string())?;
@@ -156,9 +181,9 @@ impl Cluster {
         Ok(config)
     }
 
-    /// How many nodes there are, whatever became of them.
-    pub(super) fn size(&self) -> usize {
-        self.children.len()
+    /// Who is a member, whatever became of its process.
+    pub(super) fn members(&self) -> Vec<usize> {
+        (0..self.children.len()).filter(|number| !self.outside.contains(number)).collect()
     }
 
     /// One of the child processes.
@@ -171,9 +196,9 @@ impl Cluster {
         self.reigns.last_key_value().map(|(_, leader)| *leader)
     }
 
-    /// Whether every node is in its seat, as far as it has told.
+    /// Whether every member is in its seat, as far as it has told.
     pub(super) fn all_are_ready(&self) -> bool {
-        self.told.iter().all(|told| told.ready)
+        self.members().into_iter().all(|number| self.told[number].ready)
     }
 
     /// Who was heard to lead in each term.
@@ -220,22 +245,35 @@ impl Cluster {
     /// Starts one that was killed once more, with clients of other numbers, which begin at once. Tells where it
     /// listens.
     pub(super) fn revive(&mut self, number: usize, moved: impl FnOnce(SocketAddr)) -> Result<(), Halt> {
-        self.sit_out("a killed process to be gone", |cluster| cluster.told[number].gone)?;
-        let inbox = self.to_inbox.clone();
-        self.children[number]
-            .replace(number, inbox)
-            .map_err(|error| format!("{} cannot be started again: {error}", name(number)))?;
-        self.told[number] = Told::default();
-        self.sit_out("a process to listen", |cluster| cluster.told[number].listening.is_some())?;
+        self.gone(number)?;
+        self.replace(number)?;
         if let Some(address) = self.told[number].listening {
             moved(address);
         }
+        self.set_up_again(number)?;
+        if self.outside.contains(&number) { Ok(()) } else { self.go(number) }
+    }
+
+    fn gone(&mut self, number: usize) -> Result<(), Halt> {
+        self.sit_out("a killed process to be gone", |cluster| cluster.told[number].gone)
+    }
+
+    /// Starts a process in the place of one that is gone, and waits until it listens: where that one did, if it can.
+    fn replace(&mut self, number: usize) -> Result<(), Halt> {
+        let (inbox, at) = (self.to_inbox.clone(), self.told[number].listening);
+        self.children[number]
+            .replace(number, at, inbox)
+            .map_err(|error| format!("{} cannot be started again: {error}", name(number)))?;
+        self.told[number] = Told::default();
+        self.sit_out("a process to listen", |cluster| cluster.told[number].listening.is_some())
+    }
+
+    fn set_up_again(&mut self, number: usize) -> Result<(), Halt> {
         let setup = &mut self.setups[number];
         setup.life += 1;
         setup.work.clients.iter_mut().for_each(|client| *client += NEXT_LIFE);
         let setup = setup.clone();
-        self.tell(number, |child| child.set_up(&setup))?;
-        self.go(number)
+        self.tell(number, |child| child.set_up(&setup))
     }
 
     /// Lets clients begin.
@@ -291,7 +329,7 @@ impl Cluster {
                 cluster.all(|told| told.applied.is_some())
             })?;
             let mut states: Vec<&(u64, String)> =
-                self.told.iter().filter(|told| !told.gone).filter_map(|told| told.applied.as_ref()).collect();
+                self.living().into_iter().filter_map(|number| self.told[number].applied.as_ref()).collect();
             states.sort();
             states.dedup();
             match states[..] {
@@ -307,7 +345,7 @@ impl Cluster {
 
     /// Ends the nodes, one after the other.
     pub(super) fn end(&mut self) -> Result<(), Halt> {
-        for number in self.living() {
+        for number in (0..self.told.len()).filter(|number| !self.told[*number].may_go).collect::<Vec<_>>() {
             self.told[number].may_go = true;
             self.order(number, &Order::End)?;
             self.wait("a node to end", |cluster| cluster.told[number].gone)?;
@@ -321,13 +359,14 @@ impl Cluster {
         Ok(())
     }
 
-    /// Those that were not killed and not ended.
+    /// Those members that were not killed and not ended.
     fn living(&self) -> Vec<usize> {
-        (0..self.told.len()).filter(|&number| !self.told[number].may_go).collect()
+        self.members().into_iter().filter(|number| !self.told[*number].may_go).collect()
     }
 
+    /// Whether it is so with all of them.
     fn all(&self, is_so: impl Fn(&Told) -> bool) -> bool {
-        self.told.iter().filter(|told| !told.may_go).all(is_so)
+        self.living().into_iter().all(|number| is_so(&self.told[number]))
     }
 
     /// Waits for something that the nodes tell.
@@ -395,6 +434,10 @@ impl Cluster {
                 let why = format!("{} lost {missed} events: its reader was too slow", name(number));
                 return Err(Halt::Trouble(why));
             }
+            News::Told(Tiding::Changed(result)) => told.changed = Some(result),
+            News::Told(Tiding::Elections(count)) => told.elections = Some(count),
+            News::Told(Tiding::Removed) => told.removed = true,
+            News::Told(Tiding::TurnedAway) => told.turned_away = true,
             News::Told(Tiding::Trouble(why)) => {
                 return Err(Halt::Trouble(format!("{}: {why}", name(number))));
             }

@@ -44,19 +44,31 @@ impl fmt::Display for Disturbance {
     }
 }
 
+/// What may happen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Manner {
+    /// All of it.
+    Everything,
+    /// Any node is killed.
+    OnlyKills,
+    /// Any node, or the leader, is killed; the members change meanwhile, and there are no proxies between them.
+    KillsAmongMembers,
+}
+
 /// What happens in turn.
 #[derive(Clone, Copy, Debug)]
 struct Turns(&'static [Disturbance]);
 
 impl Turns {
-    fn chosen(only_kills: bool, outlasts: bool) -> Turns {
-        Turns(match (only_kills, outlasts) {
-            (true, _) => &[Disturbance::AnyKilled],
+    fn chosen(manner: Manner, outlasts: bool) -> Turns {
+        Turns(match (manner, outlasts) {
+            (Manner::OnlyKills, _) => &[Disturbance::AnyKilled],
+            (Manner::KillsAmongMembers, _) => &[Disturbance::AnyKilled, Disturbance::Killed],
             // Every second time by signal, else by proxies, in one way and then in the other.
-            (false, false) => {
+            (Manner::Everything, false) => {
                 &[Disturbance::Frozen, Disturbance::CutOff, Disturbance::Frozen, Disturbance::Silenced]
             }
-            (false, true) => &[
+            (Manner::Everything, true) => &[
                 Disturbance::Killed,
                 Disturbance::AllKilled,
                 Disturbance::Frozen,
@@ -96,7 +108,7 @@ impl Disturber {
     /// Begins now. `outlasts`: nodes have directories. If `every` is nothing, so is what happens. Whoever it happens to is out of action for `span`.
     pub(super) fn new(
         proxies: Proxies,
-        only_kills: bool,
+        manner: Manner,
         outlasts: bool,
         every: Duration,
         span: Duration,
@@ -106,7 +118,7 @@ impl Disturber {
         let every = Some(every).filter(|every| !every.is_zero());
         Disturber {
             proxies,
-            turns: Turns::chosen(only_kills, outlasts),
+            turns: Turns::chosen(manner, outlasts),
             outlasts,
             dice: Dice::new(clock::now()),
             every,
@@ -118,25 +130,30 @@ impl Disturber {
         }
     }
 
-    /// Does what is due; says what that was.
-    pub(super) fn act(&mut self, cluster: &mut Cluster) -> Result<Option<String>, Halt> {
+    /// Does what is due; says what that was. Nothing new happens where peace is wanted.
+    pub(super) fn act(&mut self, cluster: &mut Cluster, wants_peace: bool) -> Result<Option<String>, Halt> {
         let now = Instant::now();
         if self.active.as_ref().is_some_and(|active| now >= active.until) {
             return self.heal(cluster);
         }
         let is_due = self.active.is_none() && self.next.is_some_and(|next| now >= next);
-        if !is_due || now + self.span + PEACE > self.end {
+        if !is_due || wants_peace || now + self.span + PEACE > self.end {
             return Ok(None);
         }
         let what = self.turns.0[self.done.len() % self.turns.0.len()];
-        let nodes = match (what, cluster.leader()) {
-            (Disturbance::AllKilled, _) => (0..cluster.size()).collect(),
+        let members = cluster.members();
+        let leader = cluster.leader().filter(|leader| members.contains(leader));
+        let nodes = match (what, leader) {
+            (Disturbance::AllKilled, _) => members,
             // Who has nothing but its memory forgets all of it: a majority must have forgotten nothing.
             (Disturbance::AnyKilled, _) if !self.outlasts && !cluster.all_are_ready() => return Ok(None),
-            (Disturbance::AnyKilled, _) => vec![self.dice.place(cluster.size())],
+            (Disturbance::AnyKilled, _) => vec![members[self.dice.place(members.len())]],
             // What befalls a leader, or spares it, waits until there is one.
             (_, None) => return Ok(None),
-            (Disturbance::FollowerKilled, Some(leader)) => vec![(leader + 1) % cluster.size()],
+            (Disturbance::FollowerKilled, Some(leader)) => {
+                let next = members.iter().find(|&&other| other > leader).or(members.first());
+                next.copied().into_iter().collect()
+            }
             (_, Some(leader)) => vec![leader],
         };
         let happens = match nodes[..] {

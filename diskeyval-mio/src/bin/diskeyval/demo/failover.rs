@@ -11,7 +11,7 @@ use serde::Serialize;
 
 use super::args::FailoverArgs;
 use super::clock;
-use super::cluster::{Cluster, Halt, name};
+use super::cluster::{Beginning, Cluster, Halt, name};
 use super::dice::Dice;
 use super::interrupt::Interrupt;
 use super::keep::Keep;
@@ -101,7 +101,13 @@ fn round(interrupt: &Interrupt, memory: bool) -> Result<Round, Halt> {
     };
     let mut cluster = Cluster::spawn(NODES, interrupt.clone())?;
     let addresses = cluster.addresses();
-    cluster.found(&|_, to| addresses.get(to).copied(), &|_| work.clone(), keep.as_ref())?;
+    cluster.found(&Beginning {
+        founders: NODES,
+        dial: &|_, to| addresses.get(to).copied(),
+        is_proxied: false,
+        work: &|_| work.clone(),
+        keep: keep.as_ref(),
+    })?;
     cluster.mark()?;
 
     let Some((&term, &leader)) = cluster.reigns().last_key_value() else {

@@ -18,6 +18,7 @@ mod kind;
 mod progress;
 mod proxy;
 mod report;
+mod reshape;
 mod words;
 mod worker;
 
@@ -25,6 +26,7 @@ use std::fs::File;
 use std::io::{self, BufWriter, Write};
 use std::time::{Duration, Instant};
 
+use diskeyval_core::MAX_MEMBERS;
 use diskeyval_sim::{History, history::Record, lines};
 
 pub(crate) use args::{DemoArgs, FailoverArgs};
@@ -32,13 +34,14 @@ pub(crate) use failover::run as failover;
 pub(crate) use worker::run as node;
 
 use crate::exit::Failure;
-use cluster::{Cluster, Halt, name};
-use disturb::Disturber;
+use cluster::{Beginning, Cluster, Halt, name};
+use disturb::{Disturber, Manner};
 use interrupt::Interrupt;
 use keep::Keep;
 use progress::Progress;
 use proxy::Proxies;
 use report::{Report, Run};
+use reshape::{NEWCOMERS, Reshaper};
 use words::Work;
 
 /// Over how many keys the clients spread.
@@ -59,6 +62,11 @@ pub(crate) fn run(args: &DemoArgs) -> Result<(), Failure> {
     });
     let file = file.transpose()?;
 
+    if args.reshape && usize::from(args.nodes) + NEWCOMERS > MAX_MEMBERS {
+        return Err(Failure::input(format!(
+            "with --reshape, {NEWCOMERS} nodes come beside --nodes, and {MAX_MEMBERS} are the most"
+        )));
+    }
     // Removed when the nodes are gone.
     let keep = Keep::chosen(args.memory, args.data.as_deref()).map_err(Failure::failed)?;
 
@@ -73,15 +81,21 @@ pub(crate) fn run(args: &DemoArgs) -> Result<(), Failure> {
     let every = Duration::from_secs(args.disturb_every.into());
     let out_of_action = Duration::from_millis(args.disturb_for.into());
     let end = Instant::now() + span;
-    let mut disturber = Disturber::new(proxies, args.kills, keep.is_some(), every, out_of_action, end);
+    let manner = match (args.reshape, args.kills) {
+        (true, _) => Manner::KillsAmongMembers,
+        (false, true) => Manner::OnlyKills,
+        (false, false) => Manner::Everything,
+    };
+    let mut disturber = Disturber::new(proxies, manner, keep.is_some(), every, out_of_action, end);
+    let mut reshaper = args.reshape.then(|| Reshaper::new(&cluster));
     progress.restart();
     let begin = clock::now();
-    let played = play(&mut cluster, &mut disturber, &progress, end);
+    let played = play(&mut cluster, &mut disturber, reshaper.as_mut(), &progress, end);
     let stopped = clock::now();
     // When the nodes end, leadership is handed over once more or twice: that is not counted.
     let reigns = cluster.reigns().values().copied().collect();
     let finished = match played {
-        Ok(()) | Err(Halt::Interrupted) => finish(&mut cluster, &mut disturber, &progress),
+        Ok(()) | Err(Halt::Interrupted) => finish(&mut cluster, &mut disturber, reshaper.as_mut(), &progress),
         trouble @ Err(_) => trouble,
     };
     progress.clear();
@@ -98,6 +112,7 @@ pub(crate) fn run(args: &DemoArgs) -> Result<(), Failure> {
         end: stopped,
         reigns,
         disturbances: disturber.done,
+        reshaped: reshaper.map(|reshaper| reshaper.done),
         trouble: finished.err().map(Halt::why),
     };
     let report = Report::new(run, &records.into_iter().collect::<History>());
@@ -109,10 +124,19 @@ pub(crate) fn run(args: &DemoArgs) -> Result<(), Failure> {
 
 /// Starts nodes and proxies, and writes what comes before all else.
 fn start(args: &DemoArgs, keep: Option<&Keep>, interrupt: Interrupt) -> Result<(Cluster, Proxies), Halt> {
-    let nodes = usize::from(args.nodes);
+    let founders = usize::from(args.nodes);
+    let nodes = founders + if args.reshape { NEWCOMERS } else { 0 };
     let mut cluster = Cluster::spawn(nodes, interrupt)?;
-    let proxies = Proxies::new(&cluster.addresses())
-        .map_err(|error| format!("the proxies cannot be started: {error}"))?;
+    let addresses = cluster.addresses();
+    // Where members come and go, they find each other by themselves.
+    let proxied = if args.reshape { &[][..] } else { &addresses[..] };
+    let proxies = Proxies::new(proxied).map_err(|error| format!("the proxies cannot be started: {error}"))?;
+    let directly = |from: usize, to: usize| {
+        // Who joins is told of one member, and founders of each other.
+        let is_told = if from < founders { to < founders } else { to == 0 };
+        addresses.get(to).copied().filter(|_| is_told)
+    };
+    let by_proxy = |from, to| proxies.address(from, to);
     let seed = clock::now();
     let work = |node: usize| Work {
         clients: (0..u64::from(args.clients))
@@ -124,25 +148,38 @@ fn start(args: &DemoArgs, keep: Option<&Keep>, interrupt: Interrupt) -> Result<(
         only_writes: false,
         pause: PAUSE,
     };
-    cluster.found(&|from, to| proxies.address(from, to), &work, keep)?;
+    cluster.found(&Beginning {
+        founders,
+        dial: if args.reshape { &directly } else { &by_proxy },
+        is_proxied: !args.reshape,
+        work: &work,
+        keep,
+    })?;
     cluster.mark()?;
     Ok((cluster, proxies))
 }
 
-/// Lets the clients work, and disturbs them.
+/// Lets the clients work, disturbs them, and has members come and go.
 fn play(
     cluster: &mut Cluster,
     disturber: &mut Disturber,
+    mut reshaper: Option<&mut Reshaper>,
     progress: &Progress,
     end: Instant,
 ) -> Result<(), Halt> {
-    for number in 0..cluster.size() {
+    for number in cluster.members() {
         cluster.go(number)?;
     }
     let (mut refreshed, mut known) = (Instant::now(), None);
     while Instant::now() < end {
         cluster.listen(end.saturating_duration_since(Instant::now()))?;
-        if let Some(happened) = disturber.act(cluster)? {
+        let wants_peace = reshaper.as_ref().is_some_and(|reshaper| reshaper.wants_peace());
+        if let Some(happened) = disturber.act(cluster, wants_peace)? {
+            progress.event(&happened);
+        }
+        if let Some(reshaper) = &mut reshaper
+            && let Some(happened) = reshaper.act(cluster, disturber.current().is_none())?
+        {
             progress.event(&happened);
         }
         let fresh = cluster.reigns().iter().filter(|(term, _)| Some(**term) > known);
@@ -175,10 +212,18 @@ fn standing(cluster: &Cluster, disturber: &Disturber) -> String {
     line
 }
 
-/// Heals what is broken, and waits until every node has reported all that was committed.
-fn finish(cluster: &mut Cluster, disturber: &mut Disturber, progress: &Progress) -> Result<(), Halt> {
+/// Heals what is broken, and waits until every member has reported all that was committed.
+fn finish(
+    cluster: &mut Cluster,
+    disturber: &mut Disturber,
+    reshaper: Option<&mut Reshaper>,
+    progress: &Progress,
+) -> Result<(), Halt> {
     if let Some(happened) = disturber.heal(cluster)? {
         progress.event(&happened);
+    }
+    if let Some(reshaper) = reshaper {
+        reshaper.complete(cluster, &|happened| progress.event(happened))?;
     }
     progress.event("the clients end");
     cluster.stop()?;

@@ -10,6 +10,7 @@ use serde::Serialize;
 use super::clock::millis;
 use super::disturb::Disturbance;
 use super::kind::{Kind, answered, ended};
+use super::reshape::Reshaped;
 
 /// What a run was.
 pub(super) struct Run {
@@ -21,6 +22,8 @@ pub(super) struct Run {
     /// Who led, one after the other.
     pub(super) reigns: Vec<usize>,
     pub(super) disturbances: Vec<Disturbance>,
+    /// How the members changed, if they were to.
+    pub(super) reshaped: Option<Reshaped>,
     /// What went wrong, as far as that is not a matter of the history.
     pub(super) trouble: Option<String>,
 }
@@ -64,6 +67,10 @@ struct Figures {
     read_p50_ms: f64,
     read_p99_ms: f64,
     disturbances: usize,
+    member_changes: usize,
+    grown_and_shrunk: usize,
+    leaders_removed: usize,
+    elections_in_peace: usize,
     elections: usize,
     leader_changes: usize,
     longest_pause_ms: f64,
@@ -165,6 +172,15 @@ impl Report {
             of(Disturbance::AnyKilled),
             of(Disturbance::AllKilled),
         )?;
+        if let Some(reshaped) = self.run.reshaped {
+            let Reshaped { cycles, changes, leaders_removed, elections_in_peace } = reshaped;
+            writeln!(
+                out,
+                "{:18}{changes:>9}   {cycles} times grown by two and shrunk, {leaders_removed} leaders removed; \
+                 with the removed back from their disks: {elections_in_peace} elections",
+                "member changes"
+            )?;
+        }
         let changes = self.leader_changes();
         writeln!(
             out,
@@ -189,6 +205,7 @@ impl Report {
 
     fn figures(&self) -> Figures {
         let judgement = &self.judgement;
+        let reshaped = self.run.reshaped.unwrap_or_default();
         Figures {
             nodes: self.run.nodes,
             clients: self.run.clients,
@@ -203,6 +220,10 @@ impl Report {
             read_p50_ms: rounded(millis(self.reads.percentile(50))),
             read_p99_ms: rounded(millis(self.reads.percentile(99))),
             disturbances: self.run.disturbances.len(),
+            member_changes: reshaped.changes,
+            grown_and_shrunk: reshaped.cycles,
+            leaders_removed: reshaped.leaders_removed,
+            elections_in_peace: reshaped.elections_in_peace,
             elections: self.elections(),
             leader_changes: self.leader_changes(),
             longest_pause_ms: rounded(millis(self.longest_pause)),

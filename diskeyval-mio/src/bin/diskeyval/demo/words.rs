@@ -3,7 +3,7 @@
 
 use std::net::SocketAddr;
 
-use diskeyval_mio::Config;
+use diskeyval_mio::{Config, MemberChange};
 use serde::{Deserialize, Serialize};
 
 /// The first line that a child is told, as JSON. Keys and certificates travel with it, and so never touch a
@@ -14,6 +14,8 @@ pub(super) struct Setup {
     pub(super) config: Config,
     /// The how-manieth process of this node it is: from 1.
     pub(super) life: u64,
+    /// Whether it is in vain if the node does not come to its seat.
+    pub(super) is_expected: bool,
     /// What its clients do.
     pub(super) work: Work,
 }
@@ -44,6 +46,10 @@ pub(super) enum Order {
     Mark(String),
     /// Say what was applied; answered by [`Tiding::Applied`].
     Applied,
+    /// Change the members; answered by [`Tiding::Changed`].
+    Change(MemberChange),
+    /// Say for how many elections the node has stood; answered by [`Tiding::Elections`].
+    Elections,
     /// The node ends in order, and then the process.
     End,
 }
@@ -58,6 +64,8 @@ impl Order {
             Order::Stop => "stop".into(),
             Order::Mark(value) => format!("mark {value}"),
             Order::Applied => "applied".into(),
+            Order::Change(change) => format!("change {}", json(change)),
+            Order::Elections => "elections".into(),
             Order::End => "end".into(),
         }
     }
@@ -69,10 +77,17 @@ impl Order {
             ("stop", "") => Some(Order::Stop),
             ("mark", value) if !value.is_empty() => Some(Order::Mark(value.to_owned())),
             ("applied", "") => Some(Order::Applied),
+            ("change", change) => serde_json::from_str(change).ok().map(Order::Change),
+            ("elections", "") => Some(Order::Elections),
             ("end", "") => Some(Order::End),
             _ => None,
         }
     }
+}
+
+/// In one line.
+fn json(change: &MemberChange) -> String {
+    serde_json::to_string(change).expect("names and addresses are text")
 }
 
 /// What a child has to tell, besides the history.
@@ -94,6 +109,14 @@ pub(super) enum Tiding {
     Stopped,
     /// Up to which entry the log is applied, and the hash of the state there.
     Applied { index: u64, hash: String },
+    /// By which entry the members have changed, or why they have not, as far as is known.
+    Changed(Result<u64, String>),
+    /// The node was told that it is no member any more.
+    Removed,
+    /// Another node wanted nothing to do with it.
+    TurnedAway,
+    /// For how many elections it has stood.
+    Elections(u64),
     /// Something went wrong.
     Trouble(String),
 }
@@ -110,7 +133,12 @@ impl Tiding {
             Tiding::HasMark(value) => format!("has-mark {value}"),
             Tiding::Stopped => "stopped".into(),
             Tiding::Applied { index, hash } => format!("applied {index} {hash}"),
-            Tiding::Trouble(why) => format!("trouble {}", why.replace(['\n', '\r'], " ")),
+            Tiding::Changed(Ok(revision)) => format!("changed {revision}"),
+            Tiding::Changed(Err(why)) => format!("not-changed {}", one_line(why)),
+            Tiding::Removed => "removed".into(),
+            Tiding::TurnedAway => "turned-away".into(),
+            Tiding::Elections(count) => format!("elections {count}"),
+            Tiding::Trouble(why) => format!("trouble {}", one_line(why)),
         }
     }
 
@@ -133,10 +161,19 @@ impl Tiding {
                 let (index, hash) = rest.split_once(' ')?;
                 Tiding::Applied { index: index.parse().ok()?, hash: hash.to_owned() }
             }
+            "changed" => Tiding::Changed(Ok(rest.parse().ok()?)),
+            "not-changed" => Tiding::Changed(Err(rest.to_owned())),
+            "removed" => Tiding::Removed,
+            "turned-away" => Tiding::TurnedAway,
+            "elections" => Tiding::Elections(rest.parse().ok()?),
             "trouble" => Tiding::Trouble(rest.to_owned()),
             _ => return None,
         })
     }
+}
+
+fn one_line(text: &str) -> String {
+    text.replace(['\n', '\r'], " ")
 }
 
 #[cfg(test)]
@@ -145,7 +182,16 @@ mod tests {
 
     #[test]
     fn what_is_told_is_understood() {
-        let orders = [Order::Go, Order::Stop, Order::Mark("m-1".into()), Order::Applied, Order::End];
+        let member = "node-4=127.0.0.1:80".parse().expect("a member");
+        let orders = [
+            Order::Go,
+            Order::Stop,
+            Order::Mark("m-1".into()),
+            Order::Applied,
+            Order::Change(MemberChange::AddLearner { member }),
+            Order::Elections,
+            Order::End,
+        ];
         for order in orders {
             assert_eq!(Order::parse(&order.to_line()), Some(order));
         }
@@ -159,6 +205,11 @@ mod tests {
             Tiding::HasMark("m-1".into()),
             Tiding::Stopped,
             Tiding::Applied { index: 9, hash: "00ff".into() },
+            Tiding::Changed(Ok(12)),
+            Tiding::Changed(Err("not yet".into())),
+            Tiding::Removed,
+            Tiding::TurnedAway,
+            Tiding::Elections(0),
             Tiding::Trouble("it broke".into()),
         ];
         for tiding in tidings {

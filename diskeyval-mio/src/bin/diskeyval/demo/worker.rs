@@ -1,13 +1,15 @@
 //! The child process: a node with clients, that does what its parent says and ends with it.
 
 use std::io::{self, BufRead};
-use std::net::{Ipv4Addr, TcpListener};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::process;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, Receiver};
 use std::thread;
 use std::time::Duration;
 
-use diskeyval_mio::{Event, Events, Node, Notice, Read};
+use diskeyval_mio::{CloseReason, Error, Event, Events, MemberChange, Node, Notice, Read, Refusal};
 use diskeyval_sim::history::{self, Record};
 
 use super::clients::{Client, Crew, say, tell, text};
@@ -18,21 +20,26 @@ use crate::exit::Failure;
 /// How long a node may take to its seat.
 const PATIENCE: Duration = Duration::from_secs(60);
 
+/// How long a change of the members may take. Who is asked may be killed, and then another is.
+const CHANGE_WITHIN: Duration = Duration::from_secs(10);
+
 /// The number of the client that writes marks: none of the others has it.
 pub(super) const MARKER: u64 = 0;
 
-/// Lives as a child.
-pub(crate) fn run() -> Result<(), Failure> {
-    live().map_err(|why| {
+/// Lives as a child. It listens at this address, if that is still free.
+pub(crate) fn run(at: Option<SocketAddr>) -> Result<(), Failure> {
+    live(at).map_err(|why| {
         // Where nobody listens any more, the exit code has to do.
         let _ = report(&Tiding::Trouble(why.clone()));
         Failure::failed(why)
     })
 }
 
-fn live() -> Result<(), String> {
+fn live(at: Option<SocketAddr>) -> Result<(), String> {
     end_with_parent().map_err(|error| error.to_string())?;
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).map_err(|error| error.to_string())?;
+    let anywhere = || TcpListener::bind((Ipv4Addr::LOCALHOST, 0));
+    let listener = at.map_or_else(anywhere, |at| TcpListener::bind(at).or_else(|_| anywhere()));
+    let listener = listener.map_err(|error| error.to_string())?;
     let address = listener.local_addr().map_err(|error| error.to_string())?;
     report(&Tiding::Listening(address))?;
 
@@ -42,11 +49,15 @@ fn live() -> Result<(), String> {
     let node = Node::start_on(listener, setup.config).map_err(|error| error.to_string())?;
     // Before anything can have been written.
     let events = node.events();
-    let (teller, life) = (node.clone(), setup.life);
-    let telling = thread::spawn(move || tell_events(events, &teller, life));
+    let (teller, life, removed) = (node.clone(), setup.life, Arc::new(AtomicBool::new(false)));
+    let notes_removal = removed.clone();
+    let telling = thread::spawn(move || tell_events(events, &teller, life, &notes_removal));
     let waiting = node.clone();
-    thread::spawn(move || match waiting.wait_ready(PATIENCE) {
+    let patience = if setup.is_expected { PATIENCE } else { Duration::MAX };
+    thread::spawn(move || match waiting.wait_ready(patience) {
         Ok(()) => report(&Tiding::Ready),
+        // It was told to end before that.
+        Err(Error::Refused(Refusal::Stopped)) => Ok(()),
         Err(error) => report(&Tiding::Trouble(error.to_string())),
     });
 
@@ -54,7 +65,10 @@ fn live() -> Result<(), String> {
     let mut crew = None;
     for line in lines {
         match Order::parse(&line).ok_or_else(|| format!("this is no order: {line}"))? {
-            Order::Go => crew = Some(Crew::start(&node, &setup.work).map_err(|error| error.to_string())?),
+            Order::Go => {
+                let started = Crew::start(&node, &setup.work, &removed);
+                crew = Some(started.map_err(|error| error.to_string())?);
+            }
             Order::Stop => {
                 crew.take().map_or(Ok(()), Crew::stop)?;
                 report(&Tiding::Stopped)?;
@@ -64,6 +78,8 @@ fn live() -> Result<(), String> {
                 report(&Tiding::Marked(is_written))?;
             }
             Order::Applied => report(&applied(&node))?,
+            Order::Change(change) => change_members(&node, change),
+            Order::Elections => report(&Tiding::Elections(node.metrics().elections_started))?,
             Order::End => break,
         }
     }
@@ -74,6 +90,12 @@ fn live() -> Result<(), String> {
         Err(_) => return Err("the reader of events panicked".into()),
     }
     fault.map_or(Ok(()), |fault| Err(format!("the node had halted: {fault}")))
+}
+
+/// Other orders do not wait for it.
+fn change_members(node: &Node, change: MemberChange) {
+    let pending = node.with_timeout(CHANGE_WITHIN).submit_change(change);
+    thread::spawn(move || report(&Tiding::Changed(pending.wait().map_err(|error| error.to_string()))));
 }
 
 /// Even while its threads are frozen, it ends when its parent does: by the thread that started it, which is the
@@ -115,7 +137,7 @@ fn applied(node: &Node) -> Tiding {
 }
 
 /// Every change becomes a line of the history. Where some were left out, a stream of another name begins.
-fn tell_events(events: Events, node: &Node, life: u64) -> io::Result<()> {
+fn tell_events(events: Events, node: &Node, life: u64, removed: &AtomicBool) -> io::Result<()> {
     let name = node.id();
     let mut stream = if life == 1 { name.to_string() } else { format!("{name}#{life}") };
     let mut streams = 1;
@@ -145,6 +167,14 @@ fn tell_events(events: Events, node: &Node, life: u64) -> io::Result<()> {
                 if let Ok(Some(mark)) = node.get_with(MARK, Read::Local) {
                     say(Tiding::HasMark(text(&mark.value)).to_line())?;
                 }
+            }
+            Notice::Event(Event::Admitted) => removed.store(false, Ordering::Relaxed),
+            Notice::Event(Event::Removed) => {
+                removed.store(true, Ordering::Relaxed);
+                say(Tiding::Removed.to_line())?;
+            }
+            Notice::Event(Event::LinkDown { why: CloseReason::Goodbye(_), .. }) if !node.ready() => {
+                say(Tiding::TurnedAway.to_line())?;
             }
             Notice::Damaged(damage) => say(Tiding::Trouble(damage.to_string()).to_line())?,
             _ => {}
