@@ -100,7 +100,11 @@ fn the_search_needs_no_log_to_find_a_wrong_answer() {
         let call = read.call;
         let key = read.key.clone();
         let was_there = operations(ran).any(|write| {
-            let is_set = matches!(&write.action, Action::Set { outcome: Outcome::Ok(()), .. });
+            let is_set = matches!(
+                &write.action,
+                Action::Set { outcome: Outcome::Ok(()), .. }
+                    | Action::CompareAndSet { outcome: Outcome::Ok(true), .. }
+            );
             is_set && write.key == key && write.returned < Some(call)
         });
         let report = check(&records.into_iter().collect());
