@@ -85,7 +85,11 @@ impl Engine {
             machine.apply(at, entry.payload);
         }
         let last = self.raft.log().last();
-        let base = EntryId { index: Index(last.index.0 + LEAP), term: self.raft.term() };
+        // Whoever has sent such an index has lied.
+        let leapt = last.index.0.checked_add(LEAP).ok_or_else(|| Refusal::NothingToRecover {
+            why: "there is no revision beyond what this node holds".to_string(),
+        })?;
+        let base = EntryId { index: Index(leapt), term: self.raft.term() };
         let address = machine.members().and_then(|members| members.member(&self.id)?.address.clone());
         let seat = Seat { id: self.id.clone(), bound: Some(self.incarnation), address };
         let genesis =
