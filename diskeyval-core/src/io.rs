@@ -315,6 +315,8 @@ pub enum Answer {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Recovery {
+    /// This node.
+    pub node: NodeId,
     /// The cluster that is given up.
     pub former: ClusterId,
     /// The one that this node is now.
@@ -325,6 +327,10 @@ pub struct Recovery {
     pub kept: Index,
     /// The revision that the state has from now on. It is far beyond any that was given before.
     pub revision: u64,
+    /// What of a damaged storage is left out: the first thing that is wrong, and what cannot be told without it.
+    pub left_out: Vec<Damage>,
+    /// The highest entry that was seen, in what is kept or in what is left out. Those behind `kept` are lost.
+    pub seen: Index,
 }
 
 /// Something that happened.

@@ -1,5 +1,7 @@
-//! A node's directory, looked into from outside: what its files say, and whether they can be relied on. Nothing is
-//! written, and no node is needed.
+//! A node's directory, seen from outside: what its files say, whether they can be relied on, and what its node could go
+//! on from alone. No node is needed.
+
+mod recover;
 
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
@@ -10,6 +12,7 @@ use crate::error::{Damage, StorageFault};
 use crate::io::{DiskDone, DiskError, DiskOp};
 use crate::kv::Decoder;
 use crate::store::{FileName, Opening};
+pub use recover::{NoRecovery, Recoverer};
 
 /// What the files of a directory say.
 #[derive(Clone, Debug)]
@@ -20,7 +23,7 @@ pub struct Description {
     pub fault: Option<StorageFault>,
 }
 
-/// Looks into all files of a directory, each given whole, exactly as a node does that starts there.
+/// Looks into all files of a directory, each given whole, exactly as a node does that starts there. Nothing is written.
 pub fn describe(files: &[(FileName, Bytes)]) -> Description {
     let mut opening = Opening::examining();
     let mut decoder = Decoder::default();

@@ -61,6 +61,11 @@ const MAY_NAME: &[(&str, &[&str], &str)] = &[
         "the contract, on one page",
     ),
     ("storage.rs", &["error", "io", "kv", "store"], "looks into a directory from outside"),
+    (
+        "storage/",
+        &["entry", "error", "id", "io", "kv", "members", "prng", "store"],
+        "has one node go on from its directory, alone: no peers, no time",
+    ),
     ("lib.rs", &[], "a list of what is public"),
 ];
 

@@ -119,7 +119,8 @@ impl Engine {
     /// Its former life was given up, and its files were moved.
     pub(super) fn tell_begun(&mut self) {
         let Some(opener) = &mut self.opening else { return };
-        if let Some(begun) = opener.opening.take_begun() {
+        // Whoever has it go on from them knows that.
+        if let Some(begun) = opener.opening.take_begun().filter(|begun| !begun.goes_on) {
             let set_aside = begun.set_aside;
             self.effects.push_back(Effect::Event(Event::BegunAnew { set_aside, under: begun.under }));
         }

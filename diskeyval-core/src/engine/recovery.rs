@@ -7,20 +7,17 @@
 //! 4. Meanwhile the node meets nobody. Afterwards the others belong to another cluster, and are refused.
 
 use alloc::string::ToString;
+use alloc::vec::Vec;
 
 use xxhash_rust::xxh3::xxh3_128;
 
 use super::{Engine, Phase};
-use crate::entry::{Entry, Genesis};
+use crate::entry::Entry;
 use crate::error::{CloseReason, Doubt, Error, Fault, Refusal};
 use crate::id::{ClusterId, EntryId, Index, Ticket};
 use crate::io::{Answer, Recovery};
 use crate::kv::Snapshot;
-use crate::members::{Membership, Seat};
 use crate::time::{Deadline, Instant, Timer};
-
-/// No cluster decides so much while a node is being given up.
-const LEAP: u64 = 1 << 40;
 
 /// A recovery that is under way.
 #[derive(Clone, Debug)]
@@ -44,7 +41,7 @@ impl Engine {
     }
 
     fn may_recover(&self) -> Result<(), Refusal> {
-        let nothing = |why: &str| Err(Refusal::NothingToRecover { why: why.to_string() });
+        let nothing = |why: &str| Err(nothing(why));
         match (&self.phase, self.raft.leader()) {
             (Phase::Running, _) if self.opening.is_some() => nothing("it still reads what it has kept"),
             (Phase::Running, _) if self.recovering.is_some() => nothing("it is being done already"),
@@ -84,25 +81,23 @@ impl Engine {
             let entry = Entry::parse(bytes).map_err(|_| unreadable(at))?;
             machine.apply(at, entry.payload);
         }
-        let last = self.raft.log().last();
+        let last = EntryId { term: self.raft.term(), ..self.raft.log().last() };
+        // Who brought the members in is not asked any more.
+        let held = Snapshot { last, genesis: former.clone(), configuration: last, machine };
+        let next = held.alone(&self.id, self.incarnation, cluster);
         // Whoever has sent such an index has lied.
-        let leapt = last.index.0.checked_add(LEAP).ok_or_else(|| Refusal::NothingToRecover {
-            why: "there is no revision beyond what this node holds".to_string(),
-        })?;
-        let base = EntryId { index: Index(leapt), term: self.raft.term() };
-        let address = machine.members().and_then(|members| members.member(&self.id)?.address.clone());
-        let seat = Seat { id: self.id.clone(), bound: Some(self.incarnation), address };
-        let genesis =
-            Genesis { cluster, storage: former.storage, members: Membership::of(alloc::vec![seat]) };
+        let next = next.ok_or_else(|| nothing("its log has come to the last revision that there is"))?;
         let report = Recovery {
+            node: self.id.clone(),
             former: former.cluster,
             cluster,
             committed: self.raft.commit(),
             kept: last.index,
-            revision: base.index.0,
+            revision: next.last.index.0,
+            left_out: Vec::new(),
+            seen: last.index,
         };
-        let machine = machine.recovered(base.index, cluster, genesis.members.clone());
-        Ok((Snapshot { last: base, genesis, configuration: base, machine }, report))
+        Ok((next, report))
     }
 
     /// The state has taken the place of the log: the node is met again, as one of its new cluster.
@@ -138,6 +133,10 @@ impl Engine {
             self.desk.answer(ticket, Answer::Recovered(Err(Error::Unknown(doubt))));
         }
     }
+}
+
+fn nothing(why: &str) -> Refusal {
+    Refusal::NothingToRecover { why: why.to_string() }
 }
 
 #[cfg(test)]

@@ -1,5 +1,6 @@
 //! The key/value state machine. It knows neither peers nor disks nor time.
 
+mod alone;
 mod command;
 mod machine;
 mod map;

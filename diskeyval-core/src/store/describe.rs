@@ -30,6 +30,10 @@ pub(super) fn slots(slots: &[Result<Names, NoSlot>; 2]) -> Vec<String> {
         lines.push(format!("log: {}", if segments.is_empty() { "none".into() } else { segments.join(", ") }));
         match names.mark {
             Mark::None => {}
+            Mark::Void if names.snapshot.is_some() => lines.push(
+                "recovered: whatever else is here is to be set aside, and the node goes on alone from the snapshot"
+                    .into(),
+            ),
             Mark::Void => {
                 lines.push("void: whatever else is here is to be set aside, and the node begins anew".into())
             }

@@ -32,6 +32,12 @@ impl Fold {
         Fold { base, term: Term(0), vote: None, log_end: Index(0), entries: Default::default(), first }
     }
 
+    /// The log begins behind this entry, as is known before its first record is.
+    pub(super) fn begin_behind(&mut self, end: Index) {
+        self.log_end = end;
+        self.first = None;
+    }
+
     /// The end of the log before a flush.
     pub(super) fn end_before(&self, flush: &Flush) -> Index {
         match flush.records.first() {

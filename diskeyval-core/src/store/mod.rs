@@ -16,6 +16,7 @@ mod golden;
 mod opening;
 mod ops;
 mod repeat;
+mod salvage;
 mod snapshot;
 mod superblock;
 mod verdict;
@@ -37,6 +38,7 @@ pub use files::FileName;
 use format::Written;
 use gate::{Durable, Ledger, Receipt};
 pub(crate) use opening::{Opening, Origin, Recalled};
+pub(crate) use salvage::{NextLife, Salvage, Unverified, Verified};
 use wal::Wal;
 
 /// One thing that a node has to remember beyond its death.

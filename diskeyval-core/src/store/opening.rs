@@ -209,6 +209,10 @@ impl Opening {
         self.wal.take().zip(self.recalled.take())
     }
 
+    pub(crate) fn is_open(&self) -> bool {
+        self.step == Step::Open
+    }
+
     /// An operation was carried out.
     pub(crate) fn done(&mut self, op: OpId, result: Result<DiskDone, DiskError>) -> Result<(), StorageFault> {
         if let Some(wal) = &mut self.wal {
@@ -246,14 +250,8 @@ impl Opening {
                 self.name_other();
                 Ok(())
             }
-            (Step::Void(_), _) if self.ops.is_idle() => {
-                self.set_files_aside();
-                Ok(())
-            }
-            (Step::Aside, _) if self.ops.is_idle() => {
-                self.begin_behind();
-                Ok(())
-            }
+            (Step::Void(_), _) if self.ops.is_idle() => self.set_files_aside(),
+            (Step::Aside, _) if self.ops.is_idle() => self.begin_behind(),
             (Step::Found(_), _) if self.ops.is_idle() => {
                 self.chain = Some(Chain { flushes: Vec::new(), cut: None });
                 self.write()
@@ -363,8 +361,7 @@ impl Opening {
             return Err(StorageFault::OtherCluster { ours, theirs: names.cluster_name });
         }
         if names.mark == Mark::Void {
-            self.goes_on_giving_up(names);
-            return Ok(());
+            return self.goes_on_giving_up(names);
         }
         self.check_files(&names)?;
         self.names = Some(names);
@@ -424,6 +421,7 @@ impl Opening {
         self.read_next_segment(place + 1)
     }
 
+    /// What the segments come to, and then the snapshot.
     fn judge(&mut self) -> Result<(), StorageFault> {
         let chain = judge(core::mem::take(&mut self.scanned)).map_err(StorageFault::Damaged)?;
         if let Some((segment, at, what)) = &chain.cut {
@@ -547,6 +545,10 @@ impl Opening {
                 repeat.extend(records.filter(|record| !matches!(record, Written::Head(_))).cloned());
             }
         }
+        if fold.term < base.term {
+            // The snapshot was put in the place of another log, and nothing was written behind it yet.
+            (fold.term, fold.vote) = (base.term, None);
+        }
         let entries = fold.behind_base();
         if fold.log_end < base.index || entries.is_none() {
             // The snapshot was installed, and the log does not know it yet.
@@ -583,6 +585,6 @@ fn came_short(file: FileName, len: usize, size: u64) -> StorageFault {
     StorageFault::Failed { what, why }
 }
 
-fn damage(file: FileName, at: u64, what: impl Into<String>) -> StorageFault {
+pub(super) fn damage(file: FileName, at: u64, what: impl Into<String>) -> StorageFault {
     StorageFault::Damaged(Damage { file, at, what: what.into() })
 }

@@ -28,6 +28,11 @@ impl<T> Ops<T> {
         Ops { next, fresh: Vec::new(), waiting: VecDeque::new() }
     }
 
+    /// The number of the next one.
+    pub(super) fn next(&self) -> u64 {
+        self.next
+    }
+
     /// Asks for an operation.
     pub(super) fn ask(&mut self, what: DiskOp, purpose: T) {
         let op = OpId(self.next);

@@ -9,10 +9,13 @@
 //! 2. While it is void no file is made. So what is found then is what has not been moved yet: the next start goes on
 //!    with it, under the same number.
 //! 3. Nothing is removed, and the former incarnation is never taken again: the first slot that is durable names the next.
+//! 4. A void superblock may name a snapshot, which `salvage.rs` has put there. It alone stays, and the next life goes on
+//!    from it, in place of a first start.
 
 use alloc::vec::Vec;
 
-use super::{Opening, Origin, Step};
+use super::{Opening, Origin, Step, damage};
+use crate::error::StorageFault;
 use crate::io::DiskOp;
 use crate::store::FileName;
 use crate::store::ops::Ops;
@@ -25,6 +28,8 @@ pub(crate) struct Begun {
     pub(crate) set_aside: usize,
     /// The number under which they were.
     pub(crate) under: u64,
+    /// The next life goes on from a state that was made of them.
+    pub(crate) goes_on: bool,
 }
 
 impl Opening {
@@ -33,6 +38,13 @@ impl Opening {
         let mut ops = Ops::from(next);
         ops.ask(DiskOp::List, ());
         Opening { ops, gives_up: true, ..Opening::new(origin) }
+    }
+
+    /// Opens whatever there is. Operations are numbered from `next` on.
+    pub(crate) fn resumed(origin: Origin, next: u64) -> Opening {
+        let mut ops = Ops::from(next);
+        ops.ask(DiskOp::List, ());
+        Opening { ops, ..Opening::new(origin) }
     }
 
     /// What was given up, if that was not told yet.
@@ -49,42 +61,61 @@ impl Opening {
 
     /// A former start has come as far as this. What it has written may be in a cache alone, so both slots are written
     /// again before anything is moved.
-    pub(super) fn goes_on_giving_up(&mut self, names: Names) {
+    pub(super) fn goes_on_giving_up(&mut self, names: Names) -> Result<(), StorageFault> {
+        if let Some(named) = names.snapshot {
+            let file = FileName::Snapshot(named.number);
+            if self.files.get(&file) != Some(&named.size) {
+                return Err(damage(
+                    file,
+                    0,
+                    "it is not there as it was written, and all that counts is in it",
+                ));
+            }
+        }
+        self.names = Some(names);
         if self.told.is_some() {
             self.step = Step::Aside;
             for file in self.others() {
                 self.tell(file, || alloc::vec!["it is to be set aside".into()]);
             }
-            return;
+            return Ok(());
         }
-        self.names = Some(Names { generation: self.renamed, ..names });
+        if let Some(names) = &mut self.names {
+            names.generation = self.renamed;
+        }
         self.name(0);
         self.step = Step::Void(0);
+        Ok(())
     }
 
-    /// Everything but the superblock is moved out of the way.
-    pub(super) fn set_files_aside(&mut self) {
+    /// Everything is moved out of the way but the superblock, and the snapshot that it names.
+    pub(super) fn set_files_aside(&mut self) -> Result<(), StorageFault> {
         let files = self.others();
         let under = self.under();
         self.step = Step::Aside;
         for file in &files {
             self.ops.ask(DiskOp::SetAside { file: *file, under }, ());
         }
-        if files.is_empty() {
-            self.begin_behind();
-        }
+        if files.is_empty() { self.begin_behind() } else { Ok(()) }
     }
 
-    /// Nothing else is there any more: a first start.
-    pub(super) fn begin_behind(&mut self) {
-        self.begun = Some(Begun { set_aside: self.others().len(), under: self.under() });
-        self.files.retain(|file, _| *file == FileName::Superblock);
-        if let Some(names) = &mut self.names {
-            names.generation += 1;
-            names.mark = Mark::Anew;
+    /// Nothing else is there any more: a first start, or a state without a log.
+    pub(super) fn begin_behind(&mut self) -> Result<(), StorageFault> {
+        let others = self.others();
+        let under = self.under();
+        self.files.retain(|file, _| !others.contains(file));
+        let Some(names) = &mut self.names else { return Ok(()) };
+        names.generation += 1;
+        let goes_on = names.snapshot.is_some();
+        names.mark = if goes_on { Mark::None } else { Mark::Anew };
+        self.renamed = names.generation;
+        self.begun = Some(Begun { set_aside: others.len(), under, goes_on });
+        if goes_on {
+            return self.judge();
         }
         self.name(0);
         self.step = Step::Found(0);
+        Ok(())
     }
 
     /// What files are set aside under: the first 16 digits of the next incarnation. Generations, under which files are set
@@ -95,7 +126,10 @@ impl Opening {
     }
 
     fn others(&self) -> Vec<FileName> {
-        self.files.keys().copied().filter(|file| *file != FileName::Superblock).collect()
+        let named = self.names.as_ref().and_then(|names| names.snapshot);
+        let stays = named.map(|named| FileName::Snapshot(named.number));
+        let is_other = |file: &FileName| *file != FileName::Superblock && Some(*file) != stays;
+        self.files.keys().copied().filter(is_other).collect()
     }
 }
 

@@ -78,7 +78,7 @@ fn everything_is_set_aside_and_the_next_life_has_promised_nothing() {
     assert_eq!((recalled.incarnation, recalled.is_new, recalled.is_anew), (NEXT, true, true));
     assert_eq!((recalled.term, recalled.vote, recalled.entries.len()), (crate::id::Term(0), None, 0));
     let moved: Vec<_> = before.into_iter().filter(|(file, _)| *file != FileName::Superblock).collect();
-    assert_eq!(begun, Some(Begun { set_aside: moved.len(), under: UNDER }));
+    assert_eq!(begun, Some(Begun { set_aside: moved.len(), under: UNDER, goes_on: false }));
     assert_eq!(folder.aside, moved, "as they were");
     // It is remembered that it founds nothing.
     let (recalled, begun, _) = start(&mut folder);

@@ -1,0 +1,375 @@
+//! Directories that are gone on from: whole ones, spoilt ones, and cut short at every operation.
+
+use alloc::collections::BTreeMap;
+use alloc::vec::Vec;
+use core::time::Duration;
+
+use bytes::Bytes;
+
+use super::*;
+use crate::config::Config;
+use crate::engine::Engine;
+use crate::entry::Write;
+use crate::id::{Index, NodeId, Term, Ticket};
+use crate::io::{Answer, Effect, Event, Input, Request};
+use crate::kv::{Command, Owner, View};
+use crate::members::{Seat, StorageKind};
+use crate::store::folder::Folder;
+use crate::store::{FileName, Origin, Record, Store};
+use crate::time::Instant;
+
+const FORMER: ClusterId = ClusterId(7);
+const OWN: Incarnation = Incarnation(1);
+/// The last entry of the logs below: each from the third on gives the key `k<index>` a value.
+const LAST: u64 = 20;
+/// A write takes so many bytes, so that a segment has room for few.
+const VALUE: usize = 1500;
+
+fn id(name: &str) -> NodeId {
+    NodeId::new(name).expect("a good name")
+}
+
+fn genesis() -> Genesis {
+    let seat =
+        |(name, bound): (&str, u128)| Seat { id: id(name), bound: Some(Incarnation(bound)), address: None };
+    let seats = [("n1", OWN.0), ("n2", 2), ("n3", 3)].map(seat).to_vec();
+    Genesis { cluster: FORMER, storage: StorageKind::Disk, members: Membership::of(seats) }
+}
+
+fn payload(index: u64) -> Payload {
+    match index {
+        1 => Payload::Genesis(genesis()),
+        2 => Payload::OpenSession(Owner { node: id("n1"), incarnation: OWN, boot: 1 }),
+        _ => {
+            let key = alloc::format!("k{index}").into();
+            let command = Command::Set { key, value: Bytes::from(alloc::vec![b'v'; VALUE]) };
+            Payload::Write(Write { session: 2, seq: index, floor: 1, command })
+        }
+    }
+}
+
+fn origin() -> Origin {
+    Origin {
+        node: id("n1"),
+        cluster_name: "diskeyval".into(),
+        incarnation: OWN,
+        salt: 5,
+        segment_bytes: 16 << 10,
+    }
+}
+
+/// Records, each durable before the next.
+fn write(folder: &mut Folder, store: &mut Store, entries: impl Iterator<Item = u64>) {
+    for index in entries {
+        let bytes = Entry::new(Term(1), payload(index)).bytes;
+        let _ = store.record(|| Record::Entry { index: Index(index), bytes });
+        folder.settle(store);
+    }
+}
+
+/// The directory of a node of three, killed. The log is in several segments, and with a snapshot begins behind that.
+fn directory(snapshot: Option<u64>) -> Folder {
+    let mut folder = Folder::default();
+    let mut store = folder.open(origin(), Duration::MAX);
+    store.set_cluster(FORMER);
+    let _ = store.record(|| Record::Ballot { term: Term(1), vote: None });
+    write(&mut folder, &mut store, 1..=snapshot.unwrap_or(LAST));
+    if let Some(last) = snapshot {
+        let mut encoder = Encoder::new(state(last));
+        store.begin_snapshot(encoder.last());
+        while !encoder.is_done() {
+            store.push_snapshot(encoder.next(4000).expect("nothing is wrong with it"));
+            folder.settle(&mut store);
+        }
+        store.end_snapshot();
+        folder.settle(&mut store);
+        write(&mut folder, &mut store, last + 1..=LAST);
+    }
+    folder
+}
+
+fn state(entries: u64) -> Snapshot {
+    let mut machine = Machine::default();
+    for index in 1..=entries {
+        machine.apply(Index(index), payload(index));
+    }
+    let (last, configuration) = (EntryId::new(entries, 1), EntryId::new(1, 1));
+    Snapshot { last, genesis: genesis(), configuration, machine }
+}
+
+/// Carries out at most so many operations. Tells what it has found, and how many there were.
+fn recover(folder: &mut Folder, most: usize) -> (Result<Option<Recovery>, NoRecovery>, usize) {
+    let mut recoverer = Recoverer::new(Seed::from_u64(3));
+    let mut count = 0;
+    loop {
+        let ops = recoverer.take_ops();
+        if ops.is_empty() && recoverer.set_aside().is_none() {
+            recoverer.accept_data_loss();
+            continue;
+        }
+        if ops.is_empty() {
+            return (Ok(recoverer.found().cloned()), count);
+        }
+        for (op, what) in ops {
+            if count == most {
+                return (Ok(None), count);
+            }
+            count += 1;
+            if let Err(why) = recoverer.done(op, folder.perform(&what)) {
+                return (Err(why), count);
+            }
+        }
+    }
+}
+
+/// What a node comes to that is started there, with the peers that it had, and is left alone for a while; or that it is
+/// damaged.
+fn start(folder: &mut Folder, most: usize) -> Option<Engine> {
+    let config = Config::new("n1").and_then(|config| config.peer("n2", "n2", 1)?.peer("n3", "n3", 1));
+    let settings = config.expect("good names").persist("its disk").validate().expect("good");
+    let mut engine = Engine::open(settings, Seed::from_u64(11));
+    let mut done = Vec::new();
+    let mut count = 0;
+    for step in 0..100 {
+        if engine.is_leader() && engine.is_ready() {
+            break;
+        }
+        loop {
+            let mut turn = engine.turn(Instant::ZERO + Duration::from_millis(20) * step);
+            done.drain(..).for_each(|input| turn.input(input));
+            for effect in turn.end() {
+                match effect {
+                    Effect::Disk { op, what } if count < most => {
+                        count += 1;
+                        done.push(Input::Disk { op, result: folder.perform(&what) });
+                    }
+                    Effect::Event(Event::Damaged(_)) => return None,
+                    Effect::Halt { fault } => panic!("{fault}"),
+                    _ => {}
+                }
+            }
+            if done.is_empty() {
+                break;
+            }
+        }
+    }
+    Some(engine)
+}
+
+fn view(engine: &mut Engine) -> View {
+    let mut turn = engine.turn(Instant::ZERO);
+    turn.input(Input::Ask { ticket: Ticket(1), request: Request::View, budget: Duration::ZERO });
+    let view = turn.end().find_map(|effect| match effect {
+        Effect::Answer { answer: Answer::View(view), .. } => Some(view),
+        _ => None,
+    });
+    view.expect("it is always answered")
+}
+
+/// It leads alone, as another life in another cluster, with everything up to this entry and nothing behind.
+fn goes_on_alone(folder: &mut Folder, kept: u64) {
+    let mut engine = start(folder, usize::MAX).expect("nothing is wrong with it");
+    let view = view(&mut engine);
+    let status = engine.status();
+    assert!(engine.is_leader() && engine.is_ready(), "{status:?}");
+    assert!(status.cluster_id.is_some_and(|cluster| cluster != FORMER) && status.incarnation != OWN);
+    assert!(status.last_index > Index(kept + (1 << 40)));
+    for index in 3..=LAST {
+        let found = view.get(alloc::format!("k{index}").as_bytes());
+        let revision = (index <= kept).then_some(index);
+        assert_eq!(found.map(|found| found.revision), revision, "k{index}, kept up to {kept}");
+    }
+}
+
+fn files_of(folder: &Folder) -> BTreeMap<FileName, Vec<u8>> {
+    let files = folder.files.iter().filter(|(file, _)| **file != FileName::Superblock);
+    files.map(|(file, bytes)| (*file, bytes.clone())).collect()
+}
+
+#[test]
+fn a_whole_directory_is_gone_on_from_to_its_last_entry_and_nothing_is_removed() {
+    for snapshot in [None, Some(9)] {
+        let mut folder = directory(snapshot);
+        let before = files_of(&folder);
+        assert!(before.len() > 2, "{:?}", before.keys());
+        let report = recover(&mut folder, usize::MAX).0.expect("it can be").expect("all of it was done");
+        assert_eq!((report.node, report.former), (id("n1"), FORMER));
+        assert_eq!((report.committed, report.kept), (Index(snapshot.unwrap_or(0)), Index(LAST)));
+        assert_eq!((report.seen, report.left_out), (Index(LAST), Vec::new()));
+        assert_eq!(report.revision, LAST + (1 << 40));
+        assert_eq!(folder.aside.iter().cloned().collect::<BTreeMap<_, _>>(), before, "as they were");
+        goes_on_alone(&mut folder, LAST);
+        goes_on_alone(&mut folder, LAST);
+        // Once is enough.
+        let again = recover(&mut folder, usize::MAX).0.expect_err("it is alone");
+        assert!(matches!(&again, NoRecovery::Nothing { why, .. } if why.contains("only voter")), "{again}");
+    }
+}
+
+#[test]
+fn before_the_loss_is_accepted_nothing_is_written() {
+    let mut folder = directory(Some(9));
+    let before = folder.clone();
+    let mut recoverer = Recoverer::new(Seed::from_u64(3));
+    loop {
+        let ops = recoverer.take_ops();
+        if ops.is_empty() {
+            break;
+        }
+        for (op, what) in ops {
+            recoverer.done(op, folder.perform(&what)).expect("nothing is wrong with it");
+        }
+    }
+    assert!(recoverer.found().is_some() && recoverer.set_aside().is_none());
+    assert_eq!(folder, before);
+}
+
+/// A crash behind each operation, and another within the start that follows. It is the former node with all that
+/// it had, or the next, and of the former files none is gone.
+#[test]
+fn a_crash_at_any_operation_leaves_the_former_cluster_or_the_next() {
+    let whole = directory(Some(9));
+    let count = recover(&mut whole.clone(), usize::MAX).1;
+    let (mut former, mut next) = (0, 0);
+    for most in 0..=count {
+        let mut folder = whole.clone();
+        let (cut, _) = recover(&mut folder, most);
+        assert!(cut.is_ok());
+        for again in (0..40).step_by(3) {
+            let mut folder = folder.clone();
+            start(&mut folder, again);
+            let mut engine = start(&mut folder, usize::MAX).expect("nothing is wrong with it");
+            let status = engine.status();
+            if status.cluster_id == Some(FORMER) {
+                former += 1;
+                assert_eq!((status.incarnation, status.last_index), (OWN, Index(LAST)), "{most}, {again}");
+            } else {
+                next += 1;
+                let aside: BTreeMap<_, _> = folder.aside.iter().cloned().collect();
+                let is_there = |(file, bytes): (&FileName, &Vec<u8>)| aside.get(file) == Some(bytes);
+                assert!(files_of(&whole).iter().all(is_there), "{most}, {again}");
+                assert_eq!(folder.aside.len(), whole.files.len() - 1, "each once: {most}, {again}");
+                assert!(engine.is_leader() && view(&mut engine).get(b"k20").is_some());
+            }
+        }
+    }
+    assert!(former > 50 && next > 50, "{former} times the former, {next} times the next");
+}
+
+/// Spoils the write of this index. Gives the file that it stands in.
+fn spoil(folder: &mut Folder, index: u64) -> FileName {
+    let key = alloc::format!("k{index}v");
+    for (file, bytes) in &mut folder.files {
+        let found = bytes.windows(key.len()).position(|window| window == key.as_bytes());
+        if let Some(at) = found.filter(|_| matches!(file, FileName::Segment(_))) {
+            bytes[at + 1] ^= 1;
+            return *file;
+        }
+    }
+    panic!("entry {index} stands in no segment")
+}
+
+/// Each flush spoilt, one after the other: everything before it is kept, and the place is named.
+#[test]
+fn a_damaged_log_is_gone_on_from_up_to_the_first_thing_that_is_wrong() {
+    let whole = directory(None);
+    let mut kept_least = u64::MAX;
+    for index in 3..=LAST {
+        let mut folder = whole.clone();
+        let spoilt = spoil(&mut folder, index);
+        let is_damaged = start(&mut folder.clone(), usize::MAX).is_none();
+        let (report, _) = recover(&mut folder, usize::MAX);
+        let report = report.expect("something is left").expect("all of it was done");
+        assert_eq!(report.kept, Index(index - 1), "entry {index} is spoilt");
+        assert_eq!(report.left_out.is_empty(), !is_damaged, "{:?}", report.left_out);
+        assert!(!is_damaged || report.left_out[0].file == spoilt, "{:?}", report.left_out);
+        let seen = if index == LAST { LAST - 1 } else { LAST };
+        assert_eq!(report.seen, Index(seen), "what is lost is told");
+        kept_least = kept_least.min(report.kept.0);
+        goes_on_alone(&mut folder, index - 1);
+    }
+    assert_eq!(kept_least, 2);
+}
+
+/// What a snapshot reflects needs no log.
+#[test]
+fn rot_before_the_end_of_the_snapshot_loses_nothing_and_rot_of_the_snapshot_loses_all() {
+    let whole = directory(Some(9));
+    let mut folder = whole.clone();
+    let spoilt = spoil(&mut folder, 9);
+    assert!(start(&mut folder.clone(), usize::MAX).is_none(), "{spoilt}");
+    let report = recover(&mut folder, usize::MAX).0.expect("it can be").expect("all of it was done");
+    assert_eq!((report.kept, report.left_out.len()), (Index(LAST), 1), "{:?}", report.left_out);
+    goes_on_alone(&mut folder, LAST);
+
+    let is_snapshot = |file: &&FileName| matches!(file, FileName::Snapshot(_));
+    let snapshot = *whole.files.keys().find(is_snapshot).expect("a snapshot");
+    let mut folder = whole.clone();
+    folder.files.get_mut(&snapshot).expect("just seen")[300] ^= 1;
+    let before = folder.clone();
+    let why = recover(&mut folder, usize::MAX).0.expect_err("nothing is left").to_string();
+    assert!(why.contains(&snapshot.to_string()), "{why}");
+    assert_eq!(folder, before, "and nothing is touched");
+}
+
+/// Every file short, gone, or wrong at some byte: what is gone on from is what was written, up to some entry.
+#[test]
+fn whatever_is_spoilt_what_is_kept_is_what_was_written() {
+    let whole = directory(Some(9));
+    let mut outcomes = BTreeMap::<bool, usize>::new();
+    for (file, bytes) in &whole.files {
+        for harm in 0..bytes.len() / 1021 + 2 {
+            let mut folder = whole.clone();
+            let spoilt = folder.files.get_mut(file).expect("just seen");
+            match harm {
+                0 => _ = folder.files.remove(file),
+                1 => spoilt.truncate(bytes.len() / 2),
+                harm => spoilt[(harm - 2) * 1021] ^= 0x10,
+            }
+            let before = folder.clone();
+            match recover(&mut folder, usize::MAX).0 {
+                Ok(report) => {
+                    let kept = report.expect("all of it was done").kept.0;
+                    assert!((9..=LAST).contains(&kept), "{file}, harm {harm}");
+                    goes_on_alone(&mut folder, kept);
+                }
+                Err(_) => assert_eq!(folder, before, "{file}, harm {harm}"),
+            }
+            *outcomes.entry(folder != before).or_default() += 1;
+        }
+    }
+    assert!(outcomes.len() == 2, "{outcomes:?}");
+}
+
+#[test]
+fn what_cannot_be_gone_on_from_is_said() {
+    let why = |folder: &Folder| recover(&mut folder.clone(), usize::MAX).0.expect_err("nothing").to_string();
+    assert!(why(&Folder::default()).contains("superblock"));
+    let never_founded = Folder::of("n1", OWN, [Record::Ballot { term: Term(1), vote: None }]);
+    assert!(why(&never_founded).contains("nothing of any cluster"));
+    let genesis = Entry::new(Term(1), Payload::Genesis(genesis())).bytes;
+    let not_yet = Folder::of("n1", OWN, [Record::Entry { index: Index(1), bytes: genesis }]);
+    assert!(why(&not_yet).contains("nothing of any cluster"));
+    let mut unreadable = directory(None);
+    unreadable.files.get_mut(&FileName::Superblock).expect("one").fill(0xa5);
+    assert!(why(&unreadable).contains("neither slot can be read"));
+    // Cut short behind the first slot, it is its node that goes on.
+    let given_up = (0..40).find_map(|most| {
+        let mut folder = directory(None);
+        let cut = recover(&mut folder, most).0;
+        cut.is_ok().then(|| recover(&mut folder, usize::MAX).0.err())?
+    });
+    assert!(given_up.is_some_and(|why| why.to_string().contains("given up before")));
+}
+
+#[test]
+fn what_was_given_up_in_good_order_is_not_called_lost() {
+    let mut folder = Folder::default();
+    let mut store = folder.open(origin(), Duration::MAX);
+    write(&mut folder, &mut store, 1..=8);
+    let _ = store.record(|| Record::Truncate { behind: Index(5) });
+    folder.settle(&mut store);
+    let report = recover(&mut folder, usize::MAX).0.expect("it can be").expect("all of it was done");
+    assert_eq!((report.kept, report.seen, report.left_out), (Index(5), Index(5), Vec::new()));
+    goes_on_alone(&mut folder, 5);
+}
