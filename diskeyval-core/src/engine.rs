@@ -10,6 +10,7 @@ mod open;
 mod parts;
 mod recovery;
 mod requests;
+mod salvage;
 mod standing;
 mod transfers;
 mod turn;
@@ -34,6 +35,7 @@ use crate::mesh::{Delivery, Heard, Mesh};
 use crate::mutants::{Mutant, is};
 use crate::raft::Raft;
 use crate::status::{Metrics, Standing};
+use crate::storage::Recoverer;
 use crate::time::{Deadline, Instant, Timer};
 use compaction::Compaction;
 use damaged::NextLife;
@@ -101,6 +103,8 @@ pub struct Engine {
     transfers: Transfers,
     wishes: Wishes,
     recovering: Option<Recovering>,
+    /// What a damaged node holds is being made the storage of its next cluster.
+    salvaging: Option<Box<Recoverer>>,
     /// The entry of the configuration that the mesh knows.
     known: EntryId,
     /// Entries were applied that an earlier run has told, and that this has not happened is still to be told.
@@ -170,7 +174,7 @@ impl Engine {
             return Some(Deadline { at: Instant::ZERO, why: Timer::Dial });
         }
         if self.is_damaged() {
-            return self.mesh.deadline();
+            return self.mesh.deadline().into_iter().chain(self.recovery_deadline()).min();
         }
         let request = self.desk.deadline().map(|at| Deadline { at, why: Timer::Request });
         let request = [request, self.wishes_deadline(), self.recovery_deadline()].into_iter().flatten().min();
@@ -317,6 +321,7 @@ impl Engine {
             Request::View => Answer::View(self.kv.view()),
             Request::Status => Answer::Status(Box::new(self.status())),
             Request::Stop => {
+                self.give_recovery_up(Doubt::Stopped);
                 self.mesh.stop();
                 self.phase = Phase::Stopped;
                 Answer::Stopped

@@ -15,16 +15,16 @@ use super::transfers::Transfers;
 use super::{Engine, Phase};
 use crate::config::Settings;
 use crate::desk::Desk;
-use crate::error::{CloseReason, Damage, Fault, Refusal, StorageFault};
+use crate::error::{CloseReason, Damage, Doubt, Fault, Refusal, StorageFault};
 use crate::founding::Founding;
 use crate::id::{Incarnation, Term};
-use crate::io::{Effect, Event, Input};
+use crate::io::{Effect, Event, Input, Request};
 use crate::kv::Machine;
 use crate::mesh::Delivery;
 use crate::mutants::{Mutant, is};
 use crate::prng::Prng;
 use crate::raft::{Raft, is_offer};
-use crate::store::Opening;
+use crate::store::{Opening, Origin};
 
 /// What a node needs to become another life of itself.
 #[derive(Clone, Debug)]
@@ -38,6 +38,7 @@ impl Engine {
     pub(super) fn keep_out(&mut self, damage: Damage, opener: Opener) {
         self.desk.close(Some(&Fault::Storage(StorageFault::Damaged(damage.clone()))));
         self.give_wishes_up(&Refusal::Damaged(damage.clone()));
+        self.give_recovery_up(Doubt::Halted(Fault::Storage(StorageFault::Damaged(damage.clone()))));
         self.effects.push_back(Effect::Event(Event::Damaged(damage.clone())));
         self.mesh.speak_as_damaged(self.incarnation, opener.opening.cluster());
         self.phase = Phase::Damaged(damage, opener.next_life);
@@ -54,9 +55,11 @@ impl Engine {
     pub(super) fn take_damaged(&mut self, input: Input) {
         match input {
             Input::Listen { changes } => self.listening = changes,
+            Input::Ask { ticket, request: Request::Recover, budget } => {
+                self.recover_damaged(ticket, self.now + budget);
+            }
             Input::Ask { .. } => self.turn_away(input),
-            // What was on its way when the damage was found says nothing any more.
-            Input::Disk { .. } => {}
+            Input::Disk { op, result } => self.salvage_done(op, result),
             of_a_link => self.take_of_link(of_a_link),
         }
         self.hear_offer();
@@ -67,6 +70,8 @@ impl Engine {
         self.mesh.tick();
         // That raises no link, so nothing was said on any.
         while self.mesh.next_delivery().is_some() {}
+        self.expire_recovery();
+        self.take_disk_ops();
     }
 
     fn hear_offer(&mut self) {
@@ -74,13 +79,18 @@ impl Engine {
         while let Some(delivery) = self.mesh.next_delivery() {
             is_offered |= matches!(&delivery, Delivery::Raft(_, message) if is_offer(message));
         }
-        if is_offered {
+        if is_offered && self.salvaging.is_none() {
             self.begin_anew();
         }
     }
 
     /// Becomes the next life of its node: with no files but those that are set aside, and with nothing promised.
     fn begin_anew(&mut self) {
+        self.become_another(Opening::anew);
+    }
+
+    /// Becomes another life of its node, in another boot, on a directory that is opened so.
+    pub(super) fn become_another(&mut self, open: fn(Origin, u64) -> Opening) {
         let Phase::Damaged(_, next_life) = &mut self.phase else { return };
         let mut next_life = next_life.clone();
         let incarnation = Incarnation(next_life.prng.next_u128());
@@ -110,7 +120,7 @@ impl Engine {
             self.kept = None;
         }
         self.mesh.fall_silent(self.boot, CloseReason::Starting);
-        let mut opening = Opening::anew(origin, self.next_op);
+        let mut opening = open(origin, self.next_op);
         opening.wake(self.now);
         self.opening = Some(Box::new(Opener::new(opening, next_life)));
         self.phase = Phase::Running;

@@ -126,12 +126,15 @@ impl Engine {
 
     /// Passes on what is to be done to the directory.
     pub(super) fn take_disk_ops(&mut self) {
-        if self.opening.is_none() {
+        let is_open = self.opening.is_none() && !self.is_damaged();
+        if is_open {
             self.heal();
         }
-        let ops = match &mut self.opening {
-            Some(opener) => opener.opening.take_ops(),
-            None => self.raft.store_mut().take_ops(),
+        let ops = match (&mut self.opening, &mut self.salvaging) {
+            (Some(opener), _) => opener.opening.take_ops(),
+            (None, Some(recoverer)) => recoverer.take_ops(),
+            (None, None) if is_open => self.raft.store_mut().take_ops(),
+            (None, None) => return,
         };
         self.next_op = ops.last().map_or(self.next_op, |(op, _)| op.0 + 1);
         self.effects.extend(ops.into_iter().map(|(op, what)| Effect::Disk { op, what }));

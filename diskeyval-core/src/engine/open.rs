@@ -64,6 +64,7 @@ impl Engine {
             transfers: Transfers::new(settings),
             wishes: Wishes::default(),
             recovering: None,
+            salvaging: None,
             known: EntryId::default(),
             owes_resync: false,
             admitted: false,

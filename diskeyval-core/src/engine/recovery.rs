@@ -22,9 +22,10 @@ use crate::time::{Deadline, Instant, Timer};
 /// A recovery that is under way.
 #[derive(Clone, Debug)]
 pub(super) struct Recovering {
-    ticket: Option<Ticket>,
-    deadline: Instant,
-    report: Recovery,
+    pub(super) ticket: Option<Ticket>,
+    pub(super) deadline: Instant,
+    /// `None` while a damaged node still looks for what it holds.
+    pub(super) report: Option<Recovery>,
 }
 
 impl Engine {
@@ -36,7 +37,7 @@ impl Engine {
         };
         self.mesh.retire(&CloseReason::Starting);
         self.deliver_all();
-        self.recovering = Some(Recovering { ticket: Some(ticket), deadline, report });
+        self.recovering = Some(Recovering { ticket: Some(ticket), deadline, report: Some(report) });
         self.keep_and_install(snapshot);
     }
 
@@ -102,12 +103,15 @@ impl Engine {
 
     /// The state has taken the place of the log: the node is met again, as one of its new cluster.
     pub(super) fn finish_recovery(&mut self) {
-        let is_done = |recovering: &mut Recovering| recovering.report.revision <= self.kv.applied().0;
-        let Some(recovering) = self.recovering.take_if(is_done) else { return };
+        let revision = |recovering: &Recovering| recovering.report.as_ref().map(|report| report.revision);
+        let is_done = |recovering: &mut Recovering| {
+            revision(recovering).is_some_and(|revision| revision <= self.kv.applied().0)
+        };
+        let Some(Recovering { ticket, report, .. }) = self.recovering.take_if(is_done) else { return };
         self.mesh.speak(self.incarnation);
         self.raft.stand_alone();
-        if let Some(ticket) = recovering.ticket {
-            self.desk.answer(ticket, Answer::Recovered(Ok(recovering.report)));
+        if let (Some(ticket), Some(report)) = (ticket, report) {
+            self.desk.answer(ticket, Answer::Recovered(Ok(report)));
         }
     }
 
@@ -135,7 +139,7 @@ impl Engine {
     }
 }
 
-fn nothing(why: &str) -> Refusal {
+pub(super) fn nothing(why: &str) -> Refusal {
     Refusal::NothingToRecover { why: why.to_string() }
 }
 

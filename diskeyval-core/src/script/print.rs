@@ -37,8 +37,11 @@ pub(super) fn answer(answer: &Answer) -> String {
         Answer::MembersChanged(Ok(revision)) => format!("members changed by {revision}"),
         Answer::MembersChanged(Err(error)) => error.to_string(),
         Answer::Recovered(Ok(found)) => {
-            let Recovery { committed, kept, revision, .. } = found;
-            format!("recovered up to {kept} (committed {committed}), goes on at {revision}")
+            let Recovery { committed, kept, revision, seen, .. } = found;
+            let told = format!("recovered up to {kept} (committed {committed}), goes on at {revision}");
+            let left_out = found.left_out.iter().map(|damage| format!("; {damage}"));
+            let told = left_out.fold(told, |told, damage| told + &damage);
+            if seen > kept { format!("{told}; entries up to {seen} are lost") } else { told }
         }
         Answer::Recovered(Err(error)) => error.to_string(),
         Answer::Stopped => "stopped".into(),

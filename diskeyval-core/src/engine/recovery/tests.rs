@@ -1,5 +1,6 @@
 //! A survivor and its directory: whenever it dies while it recovers, it is what it was or what it is to be.
 
+use alloc::string::ToString;
 use alloc::vec::Vec;
 use core::time::Duration;
 
@@ -7,10 +8,11 @@ use crate::config::{Config, Settings};
 use crate::engine::Engine;
 use crate::entry::{Entry, Genesis, Payload};
 use crate::id::{ClusterId, EntryId, Incarnation, Index, NodeId, Term, Ticket};
-use crate::io::{Answer, Effect, Input, Request};
+use crate::io::{Answer, Effect, Event, Input, Request};
 use crate::members::{Membership, Seat, StorageKind};
 use crate::prng::Seed;
 use crate::raft::{Append, Directive, Received};
+use crate::store::FileName;
 use crate::store::folder::Folder;
 use crate::time::Instant;
 
@@ -31,14 +33,15 @@ struct Node {
     left: usize,
     done: Vec<Input>,
     answers: Vec<Answer>,
+    is_damaged: bool,
     now: Instant,
 }
 
 impl Node {
     fn start(folder: Folder, life: u64, left: usize) -> Node {
         let engine = Engine::open(settings(), Seed::from_u64(life));
-        let mut node =
-            Node { engine, folder, left, done: Vec::new(), answers: Vec::new(), now: Instant::ZERO };
+        let (done, answers) = (Vec::new(), Vec::new());
+        let mut node = Node { engine, folder, left, done, answers, is_damaged: false, now: Instant::ZERO };
         node.settle();
         node
     }
@@ -55,6 +58,7 @@ impl Node {
                     self.done.push(Input::Disk { op, result });
                 }
                 Effect::Answer { answer, .. } => self.answers.push(answer),
+                Effect::Event(Event::Damaged(_)) => self.is_damaged = true,
                 Effect::Halt { fault } => panic!("{fault}"),
                 _ => {}
             }
@@ -84,21 +88,24 @@ impl Node {
         let seats = alloc::vec![seat("n1", own), seat("n2", Incarnation(2)), seat("n3", Incarnation(3))];
         let genesis =
             Genesis { cluster: ClusterId(7), storage: StorageKind::Disk, members: Membership::of(seats) };
-        let entries = [Payload::Genesis(genesis), Payload::Noop, Payload::Noop];
-        let entries = entries.into_iter().map(|payload| Entry::new(Term(1), payload)).collect();
-        let append = Append {
-            term: Term(1),
-            log: ClusterId(7),
-            configuration: EntryId::new(1, 1),
-            prev: EntryId::default(),
-            commit: Index(0),
-        };
         self.engine.raft.link_up(&id("n2"), Incarnation(2));
-        let heard =
-            self.engine.raft.receive(&id("n2"), Received::Directive(Directive::Append(append), entries));
-        assert_eq!(heard, Ok(()));
+        // Two flushes.
+        for (prev, payloads) in
+            [(0, alloc::vec![Payload::Genesis(genesis), Payload::Noop]), (2, alloc::vec![Payload::Noop])]
+        {
+            let entries = payloads.into_iter().map(|payload| Entry::new(Term(1), payload)).collect();
+            let append = Append {
+                term: Term(1),
+                log: ClusterId(7),
+                configuration: EntryId::new(1, 1),
+                prev: if prev == 0 { EntryId::default() } else { EntryId::new(prev, 1) },
+                commit: Index(0),
+            };
+            let append = Received::Directive(Directive::Append(append), entries);
+            assert_eq!(self.engine.raft.receive(&id("n2"), append), Ok(()));
+            self.settle();
+        }
         self.engine.raft.link_down(&id("n2"));
-        self.settle();
         self.advance(Duration::from_secs(2));
         assert_eq!(self.engine.leader(), None, "it has lost its quorum");
     }
@@ -142,4 +149,61 @@ fn a_crash_at_any_operation_leaves_the_former_cluster_or_the_next() {
         }
     }
     assert!(former > 3 && next > 3, "{former} times the former, {next} times the next");
+}
+
+/// The same of one whose last flush has rotted, and was seen to have been promised: entry 3 is left out.
+#[test]
+fn a_damaged_node_that_dies_while_it_recovers_is_damaged_as_it_was_or_in_the_next_cluster() {
+    let mut prepared = Node::start(Folder::default(), 1, usize::MAX);
+    prepared.follow();
+    let mut folder = prepared.folder;
+    let log = folder.files.get_mut(&FileName::Segment(1)).expect("a log");
+    // The last is a seal.
+    let last = log.chunks(4096).rposition(|block| block.iter().any(|byte| *byte != 0)).expect("written");
+    log[(last - 1) * 4096 + 85] ^= 1;
+    let (mut damaged, mut next) = (0, 0);
+    for left in 0.. {
+        let mut node = Node::start(folder.clone(), 2, usize::MAX);
+        assert!(node.is_damaged);
+        node.left = left;
+        node.recover();
+        let report = match &node.answers[..] {
+            [Answer::Recovered(Ok(report))] => Some(report.clone()),
+            _ => None,
+        };
+        let is_done = node.left > 0;
+        let mut again = Node::start(node.folder, 3, usize::MAX);
+        again.advance(Duration::from_secs(2));
+        if again.is_damaged {
+            damaged += 1;
+            assert_eq!(report, None, "what was answered is kept");
+        } else {
+            next += 1;
+            let status = again.engine.status();
+            assert!(again.engine.is_leader() && again.engine.is_ready(), "{status:?}");
+            assert!(status.last_index > Index(1 << 40) && status.cluster_id != Some(ClusterId(7)));
+            assert!(again.folder.aside.iter().any(|(file, _)| *file == FileName::Segment(1)));
+        }
+        if is_done {
+            let report = report.expect("it was answered");
+            assert_eq!((report.kept, report.left_out.len()), (Index(2), 1), "{report:?}");
+            assert!(node.engine.is_leader(), "it goes on without a restart");
+            break;
+        }
+    }
+    assert!(damaged > 3 && next > 3, "{damaged} times damaged, {next} times the next");
+}
+
+#[test]
+fn a_damaged_node_that_holds_nothing_goes_on_waiting() {
+    let mut prepared = Node::start(Folder::default(), 1, usize::MAX);
+    prepared.follow();
+    let mut folder = prepared.folder;
+    folder.files.get_mut(&FileName::Superblock).expect("one").fill(0xa5);
+    let mut node = Node::start(folder.clone(), 2, usize::MAX);
+    assert!(node.is_damaged);
+    node.recover();
+    let [Answer::Recovered(Err(error))] = &node.answers[..] else { panic!("{:?}", node.answers) };
+    assert!(error.to_string().contains("neither slot can be read"), "{error}");
+    assert_eq!(node.folder, folder, "and touches nothing");
 }
