@@ -16,6 +16,7 @@ mod node;
 mod notifier;
 mod pending;
 mod queue;
+mod recover;
 mod start;
 mod tls;
 mod typed;
@@ -27,14 +28,15 @@ pub use cluster::{Cluster, ClusterError};
 pub use diskeyval_core::{
     Address, Change, CloseReason, Command, Config, ConfigError, Damage, DialError, Doubt, Error, Event,
     Expect, Explanation, Fault, FileName, Finding, Hindrance, Limits, Member, MemberChange, MemberStatus,
-    Metrics, NodeId, Obstacle, Outcome, Part, Peer, Persistence, Read, Refusal, RoleName, Standing, Status,
-    StorageFault, Term, Tls, Versioned, View, explain, storage,
+    Metrics, NodeId, Obstacle, Outcome, Part, Peer, Persistence, Read, Recovery, Refusal, RoleName, Standing,
+    Status, StorageFault, Term, Tls, Versioned, View, explain, storage,
 };
 pub use error::StartError;
 pub use events::{Events, Notice};
 pub use node::{Commit, Deleted, Node, Swap};
 pub use notifier::SubscriptionId;
 pub use pending::Pending;
+pub use recover::{RecoverError, Recoverable, Recovered};
 pub use typed::Typed;
 
 /// Takes a lock. That another thread panicked while it held it is of no concern: each of our critical

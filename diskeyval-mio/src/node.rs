@@ -1,6 +1,7 @@
 //! The handle of a node.
 
 mod members;
+mod recovery;
 
 use std::fmt;
 use std::net::{SocketAddr, TcpListener};

@@ -5,7 +5,8 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use diskeyval_core::{
-    Answer, Command, Doubt, Error, Expect, Fault, Limits, Outcome, Refusal, Request, Status, Versioned, View,
+    Answer, Command, Doubt, Error, Expect, Fault, Limits, Outcome, Recovery, Refusal, Request, Status,
+    Versioned, View,
 };
 use mio::Waker;
 
@@ -27,6 +28,7 @@ pub(crate) enum Reply {
     Snapshot(Promise<u64>),
     Transfer(Promise<()>),
     Members(Promise<u64>),
+    Recovery(Promise<Recovery>),
     Status(Promise<Status>),
     Stop(Promise<()>),
 }
@@ -178,6 +180,7 @@ impl Reply {
             Reply::Write(promise) => promise.doubtful(),
             Reply::Transfer(promise) => promise.doubtful(),
             Reply::Members(promise) => promise.doubtful(),
+            Reply::Recovery(promise) => promise.doubtful(),
             Reply::Read(_) | Reply::View(_) | Reply::Snapshot(_) | Reply::Status(_) | Reply::Stop(_) => {}
         }
     }
@@ -191,6 +194,7 @@ impl Reply {
             (Reply::Snapshot(promise), Answer::Snapshot(result)) => promise.keep(result, jobs),
             (Reply::Transfer(promise), Answer::Transferred(result)) => promise.keep(result, jobs),
             (Reply::Members(promise), Answer::MembersChanged(result)) => promise.keep(result, jobs),
+            (Reply::Recovery(promise), Answer::Recovered(result)) => promise.keep(result, jobs),
             (Reply::Status(promise), Answer::Status(status)) => promise.keep(Ok(*status), jobs),
             (Reply::Stop(promise), Answer::Stopped) => promise.keep(Ok(()), jobs),
             // A bug of ours; the promise that is dropped here still ends as an honest error.
@@ -201,7 +205,9 @@ impl Reply {
     /// Ends a request that will never be answered.
     pub(crate) fn lose(self, end: &End, jobs: &mut Vec<Job>) {
         let error = match self {
-            Reply::Write(_) | Reply::Transfer(_) | Reply::Members(_) => Error::Unknown(end.doubt()),
+            Reply::Write(_) | Reply::Transfer(_) | Reply::Members(_) | Reply::Recovery(_) => {
+                Error::Unknown(end.doubt())
+            }
             _ => Error::Refused(end.refusal()),
         };
         self.fail(error, jobs);
@@ -215,6 +221,7 @@ impl Reply {
             Reply::Snapshot(promise) => promise.keep(Err(error), jobs),
             Reply::Transfer(promise) => promise.keep(Err(error), jobs),
             Reply::Members(promise) => promise.keep(Err(error), jobs),
+            Reply::Recovery(promise) => promise.keep(Err(error), jobs),
             Reply::Status(promise) => promise.keep(Err(error), jobs),
             Reply::Stop(promise) => promise.keep(Err(error), jobs),
         }

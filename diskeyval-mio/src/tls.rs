@@ -46,6 +46,19 @@ impl Context {
     }
 }
 
+/// What chance is drawn from where there are no sessions; `None` if that fails, or nothing was built in that has any.
+pub(crate) fn seed() -> Option<Seed> {
+    #[cfg(feature = "aws-lc-rs")]
+    let provider = Some(rustls::crypto::aws_lc_rs::default_provider());
+    #[cfg(all(feature = "ring", not(feature = "aws-lc-rs")))]
+    let provider = Some(rustls::crypto::ring::default_provider());
+    #[cfg(not(any(feature = "ring", feature = "aws-lc-rs")))]
+    let provider = None::<rustls::crypto::CryptoProvider>;
+    let mut seed = [0; 32];
+    provider?.secure_random.fill(&mut seed).ok()?;
+    Some(Seed(seed))
+}
+
 #[cfg(any(feature = "ring", feature = "aws-lc-rs"))]
 fn policy(pem: &Tls, own: &NodeId) -> Result<Policy, ConfigError> {
     Policy::from_pem(pem, own)

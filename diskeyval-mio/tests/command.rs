@@ -560,3 +560,25 @@ fn help_and_version_are_no_errors() {
         assert!(said.iter().all(|part| told.contains(part)), "{args:?}: {told}");
     }
 }
+
+/// In memory there is no directory: whoever is left is told so at its prompt.
+#[test]
+fn a_survivor_that_keeps_nothing_on_a_disk_goes_on_alone_when_it_is_told_to() {
+    let dir = Scratch::with_certs(&NAMES);
+    let [mut one, two, mut third] = three(&dir, &[]);
+    one.set("k", "v");
+    until("it has heard of it", || third.ask("getlocal k") == "value v");
+    let refused = third.ask("recover --accept-data-loss");
+    assert!(refused.starts_with("refused: ") && refused.contains("there is a quorum"), "{refused}");
+    drop((one, two));
+    let mistake = third.ask("recover");
+    assert!(mistake.starts_with("error: ") && mistake.contains("--accept-data-loss"), "{mistake}");
+    until("it gives its leader up, and goes on", || {
+        let answer = third.ask("recover --accept-data-loss");
+        assert!(answer.starts_with("ok ") || answer.starts_with("refused: "), "{answer}");
+        answer.starts_with("ok ")
+    });
+    assert_eq!(third.ask("get k"), "value v");
+    third.set("k", "w");
+    assert_eq!(third.leader().as_deref(), Some("n3"));
+}

@@ -4,6 +4,7 @@
 
 mod common;
 
+use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{self, BufReader, Write};
 use std::net::{Ipv4Addr, TcpListener};
@@ -352,6 +353,160 @@ fn a_damaged_node_of_three_is_in_its_seat_again_by_itself_and_its_files_are_stil
     assert_eq!(third.json("status")["incarnation"], after);
     assert_eq!(value(&mut third, "afterwards"), "value 1");
     assert_eq!(set_aside(&data), aside);
+}
+
+// ---- A quorum that is lost for good ----------------------------------------------------------------------
+
+/// All files of a directory but the lock, with what they hold.
+fn contents(data: &str) -> BTreeMap<String, Vec<u8>> {
+    let entries = fs::read_dir(data).expect("a directory").map(|entry| entry.expect("an entry"));
+    let named = entries.map(|entry| (entry.file_name().into_string().expect("text"), entry.path()));
+    let files = named.filter(|(name, _)| name != "lock");
+    files.map(|(name, path)| (name, fs::read(path).expect("a file"))).collect()
+}
+
+/// What `recover` tells, and with which exit code.
+fn recovered(data: &str, more: &[&str], code: i32) -> String {
+    let done = run([&["recover", "--data", data], more].concat().iter());
+    let told = format!("{}{}", text(&done.stdout), text(&done.stderr));
+    assert_eq!(done.status.code(), Some(code), "{told}");
+    told
+}
+
+#[test]
+fn one_survivor_of_three_serves_again_and_the_lost_two_do_not_disturb_it() {
+    let three = Three::new(&[]);
+    let mut nodes = three.start_all();
+    for number in 0..20 {
+        nodes[0].set(&format!("k{number}"), &format!("v{number}"));
+    }
+    until("the third node has all of it", || nodes[2].ask("getlocal k19") == "value v19");
+    let former = nodes[2].json("status")["clusterId"].clone();
+    let data = three.data(2);
+    fails(&["recover", "--data", &data], 1, ["in use"]);
+    kill_all(nodes);
+
+    // Who only asks is told, and nothing is changed.
+    let before = contents(&data);
+    let told = recovered(&data, &[], 4);
+    assert!(told.contains("node n3") && told.contains(former.as_str().expect("an id")), "{told}");
+    assert!(told.contains("lost: whatever the other nodes") && told.contains("--accept-data-loss"), "{told}");
+    assert_eq!(contents(&data), before);
+    let told = recovered(&data, &["--accept-data-loss"], 0);
+    assert!(told.contains("n3 goes on alone") && told.contains("set aside"), "{told}");
+    assert!(looked_into("verify", &data, 0).contains("sound"));
+    let after = contents(&data);
+    for (name, bytes) in before.iter().filter(|(name, _)| *name != "superblock") {
+        let aside = after.iter().find(|(aside, _)| aside.starts_with("aside-") && aside.ends_with(name));
+        assert_eq!(aside.map(|(_, bytes)| bytes), Some(bytes), "{name} is not removed");
+    }
+
+    let mut survivor = three.start(2);
+    until("it serves", || survivor.is_member());
+    for number in 0..20 {
+        assert_eq!(value(&mut survivor, &format!("k{number}")), format!("value v{number}"));
+    }
+    survivor.set("alone", "1");
+    let cluster = survivor.json("status")["clusterId"].clone();
+    assert_ne!(cluster, former);
+
+    // The two come back with what they have, and are a quorum of the former cluster.
+    let mut lost = [three.start(0), three.start(1)];
+    until("the two serve each other", || lost[0].ask("set theirs 1").starts_with("ok "));
+    for node in &mut lost {
+        until("it says who is refused, and why", || {
+            let status = node.json("status");
+            let members = status["members"].as_array().expect("members").iter();
+            let mut of_it = members.filter(|member| member["nodeId"] == "n3");
+            of_it.any(|member| member["trouble"].to_string().contains("founded apart"))
+        });
+        assert_eq!(node.json("status")["clusterId"], former);
+        assert_eq!(value(node, "alone"), "absent");
+    }
+    survivor.set("alone", "2");
+    assert_eq!(value(&mut survivor, "theirs"), "absent");
+    assert_eq!(survivor.leader().as_deref(), Some("n3"));
+    assert_eq!(survivor.json("status")["clusterId"], cluster);
+
+    // Wiped, one of them is taken in as anybody else.
+    drop(lost);
+    fs::remove_dir_all(three.data(0)).expect("nobody is at work there");
+    let mut taken_in = three.start(0);
+    let announced = survivor.ask(format!("add n1=127.0.0.1:{}", three.ports[0]));
+    assert!(announced.starts_with("ok "), "{announced}");
+    let promoted = survivor.ask("promote n1");
+    assert!(promoted.starts_with("ok "), "{promoted}");
+    until("it is in its seat", || taken_in.is_member());
+    assert_eq!(value(&mut taken_in, "alone"), "value 2");
+    assert_eq!(value(&mut taken_in, "k0"), "value v0");
+}
+
+#[test]
+fn a_damaged_survivor_goes_on_from_what_can_be_verified_and_says_what_cannot() {
+    let three = Three::new(&[]);
+    let mut nodes = three.start_all();
+    for number in 0..40 {
+        nodes[0].set(&format!("k{number}"), &"v".repeat(1000));
+    }
+    until("the third node has all of it", || nodes[2].ask("getlocal k39").starts_with("value "));
+    kill_all(nodes);
+    let data = three.data(2);
+    let path = last_segment(&data);
+    let name = spoil_in_the_middle(&path);
+    let damaged = fs::read(&path).expect("a file");
+    assert!(looked_into("verify", &data, 1).contains(&name));
+    let told = recovered(&data, &[], 4);
+    assert!(told.contains(&format!("left out: {name} from byte")), "{told}");
+    assert!(told.contains("lost: entries up to"), "{told}");
+    recovered(&data, &["--accept-data-loss"], 0);
+    let aside = set_aside(&data).into_iter().find(|aside| aside.ends_with(&name)).expect("the damaged file");
+    assert_eq!(fs::read(Path::new(&data).join(aside)).expect("a file"), damaged);
+
+    let mut survivor = three.start(2);
+    until("it serves", || survivor.is_member());
+    let found: Vec<bool> =
+        (0..40).map(|number| value(&mut survivor, &format!("k{number}")).starts_with("value ")).collect();
+    let kept = found.iter().take_while(|found| **found).count();
+    assert!(kept > 0 && kept < 40, "{kept}");
+    assert!(found[kept..].iter().all(|found| !found), "up to some entry, and nothing behind: {found:?}");
+    survivor.set("k39", "again");
+    // It was done, and needs to be done no more.
+    drop(survivor);
+    assert!(recovered(&data, &["--accept-data-loss"], 1).contains("only voter already"));
+}
+
+/// Nobody can take it in again, so somebody has to decide.
+#[test]
+fn a_damaged_cluster_of_one_goes_on_while_it_runs_when_it_is_told_to() {
+    let dir = Scratch::with_certs(&["solo"]);
+    let data = inside(&dir, "data");
+    let mut node = Node::start(&dir, "solo", 0, &[], &["--data", &data]);
+    for number in 0..20 {
+        node.set(&format!("k{number}"), &"v".repeat(1000));
+    }
+    drop(node);
+    let name = spoil_in_the_middle(&last_segment(&data));
+    let mut node = Node::start(&dir, "solo", 0, &[], &["--data", &data]);
+    assert_eq!(node.json("status")["standing"]["is"], "damaged");
+    let answer = node.ask("recover --accept-data-loss");
+    assert!(answer.starts_with("ok "), "{answer}");
+    until("it serves", || node.is_member());
+    assert!(value(&mut node, "k0").starts_with("value "));
+    assert_eq!(value(&mut node, "k19"), "absent");
+    node.set("k19", "again");
+    assert!(set_aside(&data).iter().any(|aside| aside.ends_with(&name)));
+    drop(node);
+    let mut node = Node::start(&dir, "solo", 0, &[], &["--data", &data]);
+    assert_eq!(value(&mut node, "k19"), "value again");
+}
+
+#[test]
+fn what_is_no_directory_of_a_node_is_not_recovered() {
+    let dir = Scratch::new();
+    let nowhere = inside(&dir, "nowhere");
+    fails(&["recover", "--data", &nowhere], 2, [nowhere.as_str()]);
+    assert!(!Path::new(&nowhere).exists());
+    fails(&["recover", "--data", dir.path()], 1, ["superblock", "no other file of a node"]);
 }
 
 // ---- Directories --------------------------------------------------------------------------------------

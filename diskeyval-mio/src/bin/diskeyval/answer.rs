@@ -41,6 +41,9 @@ pub(crate) fn answer(node: &Node, request: Request) -> String {
             .submit_change(change)
             .wait()
             .map(|revision| format!("ok {revision}")),
+        Request::Recover => node
+            .recover_accepting_data_loss(RECOVER_WITHIN)
+            .map(|recovery| format!("ok {}", recovery.revision)),
         Request::Help => Ok(help()),
         // Said when the node has ended, by whoever ends it.
         Request::Quit => Ok(BYE.to_owned()),
@@ -53,6 +56,9 @@ const TRANSFER_WITHIN: Duration = Duration::from_secs(5);
 
 /// How long a change of the members may take: who comes has to catch up, with a state of some size.
 const CHANGE_WITHIN: Duration = Duration::from_secs(60);
+
+/// How long a state of any size may take to be written.
+const RECOVER_WITHIN: Duration = Duration::from_secs(60);
 
 /// The answer to `quit`.
 pub(crate) const BYE: &str = "bye";

@@ -32,6 +32,7 @@ pub(crate) enum Command {
     Bench(BenchArgs),
     Certs(CertsArgs),
     Node(Box<NodeArgs>),
+    Recover(RecoverArgs),
     #[command(subcommand)]
     Wal(WalCommand),
     #[cfg(unix)]
@@ -62,6 +63,7 @@ Exit codes:
   1  what was asked for failed
   2  what was given is wrong: options, names, configuration or certificates
   3  the node was removed from its cluster
+  4  data would be lost, and that was not accepted
   A second signal ends a command at once, with 128 + its number.
 
 Errors are one line on stderr: `error: …`.";
@@ -135,6 +137,7 @@ pub(crate) struct CertsArgs {
 ///   remove ID                  ok REVISION           ID is no member any more, and ends
 ///   reconfigure ID ID...       ok REVISION           these vote, and no others; ID=HOST:PORT if it is new
 ///   address ID=HOST:PORT       ok REVISION           ID is dialled there from now on
+///   recover --accept-data-loss ok REVISION           this node goes on alone: only if a majority is lost for good
 ///   help           one line
 ///   quit           bye                               once the node has ended in order
 ///
@@ -235,6 +238,39 @@ pub(crate) struct NodeArgs {
     /// priority [default: 0]
     #[arg(long, value_name = "N")]
     pub(crate) leader_priority: Option<u8>,
+}
+
+/// Have a node go on alone whose cluster has lost its majority for good
+///
+/// It tells what the directory holds that can be verified, committed or not, and what is lost. With --accept-data-loss
+/// the node is made one of a cluster of its own, which goes on from that; it is then started as before. The other nodes
+/// belong to another cluster from then on: if they come back with what they have, they are refused. Wiped, they can be
+/// taken in (`add`, `promote`).
+///
+/// A directory with damaged files is gone on from as far as it can be verified. The former files are set aside, and none
+/// is removed. A node must not be at work in DIR; one that runs can be told to at its prompt.
+#[derive(Debug, clap::Args)]
+#[command(
+    verbatim_doc_comment,
+    after_help = "\
+Examples:
+  diskeyval recover --data /var/lib/n1                        what would be kept, and what lost
+  diskeyval recover --data /var/lib/n1 --accept-data-loss
+
+Exit codes:
+  0  done
+  1  there is nothing to go on from, or no need to; a node is at work there; or the disk fails
+  2  the directory cannot be opened
+  4  nothing was changed: --accept-data-loss was not given"
+)]
+pub(crate) struct RecoverArgs {
+    /// The directory of the node, as it was given to `node`
+    #[arg(long, value_name = "DIR")]
+    pub(crate) data: PathBuf,
+
+    /// Do it. What the other nodes had acknowledged and this one does not hold is lost
+    #[arg(long)]
+    pub(crate) accept_data_loss: bool,
 }
 
 /// Look into the directory of a node

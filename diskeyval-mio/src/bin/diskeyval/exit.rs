@@ -12,6 +12,8 @@ const FAILED: u8 = 1;
 const BAD_INPUT: u8 = 2;
 /// The node is no member of its cluster any more.
 const REMOVED: u8 = 3;
+/// Data would be lost, and nobody has accepted that.
+const NOT_ACCEPTED: u8 = 4;
 
 /// Why the command ends, and with which code.
 #[derive(Debug)]
@@ -34,6 +36,11 @@ impl Failure {
     /// The node was removed from its cluster.
     pub(crate) fn removed(why: impl Display) -> Failure {
         Failure { code: REMOVED, why: why.to_string() }
+    }
+
+    /// Nothing was done, since data would be lost.
+    pub(crate) fn not_accepted(why: impl Display) -> Failure {
+        Failure { code: NOT_ACCEPTED, why: why.to_string() }
     }
 
     /// Says so on stderr.

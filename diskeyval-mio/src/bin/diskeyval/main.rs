@@ -15,6 +15,7 @@ mod lines;
 mod log;
 mod node;
 mod prompt;
+mod recover;
 mod request;
 mod session;
 mod terminal;
@@ -37,6 +38,7 @@ fn run(args: Args) -> Result<(), Failure> {
         Command::Bench(bench) => bench::run(&bench),
         Command::Certs(certs) => certs::run(&certs),
         Command::Node(node) => node::run(&node),
+        Command::Recover(recover) => recover::run(&recover),
         Command::Wal(command) => wal::run(&command),
         #[cfg(unix)]
         Command::Demo(demo) => demo::run(&demo),

@@ -40,12 +40,14 @@ pub(crate) enum Request {
         to: Option<NodeId>,
     },
     Change(MemberChange),
+    /// That data may be lost was accepted.
+    Recover,
     Help,
     Quit,
 }
 
 /// Each command with what it takes, what it does, and what it answers.
-pub(crate) const COMMANDS: [[&str; 3]; 20] = [
+pub(crate) const COMMANDS: [[&str; 3]; 21] = [
     ["set K V", "gives K the value V (the rest of the line)", "ok REVISION"],
     ["get K", "reads K, linearizable", "value V | absent"],
     ["getlocal K", "reads K as this node knows it, which may be behind", "value V | absent"],
@@ -64,6 +66,7 @@ pub(crate) const COMMANDS: [[&str; 3]; 20] = [
     ["remove ID", "ID is no member any more, and ends", "ok REVISION"],
     ["reconfigure ID[=HOST:PORT]...", "these vote, and no others", "ok REVISION"],
     ["address ID=HOST:PORT", "ID is dialled there", "ok REVISION"],
+    ["recover --accept-data-loss", "goes on alone: the majority is lost for good", "ok REVISION"],
     ["help", "this", ""],
     ["quit", "ends the node in order", "bye"],
 ];
@@ -104,6 +107,11 @@ impl Request {
             b"transfer" => Request::Transfer { to: node(rest)? },
             b"add" | b"promote" | b"remove" | b"reconfigure" | b"address" => {
                 Request::Change(change(name, rest.unwrap_or_default())?)
+            }
+            b"recover" if one(rest, "").is_ok_and(|word| word == b"--accept-data-loss") => Request::Recover,
+            b"recover" => {
+                let why = "what a lost majority has acknowledged and this node does not hold is gone then";
+                return Err(format!("{}: {why}", takes("recover --accept-data-loss")));
             }
             b"help" => none(Request::Help, rest, "help")?,
             b"quit" => none(Request::Quit, rest, "quit")?,
@@ -274,6 +282,8 @@ mod tests {
             ("state all", "state"),
             ("quit now", "quit"),
             ("transfer a b", "transfer ID"),
+            ("recover", "recover --accept-data-loss"),
+            ("recover now", "recover --accept-data-loss"),
         ] {
             let error = Request::parse(line.as_bytes()).expect_err(line);
             assert!(error.contains(&format!("`{form}`")), "{line}: {error}");
