@@ -66,9 +66,14 @@ impl Engine {
             Configuration::ByName(_) => None,
         };
         let seat = |id: &NodeId| place(id).and_then(|seat| seat.bound);
+        let own_part = match configuration {
+            // The names are those of members that it can reach, and its own.
+            Configuration::ByName(_) if self.joins => Part::Stranger,
+            configuration => part(configuration, &self.id),
+        };
         let own = MemberStatus {
             node_id: self.id.clone(),
-            part: part(configuration, &self.id),
+            part: own_part,
             address: place(&self.id)
                 .and_then(|seat| seat.address.as_ref())
                 .map_or_else(|| self.own_address.clone(), ToString::to_string),
