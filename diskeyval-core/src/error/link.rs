@@ -41,6 +41,8 @@ pub enum CloseReason {
     },
     /// The other end was started with other initial members, and no cluster is founded yet.
     MembersDisagree,
+    /// The other end belongs to no cluster yet, and this node is to join one.
+    Unfounded,
     /// The other end keeps its log in memory and this node on a disk, or the other way round.
     OtherStorage {
         /// Whether it is the other end that has the disk.
@@ -97,6 +99,17 @@ pub enum CloseReason {
     Broken(String),
 }
 
+impl CloseReason {
+    /// What the other end is told. A hello does not say who joins: so the other end finds the lists of initial members to
+    /// differ, and hears no second reason.
+    pub(crate) fn as_told(&self) -> &CloseReason {
+        match self {
+            CloseReason::Unfounded => &CloseReason::MembersDisagree,
+            why => why,
+        }
+    }
+}
+
 impl fmt::Display for CloseReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -117,6 +130,9 @@ impl fmt::Display for CloseReason {
             }
             CloseReason::MembersDisagree => f.write_str(
                 "it was started with other initial members: give every node the same set of ids, then restart",
+            ),
+            CloseReason::Unfounded => f.write_str(
+                "it is not a member of any cluster yet, as far as it knows: this node can join once it is",
             ),
             CloseReason::OtherStorage { on_disk } => {
                 let (its, ours) = if *on_disk { ("on a disk", "in memory") } else { ("in memory", "on a disk") };

@@ -105,15 +105,19 @@ impl Mesh {
         if hello.node != link.who {
             return Err(CloseReason::HelloMismatch { claimed: hello.node.clone() });
         }
-        let checked = check_hello(&self.hello, hello);
+        let checked = check_hello(&self.hello, hello).map_err(|why| match why {
+            // Who joins was never to have the same ones: all that this says is that there is nothing to join yet.
+            CloseReason::MembersDisagree if self.joins => CloseReason::Unfounded,
+            why => why,
+        });
         if let Some(peer) = self.peers.get_mut(&link.who) {
             peer.heard = match (&checked, hello.cluster) {
                 (Err(CloseReason::MembersDisagree), _) => Heard::Disagrees,
                 (_, Some(cluster)) => Heard::Founded(cluster),
                 // It does not know any more whether it ever belonged to one.
-                (Ok(()), None) if hello.damaged => Heard::Silence,
+                (Ok(()) | Err(CloseReason::Unfounded), None) if hello.damaged => Heard::Silence,
                 (Err(CloseReason::OtherStorage { .. }), None) => Heard::OtherStorage,
-                (Ok(()), None) => Heard::Unfounded,
+                (Ok(()) | Err(CloseReason::Unfounded), None) => Heard::Unfounded,
                 (Err(_), None) => Heard::Silence,
             };
         }

@@ -49,6 +49,8 @@ const MAX_BACK_OFF: Duration = Duration::from_millis(500);
 #[derive(Clone, Debug)]
 pub(crate) struct Mesh {
     hello: Hello,
+    /// Whether this node is to join a cluster, and was never to found one.
+    joins: bool,
     /// The last membership that was applied, and its entry.
     members: Option<(Index, Membership)>,
     peers: BTreeMap<NodeId, Peer>,
@@ -146,6 +148,7 @@ impl Mesh {
         };
         Mesh {
             hello,
+            joins: settings.joins,
             members: None,
             peers: settings.peers.iter().map(peer).collect(),
             listed: settings.peers.iter().cloned().collect(),
@@ -312,7 +315,7 @@ impl Mesh {
                 wire::write_removed(&mut link.out, *by);
             }
             if say_goodbye {
-                wire::write_goodbye(&mut link.out, &why.to_string());
+                wire::write_goodbye(&mut link.out, &why.as_told().to_string());
             }
             let bytes = link.out.split().freeze();
             if !bytes.is_empty() {

@@ -259,6 +259,18 @@ fn clusters_of_another_name_version_or_id_refuse_each_other_and_both_say_why() {
     assert!(a.linked("b") && b.linked("a"));
 }
 
+/// Who joins is none of the initial members, and was told that it should have been given the same ones.
+#[test]
+fn who_joins_is_told_of_a_node_that_is_not_founded_that_there_is_nothing_to_join() {
+    let mut joining = settings("d", &["a"], "test");
+    joining.joins = true;
+    let (mut a, mut d) = (end("a", &["b", "c"], 1), end_of(&joining, 4));
+    connect(&mut d, &mut a, ConnId(1));
+    carry(&mut d, &mut a, ConnId(1));
+    assert_eq!(d.closed(ConnId(1)), Some(CloseReason::Unfounded));
+    assert_eq!(a.closed(ConnId(1)), Some(CloseReason::MembersDisagree), "a hello does not say who joins");
+}
+
 #[test]
 fn of_two_links_dialled_by_both_ends_the_smaller_ids_is_kept() {
     for b_is_first in [false, true] {
