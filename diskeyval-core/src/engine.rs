@@ -27,7 +27,7 @@ use crate::desk::{Desk, Route, check_part};
 use crate::entry::Payload;
 use crate::error::{Damage, Doubt, Fault, Refusal};
 use crate::founding::{Founding, Verdict};
-use crate::id::{EntryId, Incarnation, NodeId, Term, Ticket};
+use crate::id::{EntryId, Incarnation, Index, NodeId, Term, Ticket};
 use crate::io::{Answer, Effect, Event, Input, Read, Request};
 use crate::kv::{Applied, Machine};
 use crate::members::Membership;
@@ -117,8 +117,8 @@ pub struct Engine {
     /// The number of the next operation on the disk, as far as any was asked for.
     next_op: u64,
     told_not_admitted: bool,
-    /// It was a member, and others say that it is none any more.
-    told_removed: bool,
+    /// It was a member, and others say that it is none any more, by this entry.
+    removed_by: Option<Index>,
     listening: bool,
     told_leader: (Option<NodeId>, Term),
     phase: Phase,
@@ -356,9 +356,9 @@ impl Engine {
             // Who never was in its seat cannot have lost it.
             Delivery::Superseded if self.admitted => self.raft.fail(Fault::Superseded),
             Delivery::Superseded => {}
-            Delivery::Removed if self.told_removed => {}
-            Delivery::Removed => {
-                self.told_removed = true;
+            Delivery::Removed { .. } if self.removed_by.is_some() => {}
+            Delivery::Removed { by } => {
+                self.removed_by = Some(by);
                 self.effects.push_back(Effect::Event(Event::Removed));
             }
             Delivery::Raft(from, message) => {
@@ -500,7 +500,7 @@ impl Engine {
             return;
         }
         self.told_not_admitted = true;
-        if let Standing::Waiting(why) = self.standing() {
+        if let Standing::Waiting(why) | Standing::Removed(why) = self.standing() {
             self.effects.push_back(Effect::Event(Event::NotAdmitted { why }));
         }
     }

@@ -260,6 +260,7 @@ pub fn explain(statuses: &[Status]) -> Explanation {
         Some(scene) => scene,
         None => return Explanation { findings: alloc::vec![Finding::NothingKnown] },
     };
+    removed(&scene, &mut findings);
     let leader = find_leader(&scene, &mut findings);
     diverged(&scene, &mut findings);
     let whole = findings.len();
@@ -281,6 +282,14 @@ pub fn explain(statuses: &[Status]) -> Explanation {
         findings.push(Finding::Fine { says });
     }
     Explanation { findings }
+}
+
+/// Who is no member any more: what it remembers of a leader and of the others is the past, and is not what is told of it.
+fn removed(scene: &Scene<'_>, findings: &mut Vec<Finding>) {
+    for view in scene.views.iter().filter(|view| matches!(view.standing, Standing::Removed(_))) {
+        let (node, standing) = (view.node_id.clone(), view.standing.clone());
+        findings.push(Finding::Standing { node, standing });
+    }
 }
 
 /// The leader of the latest term in which there is one, unless a majority has gone on to later terms.
@@ -392,7 +401,11 @@ fn alone(scene: &Scene<'_>, view: &Status, findings: &mut Vec<Finding>) {
         }
         Standing::Waiting(_) => findings.push(Finding::Leaderless { nodes: scene.names() }),
         // It keeps out, and knows nothing of the others.
-        Standing::Opening | Standing::Damaged(_) | Standing::Stopping | Standing::Halted(_) => {}
+        Standing::Opening
+        | Standing::Damaged(_)
+        | Standing::Removed(_)
+        | Standing::Stopping
+        | Standing::Halted(_) => {}
     }
 }
 
@@ -483,6 +496,8 @@ fn links(scene: &Scene<'_>, findings: &mut Vec<Finding>) {
 fn standings(scene: &Scene<'_>, findings: &mut Vec<Finding>) {
     for view in &scene.views {
         match &view.standing {
+            // That was told first.
+            Standing::Removed(_) => {}
             Standing::Member | Standing::Learner => {}
             Standing::Opening
             | Standing::Damaged(_)
@@ -498,7 +513,7 @@ fn standings(scene: &Scene<'_>, findings: &mut Vec<Finding>) {
     for view in &scene.views {
         let node = view.node_id.clone();
         match scene.seat(&node) {
-            None if view.standing == Standing::Learner => {}
+            None if matches!(view.standing, Standing::Learner | Standing::Removed(_)) => {}
             None if scene.founded && !scene.members.is_empty() => findings.push(Finding::Stranger { node }),
             // A file that is damaged may be the one that names its life.
             Some(Some(seat)) if seat != view.incarnation && is_at_work(view) => {

@@ -64,6 +64,8 @@ pub enum Standing {
     Founding(String),
     /// The cluster is founded, and this node's incarnation is not (yet) in its seat. Says what to do.
     Waiting(String),
+    /// It was a member, and is none any more. Says what to do.
+    Removed(String),
     /// In its seat.
     Member,
     /// In the seat of a learner: it serves, and does not vote.

@@ -113,7 +113,7 @@ impl Engine {
         self.transfers = Transfers::new(settings);
         self.owes_resync = false;
         self.told_not_admitted = false;
-        self.told_removed = false;
+        self.removed_by = None;
         self.told_leader = (None, Term(0));
         #[cfg(any(test, feature = "inspect"))]
         {

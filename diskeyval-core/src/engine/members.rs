@@ -66,7 +66,7 @@ impl Engine {
             self.desk.want_session();
             if !self.admitted {
                 self.admitted = true;
-                self.told_removed = false;
+                self.removed_by = None;
                 self.effects.push_back(Effect::Event(Event::Admitted));
             }
         }

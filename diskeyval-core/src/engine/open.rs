@@ -72,7 +72,7 @@ impl Engine {
             joins: settings.joins,
             next_op: 0,
             told_not_admitted: false,
-            told_removed: false,
+            removed_by: None,
             listening: false,
             told_leader: (None, Term(0)),
             phase: Phase::Running,

@@ -121,6 +121,10 @@ impl Engine {
             Phase::Halted(fault) => return Standing::Halted(fault.to_string()),
             Phase::Damaged(damage, _) => return Standing::Damaged(damage.to_string()),
         }
+        // Who has applied more than that, and is in its seat, was taken in again.
+        if self.removed_by.is_some_and(|by| !self.admitted || self.kv.applied() < by) {
+            return Standing::Removed(REMOVED.into());
+        }
         if self.admitted {
             let is_voter = self.raft.configuration().counts(&self.id, self.incarnation);
             return if is_voter { Standing::Member } else { Standing::Learner };
@@ -128,9 +132,8 @@ impl Engine {
         if let Configuration::Seats(_, members) = self.raft.configuration()
             && self.raft.is_founded()
         {
-            let Some(seat) = members.member(&self.id).filter(|_| !self.told_removed) else {
-                let why = if self.told_removed { REMOVED } else { NOT_ANNOUNCED };
-                return Standing::Waiting(why.into());
+            let Some(seat) = members.member(&self.id) else {
+                return Standing::Waiting(NOT_ANNOUNCED.into());
             };
             let text = match seat.bound {
                 Some(bound) if bound == self.incarnation => {
@@ -172,7 +175,7 @@ impl Engine {
         match self.standing() {
             Standing::Opening => Refusal::NotAdmitted { why: "it still reads what it has kept".into() },
             Standing::Founding(why) => Refusal::NoQuorum { why },
-            Standing::Waiting(why) => Refusal::NotAdmitted { why },
+            Standing::Waiting(why) | Standing::Removed(why) => Refusal::NotAdmitted { why },
             Standing::Damaged(_)
             | Standing::Member
             | Standing::Learner

@@ -174,7 +174,8 @@ impl Engine {
 
     /// What was wished has come about, as far as this node sees.
     pub(super) fn grant_wishes(&mut self) {
-        let (leader, applied, is_removed) = (self.raft.leader(), self.kv.applied(), self.told_removed);
+        let (leader, applied, is_removed) =
+            (self.raft.leader(), self.kv.applied(), self.removed_by.is_some());
         let is_granted = |wish: &Wish| match (&wish.want, leader, &wish.not_by, wish.done_at) {
             (Want::Lead(Some(to)), Some(leader), _, _) => leader == to,
             (Want::Lead(None), Some(leader), Some(not_by), _) => leader != not_by,

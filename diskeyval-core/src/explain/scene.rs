@@ -42,7 +42,11 @@ pub(super) fn hears(view: &Status, id: &NodeId) -> bool {
 pub(super) fn is_at_work(view: &Status) -> bool {
     match view.standing {
         Standing::Founding(_) | Standing::Waiting(_) | Standing::Member | Standing::Learner => true,
-        Standing::Opening | Standing::Damaged(_) | Standing::Stopping | Standing::Halted(_) => false,
+        Standing::Opening
+        | Standing::Damaged(_)
+        | Standing::Removed(_)
+        | Standing::Stopping
+        | Standing::Halted(_) => false,
     }
 }
 
@@ -139,7 +143,7 @@ impl<'s> Scene<'s> {
         let able = self.members.iter().filter(|member| {
             let in_seat = !self.founded || member.seat.is_some();
             let same_life = member.view.is_none_or(|view| match view.standing {
-                Standing::Damaged(_) | Standing::Waiting(_) => false,
+                Standing::Damaged(_) | Standing::Waiting(_) | Standing::Removed(_) => false,
                 Standing::Opening | Standing::Stopping | Standing::Halted(_) => true,
                 Standing::Founding(_) | Standing::Member | Standing::Learner => {
                     member.seat == Some(view.incarnation)
@@ -216,6 +220,7 @@ fn is_up(seat: &Member<'_>, views: &[&Status], founded: bool) -> bool {
             Standing::Founding(_) | Standing::Waiting(_) if founded => seat.seat == Some(view.incarnation),
             Standing::Founding(_) => true,
             Standing::Waiting(_)
+            | Standing::Removed(_)
             | Standing::Opening
             | Standing::Damaged(_)
             | Standing::Stopping

@@ -210,6 +210,14 @@ fn a_node_that_is_not_in_its_seat_says_why() {
         ),
         (
             |all| {
+                all[1].standing = Standing::Removed("it was removed".into());
+                loses(all, 2, 1, REFUSED);
+                only(all, 2);
+            },
+            "node-2 is no member any more: it was removed",
+        ),
+        (
+            |all| {
                 unfounded(all);
                 only(all, 2);
             },
@@ -474,6 +482,17 @@ fn several_nodes_say_who_is_behind_and_who_is_somebody_else() {
             },
             "there is a leader, node-1, in term 7; the seat of node-3 is empty",
         ),
+        (
+            |all| {
+                all[1].standing = Standing::Removed("it was removed".into());
+                all[1].leader = Some(id("node-3"));
+                all[1].commit_index = Index(200);
+                for status in [0, 2] {
+                    all[status].members.remove(1);
+                }
+            },
+            "node-2 is no member any more: it was removed; there is a leader, node-1, in term 7",
+        ),
         (|all| all[2].node_id = id("node-9"), "there is a leader, node-1, in term 7; node-9 is no member"),
         (
             |all| {
@@ -521,6 +540,7 @@ fn standings() -> impl Strategy<Value = Standing> {
         1 => Just(Standing::Halted("a fault".into())),
         1 => Just(Standing::Founding("others".into())),
         1 => Just(Standing::Waiting("its seat".into())),
+        1 => Just(Standing::Removed("removed".into())),
     ]
 }
 

@@ -130,6 +130,7 @@ impl fmt::Display for Finding {
                 Standing::Damaged(why) => write!(f, "{node} keeps out of everything: {why}"),
                 Standing::Founding(why) => write!(f, "{node} waits for the founding: {why}"),
                 Standing::Waiting(why) => write!(f, "{node} waits for its seat: {why}"),
+                Standing::Removed(why) => write!(f, "{node} is no member any more: {why}"),
                 Standing::Member => write!(f, "{node} is in its seat"),
                 Standing::Learner => write!(f, "{node} is a learner"),
                 Standing::Stopping => write!(f, "{node} is stopping"),

@@ -87,7 +87,7 @@ impl Mesh {
             (Phase::Up(_) | Phase::AwaitConfirm(_), Frame::Removed { by }) => {
                 let member_by = self.hello.seated.max(self.hello.named);
                 if member_by.is_some_and(|member_by| by > member_by) {
-                    self.delivered.push_back(Delivery::Removed);
+                    self.delivered.push_back(Delivery::Removed { by });
                 }
             }
             (_, Frame::Goodbye { reason }) => self.shut(conn, CloseReason::Goodbye(reason), false),

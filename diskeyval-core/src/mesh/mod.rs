@@ -120,7 +120,10 @@ pub(crate) enum Delivery {
     /// A member says that another life of this node is in its seat.
     Superseded,
     /// A member says that this node is none any more.
-    Removed,
+    Removed {
+        /// The entry by which it is none.
+        by: Index,
+    },
     Raft(NodeId, Received),
     Service(NodeId, Service, Bytes),
 }

@@ -208,7 +208,7 @@ fn who_goes_is_known_until_that_is_applied_and_is_then_told() {
     a.mesh.hello.named = Some(Index(1));
     carry(&mut b, &mut a, ConnId(1));
     let delivered = core::iter::from_fn(|| a.mesh.next_delivery());
-    assert!(delivered.into_iter().any(|delivery| matches!(delivery, Delivery::Removed)));
+    assert!(delivered.into_iter().any(|delivery| matches!(delivery, Delivery::Removed { by: Index(5) })));
 }
 
 /// W6: `tls.servername` was accepted and ignored.
