@@ -4,6 +4,8 @@
 mod compaction;
 mod damaged;
 mod disk;
+#[cfg(test)]
+pub(crate) mod harness;
 mod members;
 mod open;
 #[cfg(any(test, feature = "inspect"))]

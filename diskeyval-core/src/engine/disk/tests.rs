@@ -5,31 +5,11 @@ use alloc::vec::Vec;
 use core::time::Duration;
 
 use crate::config::{Config, Settings};
-use crate::engine::Engine;
+use crate::engine::harness::{Node, nothing};
 use crate::error::{Error, Fault, Refusal, StorageFault};
-use crate::id::Ticket;
-use crate::io::{Answer, DiskError, DiskOp, Effect, Event, Input, Request};
-use crate::kv::Command;
-use crate::prng::Seed;
+use crate::io::{Answer, DiskError, DiskOp, Event, Request};
 use crate::store::FileName;
 use crate::store::folder::Folder;
-use crate::time::Instant;
-
-/// A node, alone in its cluster, on a disk of which a part may be told to fail.
-struct Node {
-    engine: Engine,
-    folder: Folder,
-    done: Vec<Input>,
-    now: Instant,
-    life: u64,
-    tickets: u64,
-    /// What a disk answers instead of doing what it is told.
-    refuses: fn(&DiskOp) -> Option<DiskError>,
-    answers: Vec<Answer>,
-    events: Vec<Event>,
-    halted: Option<Fault>,
-    ops: Vec<DiskOp>,
-}
 
 fn settings() -> Settings {
     let config = Config::new("n1").expect("a good name").persist("its disk");
@@ -40,122 +20,27 @@ fn settings() -> Settings {
     settings
 }
 
-fn willing(_: &DiskOp) -> Option<DiskError> {
-    None
+/// A node, alone in its cluster.
+fn start(folder: Folder, life: u64) -> Node {
+    Node::start(settings(), folder, life)
 }
 
-impl Node {
-    fn start(folder: Folder, life: u64) -> Node {
-        Node::start_with(settings(), folder, life)
-    }
-
-    fn start_with(settings: Settings, folder: Folder, life: u64) -> Node {
-        let mut node = Node::new(settings, folder, life);
-        node.settle();
-        node
-    }
-
-    /// One that has not had a turn yet.
-    fn new(settings: Settings, folder: Folder, life: u64) -> Node {
-        let mut node = Node {
-            engine: Engine::open(settings, Seed::from_u64(life)),
-            folder,
-            done: Vec::new(),
-            now: Instant::ZERO,
-            life,
-            tickets: 0,
-            refuses: willing,
-            answers: Vec::new(),
-            events: Vec::new(),
-            halted: None,
-            ops: Vec::new(),
-        };
-        node.done.push(Input::Listen { changes: true });
-        node
-    }
-
-    /// It dies; whatever it has asked for by then is done.
-    fn restart(self) -> Node {
-        Node::start(self.folder, self.life + 1)
-    }
-
-    fn turn(&mut self) {
-        let mut turn = self.engine.turn(self.now);
-        self.done.drain(..).for_each(|input| turn.input(input));
-        let effects: Vec<Effect> = turn.end().collect();
-        for effect in effects {
-            match effect {
-                Effect::Disk { op, what } => {
-                    let result = match (self.refuses)(&what) {
-                        Some(error) => Err(error),
-                        None => self.folder.perform(&what),
-                    };
-                    self.ops.push(what);
-                    self.done.push(Input::Disk { op, result });
-                }
-                Effect::Answer { answer, .. } => self.answers.push(answer),
-                Effect::Event(event) => self.events.push(event),
-                Effect::Halt { fault } => self.halted = Some(fault),
-                _ => {}
-            }
-        }
-    }
-
-    /// Turns until nothing is to be done at this moment.
-    fn settle(&mut self) {
-        self.turn();
-        while !self.done.is_empty() || self.engine.deadline().is_some_and(|due| due.at <= self.now) {
-            self.turn();
-        }
-    }
-
-    fn advance(&mut self, span: Duration) {
-        let end = self.now + span;
-        while let Some(due) = self.engine.deadline().filter(|due| due.at <= end) {
-            self.now = self.now.max(due.at);
-            self.settle();
-        }
-        self.now = end;
-        self.settle();
-    }
-
-    fn ask(&mut self, request: Request) {
-        self.tickets += 1;
-        let budget = Duration::from_secs(1);
-        self.done.push(Input::Ask { ticket: Ticket(self.tickets), request, budget });
-        self.settle();
-    }
-
-    fn set(&mut self, key: &str, size: usize) -> Result<(), Error> {
-        let value = alloc::vec![b'x'; size].into();
-        self.ask(Request::Write(Command::Set { key: key.to_string().into(), value }));
-        match self.answers.pop() {
-            Some(Answer::Written(result)) => result.map(drop),
-            other => panic!("{other:?}"),
-        }
-    }
-
-    fn keys(&self) -> usize {
-        self.engine.status().keys
-    }
-
-    fn files(&self) -> Vec<String> {
-        self.folder.files.keys().map(ToString::to_string).collect()
-    }
+fn files(node: &Node) -> Vec<String> {
+    node.folder.files.keys().map(ToString::to_string).collect()
 }
 
 #[test]
 fn segments_fill_up_and_are_released_for_snapshots() {
-    let mut node = Node::start(Folder::default(), 1);
+    let mut node = start(Folder::default(), 1);
     for n in 0..400 {
         node.set(&(n % 50).to_string(), 1000).expect("a write");
     }
     let hash = node.engine.state_hash();
-    let snapshots = node.files().iter().filter(|file| file.starts_with("snapshot")).count();
-    assert_eq!(snapshots, 1, "{:?}", node.files());
+    let snapshots = files(&node).iter().filter(|file| file.starts_with("snapshot")).count();
+    assert_eq!(snapshots, 1, "{:?}", files(&node));
     // 400 writes of a kilobyte, each a flush of a block, are 1.6 MiB; a snapshot is due every 64 KiB of entries.
     let bytes: usize = node.folder.files.values().map(Vec::len).sum();
-    assert!(bytes < 700 << 10, "{bytes} bytes in {:?}", node.files());
+    assert!(bytes < 700 << 10, "{bytes} bytes in {:?}", files(&node));
     let mut node = node.restart();
     assert_eq!((node.keys(), node.halted.clone()), (50, None));
     node.advance(Duration::from_secs(1));
@@ -165,13 +50,13 @@ fn segments_fill_up_and_are_released_for_snapshots() {
         node = node.restart();
         assert_eq!(node.keys(), 51, "life {life}");
     }
-    let segments = node.files().iter().filter(|file| file.starts_with("wal")).count();
-    assert!(segments <= 8, "segments of lives in which nothing was written are given up: {:?}", node.files());
+    let segments = files(&node).iter().filter(|file| file.starts_with("wal")).count();
+    assert!(segments <= 8, "segments of lives in which nothing was written are given up: {:?}", files(&node));
 }
 
 #[test]
 fn a_snapshot_is_written_when_it_is_asked_for() {
-    let mut node = Node::start(Folder::default(), 1);
+    let mut node = start(Folder::default(), 1);
     node.set("k", 10).expect("a write");
     node.ask(Request::Snapshot);
     assert!(matches!(node.answers.pop(), Some(Answer::Snapshot(Ok(_)))));
@@ -181,7 +66,7 @@ fn a_snapshot_is_written_when_it_is_asked_for() {
 /// W8: entries that were committed again after a restart were told again.
 #[test]
 fn w8_what_was_told_before_a_restart_is_not_told_again() {
-    let mut node = Node::start(Folder::default(), 1);
+    let mut node = start(Folder::default(), 1);
     node.set("before", 10).expect("a write");
     let mut node = node.restart();
     node.set("after", 10).expect("a write");
@@ -193,30 +78,22 @@ fn w8_what_was_told_before_a_restart_is_not_told_again() {
     );
 }
 
-/// Carries out what an opening asks for, up to an operation, at which the process ends.
+/// What an opening leaves that does not come to do such an operation.
 fn cut_short(folder: &Folder, life: u64, at: fn(&DiskOp) -> bool) -> Folder {
-    let mut folder = folder.clone();
-    let mut engine = Engine::open(settings(), Seed::from_u64(life));
-    let mut done = Vec::new();
-    loop {
-        let mut turn = engine.turn(Instant::ZERO);
-        done.drain(..).for_each(|input| turn.input(input));
-        for effect in turn.end() {
-            let Effect::Disk { op, what } = effect else { continue };
-            if at(&what) {
-                return folder;
-            }
-            done.push(Input::Disk { op, result: folder.perform(&what) });
-        }
-        assert!(!done.is_empty(), "the opening does not come to this");
+    let mut node = Node::new(settings(), folder.clone(), life);
+    node.dies_at = at;
+    while node.left > 0 {
+        node.turn();
+        assert!(node.left == 0 || !node.inputs.is_empty(), "the opening does not come to this");
     }
+    node.folder
 }
 
 /// A first flush that was not synced is read from the cache of a machine that goes down a life later: until another
 /// is durable, what it repeats is not given up.
 #[test]
 fn what_is_repeated_in_a_cache_alone_is_not_given_up() {
-    let mut node = Node::start(Folder::default(), 1);
+    let mut node = start(Folder::default(), 1);
     for n in 0..3 {
         node.set(&n.to_string(), 10).expect("a write");
     }
@@ -231,14 +108,14 @@ fn what_is_repeated_in_a_cache_alone_is_not_given_up() {
         assert!(after.files.contains_key(file), "{file} is given up too early");
         after.files.insert(*file, bytes.clone());
     }
-    let node = Node::start(after, 4);
+    let node = start(after, 4);
     let damaged = node.events.iter().find(|event| matches!(event, Event::Damaged(_)));
     assert_eq!((node.halted.clone(), damaged, node.keys()), (None, None, 3));
 }
 
 #[test]
 fn a_failed_sync_ends_the_node_and_nothing_is_promised() {
-    let mut node = Node::start(Folder::default(), 1);
+    let mut node = start(Folder::default(), 1);
     node.set("k", 10).expect("a write");
     node.refuses = |op| match op {
         DiskOp::Sync { file: FileName::Segment(_) } => Some(DiskError::Failed("input/output error".into())),
@@ -251,7 +128,7 @@ fn a_failed_sync_ends_the_node_and_nothing_is_promised() {
 
 #[test]
 fn a_full_disk_refuses_writes_and_serves_reads_until_there_is_room() {
-    let mut node = Node::start(Folder::default(), 1);
+    let mut node = start(Folder::default(), 1);
     node.set("k", 10).expect("a write");
     node.refuses = |op| match op {
         DiskOp::Create { file: FileName::Segment(_) | FileName::Snapshot(_), .. } => Some(DiskError::Full),
@@ -268,7 +145,7 @@ fn a_full_disk_refuses_writes_and_serves_reads_until_there_is_room() {
     assert_eq!(node.halted, None);
     node.ask(Request::Get { key: "k".into(), read: crate::io::Read::Linearizable });
     assert!(matches!(node.answers.pop(), Some(Answer::Read(Ok(Some(_))))));
-    node.refuses = willing;
+    node.refuses = nothing;
     node.advance(Duration::from_secs(2));
     node.set("there is room", 10).expect("a write");
     let keys = node.keys();
@@ -283,7 +160,7 @@ fn a_large_spare_segment_is_made_in_pieces_and_whatever_there_is_of_it_when_a_no
         Some((FileName::Segment(number), bytes)) => (*number, bytes.len()),
         other => panic!("{:?}", other.map(|(file, _)| file)),
     };
-    let node = Node::start_with(large(), Folder::default(), 1);
+    let node = Node::start(large(), Folder::default(), 1);
     let created = node.ops.iter().filter_map(|op| match op {
         DiskOp::Create { file: FileName::Segment(_), size } => Some(*size),
         _ => None,
@@ -296,10 +173,10 @@ fn a_large_spare_segment_is_made_in_pieces_and_whatever_there_is_of_it_when_a_no
     for turns in 0..40 {
         let mut node = Node::new(large(), Folder::default(), 1);
         (0..turns).for_each(|_| node.turn());
-        let mut node = Node::start_with(large(), node.folder, 2);
+        let mut node = Node::start(large(), node.folder, 2);
         assert_eq!(node.halted, None, "after {turns} turns");
         node.set("k", 10).expect("a write");
-        assert_eq!(Node::start_with(large(), node.folder, 3).keys(), 1, "after {turns} turns");
+        assert_eq!(Node::start(large(), node.folder, 3).keys(), 1, "after {turns} turns");
     }
 }
 
@@ -307,7 +184,7 @@ fn a_large_spare_segment_is_made_in_pieces_and_whatever_there_is_of_it_when_a_no
 fn a_large_spare_segment_for_which_there_is_no_room_is_not_left_half_made() {
     let mut large = Settings { compact_every: 4 << 20, ..settings() };
     large.limits.max_value = 60_000;
-    let mut node = Node::start_with(large, Folder::default(), 1);
+    let mut node = Node::start(large, Folder::default(), 1);
     node.refuses = |op| match op {
         DiskOp::Write { file: FileName::Segment(_), at: 524_288, parts } if parts.len() == 64 => {
             Some(DiskError::Full)
@@ -325,7 +202,7 @@ fn a_large_spare_segment_for_which_there_is_no_room_is_not_left_half_made() {
         [1 << 20, 1 << 19, 1 << 20],
         "what was before, a reserve, and what is written to"
     );
-    node.refuses = willing;
+    node.refuses = nothing;
     node.advance(Duration::from_secs(2));
     assert_eq!(sizes(&node), [1 << 20, 1 << 19, 1 << 20, 1 << 20]);
     node.set("there is room", 10).expect("a write");
@@ -333,7 +210,7 @@ fn a_large_spare_segment_for_which_there_is_no_room_is_not_left_half_made() {
 
 #[test]
 fn an_idle_log_is_sealed_once_and_a_node_that_stops_leaves_a_seal() {
-    let mut node = Node::start(Folder::default(), 1);
+    let mut node = start(Folder::default(), 1);
     node.advance(Duration::from_secs(2));
     node.ops.clear();
     node.set("k", 10).expect("a write");
@@ -352,7 +229,7 @@ fn an_idle_log_is_sealed_once_and_a_node_that_stops_leaves_a_seal() {
 
 #[test]
 fn a_directory_of_another_node_is_refused_by_name() {
-    let node = Node::start(Folder::of("n2", crate::id::Incarnation(4), []), 1);
+    let node = start(Folder::of("n2", crate::id::Incarnation(4), []), 1);
     let Some(Fault::Storage(StorageFault::OtherNode { ours, theirs })) = node.halted else {
         panic!("{:?}", node.halted)
     };
@@ -362,7 +239,7 @@ fn a_directory_of_another_node_is_refused_by_name() {
 /// W4: one torn byte at the end made a node forget everything.
 #[test]
 fn w4_a_torn_tail_loses_nothing_that_was_durable() {
-    let mut node = Node::start(Folder::default(), 1);
+    let mut node = start(Folder::default(), 1);
     for n in 0..3 {
         node.set(&n.to_string(), 10).expect("a write");
     }
@@ -374,14 +251,14 @@ fn w4_a_torn_tail_loses_nothing_that_was_durable() {
         .expect("a segment");
     let end = wal.iter().rposition(|byte| *byte != 0).expect("something").next_multiple_of(4096);
     wal[end..end + 3000].fill(0xa5);
-    let node = Node::start(folder, 2);
+    let node = start(folder, 2);
     assert_eq!((node.halted.clone(), node.engine.status().keys), (None, 3));
 }
 
 /// One bit of every byte that counts is another in turn, while the node runs: it heals, and the next life finds all.
 #[test]
 fn what_rots_while_a_node_runs_is_healed() {
-    let mut before = Node::start(Folder::default(), 1);
+    let mut before = start(Folder::default(), 1);
     before.set("a", 10).expect("a write");
     before.ask(Request::Snapshot);
     before.set("b", 3000).expect("a write");
@@ -390,7 +267,7 @@ fn what_rots_while_a_node_runs_is_healed() {
         before.folder.files.iter().map(|(file, bytes)| (*file, bytes.len())).collect();
     for (file, len) in files {
         for at in (0..len).step_by(97) {
-            let mut node = Node::start(before.folder.clone(), 2);
+            let mut node = start(before.folder.clone(), 2);
             node.advance(Duration::from_secs(10));
             let Some(bytes) = node.folder.files.get_mut(&file) else { continue };
             bytes[at] ^= 4;
@@ -417,7 +294,7 @@ fn what_rots_while_a_node_runs_is_healed() {
 #[test]
 fn no_flush_goes_beyond_the_end_of_its_segment() {
     for size in (3000..13_000).step_by(313) {
-        let mut node = Node::start(Folder::default(), 1);
+        let mut node = start(Folder::default(), 1);
         for n in 0..12 {
             node.set(&n.to_string(), size).expect("a write");
         }
@@ -437,7 +314,7 @@ fn no_flush_goes_beyond_the_end_of_its_segment() {
 
 #[test]
 fn a_node_starts_again_although_its_disk_is_full() {
-    let mut node = Node::start(Folder::default(), 1);
+    let mut node = start(Folder::default(), 1);
     node.set("k", 10).expect("a write");
     let bytes = |folder: &Folder| folder.files.values().map(Vec::len).sum::<usize>();
     let room = bytes(&node.folder);

@@ -10,16 +10,16 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::config::Config;
+use crate::engine::harness::Node;
 use crate::entry::{Entry, Genesis, Payload, Write};
-use crate::id::{ClusterId, ConnId, DialId, EntryId, Index, NodeId, Ticket};
+use crate::id::{ClusterId, ConnId, EntryId, Index, NodeId};
 use crate::identity::Identity;
 use crate::inspect::Ear;
-use crate::io::{Effect, Event, Input, Origin, Request};
+use crate::io::{Effect, Event, Input, Origin};
 use crate::kv::Command;
 use crate::members::{Configuration, Half, Membership, Seat, StorageKind};
 use crate::store::Record;
 use crate::store::folder::Folder;
-use crate::time::Instant;
 
 fn id(name: &str) -> NodeId {
     NodeId::new(name).expect("a good name")
@@ -33,64 +33,21 @@ fn settings(name: &str, peers: &[&str]) -> Settings {
     config.persist("its disk").validate().expect("a good configuration")
 }
 
-/// A node on a disk that does at once what it is told.
-#[derive(Debug)]
-struct Node {
-    engine: Engine,
-    folder: Folder,
-    done: Vec<Input>,
-    /// The first dial that it has asked for while it was opened.
-    dialled: Option<DialId>,
-}
-
-impl Node {
-    /// One turn; gives back everything that comes out of it but operations, which are carried out.
-    fn turn(&mut self, now: Instant, inputs: Vec<Input>) -> Vec<Effect> {
-        let Node { engine, folder, done, .. } = self;
-        let mut turn = engine.turn(now);
-        done.drain(..).chain(inputs).for_each(|input| turn.input(input));
-        let mut effects = Vec::new();
-        for effect in turn.end() {
-            match effect {
-                Effect::Disk { op, what } => done.push(Input::Disk { op, result: folder.perform(&what) }),
-                other => effects.push(other),
+/// Takes a node as far as it is open. An error says why it keeps out.
+fn open_on(settings: Settings, folder: Folder) -> Result<Node, String> {
+    let mut node = Node::new(settings, folder, 7);
+    while node.engine.is_opening() {
+        node.turn();
+        for event in &node.events {
+            if let Event::Damaged(damage) = event {
+                return Err(damage.to_string());
             }
         }
-        effects
-    }
-
-    /// Takes turns for a while.
-    fn run(&mut self, millis: u64) {
-        for at in 0..=millis / 10 {
-            let now = Instant::ZERO + Duration::from_millis(at * 10);
-            self.turn(now, Vec::new());
-            while !self.done.is_empty() {
-                self.turn(now, Vec::new());
-            }
+        if let Some(fault) = node.halted {
+            return Err(fault.to_string());
         }
     }
-
-    /// The same node in its next life.
-    fn reopen(self) -> Result<Node, String> {
-        Node::open(settings("a", &[]), self.folder)
-    }
-
-    /// An error says why the node keeps out.
-    fn open(settings: Settings, folder: Folder) -> Result<Node, String> {
-        let engine = Engine::open(settings, Seed::from_u64(7));
-        let mut node = Node { engine, folder, done: Vec::new(), dialled: None };
-        while node.engine.is_opening() {
-            for effect in node.turn(Instant::ZERO, Vec::new()) {
-                match effect {
-                    Effect::Event(Event::Damaged(damage)) => return Err(damage.to_string()),
-                    Effect::Halt { fault } => return Err(fault.to_string()),
-                    Effect::Dial { dial, .. } => node.dialled = Some(dial),
-                    _ => {}
-                }
-            }
-        }
-        Ok(node)
-    }
+    Ok(node)
 }
 
 /// A node `a`, alone in its cluster, that has kept these.
@@ -105,7 +62,7 @@ fn open_with(name: &str, peers: &[&str], kept: &[Record]) -> Result<Node, String
         Some((Record::Incarnation(own), rest)) => Folder::of(name, *own, rest.iter().cloned()),
         Some(_) => unreachable!("a directory has an incarnation"),
     };
-    Node::open(settings(name, peers), folder)
+    open_on(settings(name, peers), folder)
 }
 
 const OWN: Record = Record::Incarnation(Incarnation(1));
@@ -204,23 +161,21 @@ fn a_tail_that_was_given_up_is_not_there() {
 #[test]
 fn a_node_goes_on_as_who_it_was_and_where_it_was() {
     let mut first = open(&[]).expect("a first start");
-    first.run(100);
+    first.advance(Duration::from_millis(100));
     assert!(first.engine.is_leader());
     for n in 1..=3 {
-        let command = Command::Set { key: n.to_string().into(), value: "v".into() };
-        let input = Input::Ask { ticket: Ticket(n), request: Request::Write(command), budget: Duration::MAX };
-        first.turn(Instant::ZERO, vec![input]);
+        first.set(&n.to_string(), 1).expect("a write");
     }
-    first.run(100);
+    first.advance(Duration::from_millis(100));
     let (before, status) = (first.engine.vitals(), first.engine.status());
-    let mut second = first.reopen().expect("what it has kept");
+    let mut second = open_on(settings("a", &[]), first.folder).expect("what it has kept");
     let engine = &second.engine;
     // Alone, it stands for election at once.
     assert_eq!((engine.vitals().last, engine.vitals().term), (before.last, Term(before.term.0 + 1)));
     assert_eq!(engine.status().incarnation, status.incarnation);
     assert_eq!(engine.status().cluster_id, status.cluster_id);
     assert_eq!((engine.vitals().commit, engine.is_member()), (Index(0), false), "nobody has told it yet");
-    second.run(100);
+    second.advance(Duration::from_millis(100));
     assert_eq!((second.engine.is_leader(), second.engine.status().keys), (true, 3));
 }
 
@@ -263,10 +218,16 @@ fn a_founded_node_says_so_to_whom_it_meets_in_its_first_turn() {
     let kept = [OWN, ballot(1, None), entry(1, 1, genesis(9, members)), noop(2, 1)];
     let mut a = open_with("a", &["b"], &kept).expect("a log");
     let mut b = open_with("b", &["a"], &[Record::Incarnation(Incarnation(2))]).expect("a name");
-    let dial = b.dialled;
+    let dial = b.links.iter().find_map(|effect| match effect {
+        Effect::Dial { dial, .. } => Some(*dial),
+        _ => None,
+    });
     let origin = Origin::Dialled(dial.expect("it dials"));
     let sent = |node: &mut Node, inputs: Vec<Input>| {
-        node.turn(Instant::ZERO, inputs).into_iter().find_map(|effect| match effect {
+        node.links.clear();
+        node.inputs.extend(inputs);
+        node.turn();
+        node.links.drain(..).find_map(|effect| match effect {
             Effect::Send { bytes, .. } => Some(bytes),
             _ => None,
         })
@@ -338,7 +299,7 @@ proptest! {
         // Beginnings too: that is what a crash may leave.
         for some in (1..=kept.len()).rev().step_by(7) {
             if let Ok(mut node) = open(&kept[..some]) {
-                node.run(200);
+                node.advance(Duration::from_millis(200));
             }
         }
     }

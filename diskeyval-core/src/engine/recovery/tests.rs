@@ -1,20 +1,17 @@
 //! A survivor and its directory: whenever it dies while it recovers, it is what it was or what it is to be.
 
 use alloc::string::ToString;
-use alloc::vec::Vec;
 use core::time::Duration;
 
 use crate::config::{Config, Settings};
-use crate::engine::Engine;
+use crate::engine::harness::Node;
 use crate::entry::{Entry, Genesis, Payload};
-use crate::id::{ClusterId, EntryId, Incarnation, Index, NodeId, Term, Ticket};
-use crate::io::{Answer, Effect, Event, Input, Request};
+use crate::id::{ClusterId, EntryId, Incarnation, Index, NodeId, Term};
+use crate::io::{Answer, Request};
 use crate::members::{Membership, Seat, StorageKind};
-use crate::prng::Seed;
 use crate::raft::{Append, Directive, Received};
 use crate::store::FileName;
 use crate::store::folder::Folder;
-use crate::time::Instant;
 
 fn id(name: &str) -> NodeId {
     NodeId::new(name).expect("a good name")
@@ -26,114 +23,64 @@ fn settings() -> Settings {
     config.validate().expect("a good configuration")
 }
 
-/// A node on a directory that does no more than so many operations.
-struct Node {
-    engine: Engine,
-    folder: Folder,
-    left: usize,
-    done: Vec<Input>,
-    answers: Vec<Answer>,
-    is_damaged: bool,
-    now: Instant,
+fn start(folder: Folder, life: u64) -> Node {
+    let node = Node::start(settings(), folder, life);
+    assert_eq!(node.halted, None);
+    node
 }
 
-impl Node {
-    fn start(folder: Folder, life: u64, left: usize) -> Node {
-        let engine = Engine::open(settings(), Seed::from_u64(life));
-        let (done, answers) = (Vec::new(), Vec::new());
-        let mut node = Node { engine, folder, left, done, answers, is_damaged: false, now: Instant::ZERO };
+/// A leader sends a founded log with a write in it, none of it committed.
+fn follow(node: &mut Node) {
+    let own = node.engine.status().incarnation;
+    let seat = |name, bound| Seat { id: id(name), bound: Some(bound), address: None };
+    let seats = alloc::vec![seat("n1", own), seat("n2", Incarnation(2)), seat("n3", Incarnation(3))];
+    let genesis =
+        Genesis { cluster: ClusterId(7), storage: StorageKind::Disk, members: Membership::of(seats) };
+    node.engine.raft.link_up(&id("n2"), Incarnation(2));
+    // Two flushes.
+    for (prev, payloads) in
+        [(0, alloc::vec![Payload::Genesis(genesis), Payload::Noop]), (2, alloc::vec![Payload::Noop])]
+    {
+        let entries = payloads.into_iter().map(|payload| Entry::new(Term(1), payload)).collect();
+        let append = Append {
+            term: Term(1),
+            log: ClusterId(7),
+            configuration: EntryId::new(1, 1),
+            prev: if prev == 0 { EntryId::default() } else { EntryId::new(prev, 1) },
+            commit: Index(0),
+        };
+        let append = Received::Directive(Directive::Append(append), entries);
+        assert_eq!(node.engine.raft.receive(&id("n2"), append), Ok(()));
         node.settle();
-        node
     }
+    node.engine.raft.link_down(&id("n2"));
+    node.advance(Duration::from_secs(2));
+    assert_eq!(node.engine.leader(), None, "it has lost its quorum");
+}
 
-    fn turn(&mut self) {
-        let mut turn = self.engine.turn(self.now);
-        self.done.drain(..).for_each(|input| turn.input(input));
-        let effects: Vec<Effect> = turn.end().collect();
-        for effect in effects {
-            match effect {
-                Effect::Disk { op, what } if self.left > 0 => {
-                    self.left -= 1;
-                    let result = self.folder.perform(&what);
-                    self.done.push(Input::Disk { op, result });
-                }
-                Effect::Answer { answer, .. } => self.answers.push(answer),
-                Effect::Event(Event::Damaged(_)) => self.is_damaged = true,
-                Effect::Halt { fault } => panic!("{fault}"),
-                _ => {}
-            }
-        }
-    }
-
-    fn settle(&mut self) {
-        self.turn();
-        while !self.done.is_empty() {
-            self.turn();
-        }
-    }
-
-    fn advance(&mut self, span: Duration) {
-        let end = self.now + span;
-        while let Some(due) = self.engine.deadline().filter(|due| due.at <= end) {
-            self.now = self.now.max(due.at);
-            self.settle();
-        }
-        self.now = end;
-    }
-
-    /// A leader sends a founded log with a write in it, none of it committed.
-    fn follow(&mut self) {
-        let own = self.engine.status().incarnation;
-        let seat = |name, bound| Seat { id: id(name), bound: Some(bound), address: None };
-        let seats = alloc::vec![seat("n1", own), seat("n2", Incarnation(2)), seat("n3", Incarnation(3))];
-        let genesis =
-            Genesis { cluster: ClusterId(7), storage: StorageKind::Disk, members: Membership::of(seats) };
-        self.engine.raft.link_up(&id("n2"), Incarnation(2));
-        // Two flushes.
-        for (prev, payloads) in
-            [(0, alloc::vec![Payload::Genesis(genesis), Payload::Noop]), (2, alloc::vec![Payload::Noop])]
-        {
-            let entries = payloads.into_iter().map(|payload| Entry::new(Term(1), payload)).collect();
-            let append = Append {
-                term: Term(1),
-                log: ClusterId(7),
-                configuration: EntryId::new(1, 1),
-                prev: if prev == 0 { EntryId::default() } else { EntryId::new(prev, 1) },
-                commit: Index(0),
-            };
-            let append = Received::Directive(Directive::Append(append), entries);
-            assert_eq!(self.engine.raft.receive(&id("n2"), append), Ok(()));
-            self.settle();
-        }
-        self.engine.raft.link_down(&id("n2"));
-        self.advance(Duration::from_secs(2));
-        assert_eq!(self.engine.leader(), None, "it has lost its quorum");
-    }
-
-    fn recover(&mut self) {
-        let budget = Duration::from_secs(60);
-        self.done.push(Input::Ask { ticket: Ticket(1), request: Request::Recover, budget });
-        self.settle();
-        self.advance(Duration::from_secs(2));
-    }
+fn recover(node: &mut Node) {
+    node.ask_within(Duration::from_secs(60), Request::Recover);
+    node.advance(Duration::from_secs(2));
+    assert_eq!(node.halted, None);
 }
 
 #[test]
 fn a_crash_at_any_operation_leaves_the_former_cluster_or_the_next() {
-    let mut prepared = Node::start(Folder::default(), 1, usize::MAX);
-    prepared.follow();
+    let mut prepared = start(Folder::default(), 1);
+    follow(&mut prepared);
     let folder = prepared.folder;
     let (mut former, mut next) = (0, 0);
     for left in 0.. {
-        let mut node = Node::start(folder.clone(), 2, usize::MAX);
+        let mut node = start(folder.clone(), 2);
         node.advance(Duration::from_secs(1));
         node.left = left;
-        node.recover();
+        recover(&mut node);
         let is_told = matches!(node.answers[..], [Answer::Recovered(Ok(_))]);
         let is_done = node.left > 0;
         // Whatever has been asked of the disk and was not done is lost.
-        let mut again = Node::start(node.folder, 3, usize::MAX);
+        let mut again = start(node.folder, 3);
         again.advance(Duration::from_secs(2));
+        assert_eq!(again.halted, None);
         let status = again.engine.status();
         if again.engine.is_leader() {
             next += 1;
@@ -154,8 +101,8 @@ fn a_crash_at_any_operation_leaves_the_former_cluster_or_the_next() {
 /// The same of one whose last flush has rotted, and was seen to have been promised: entry 3 is left out.
 #[test]
 fn a_damaged_node_that_dies_while_it_recovers_is_damaged_as_it_was_or_in_the_next_cluster() {
-    let mut prepared = Node::start(Folder::default(), 1, usize::MAX);
-    prepared.follow();
+    let mut prepared = start(Folder::default(), 1);
+    follow(&mut prepared);
     let mut folder = prepared.folder;
     let log = folder.files.get_mut(&FileName::Segment(1)).expect("a log");
     // The last is a seal.
@@ -163,18 +110,19 @@ fn a_damaged_node_that_dies_while_it_recovers_is_damaged_as_it_was_or_in_the_nex
     log[(last - 1) * 4096 + 85] ^= 1;
     let (mut damaged, mut next) = (0, 0);
     for left in 0.. {
-        let mut node = Node::start(folder.clone(), 2, usize::MAX);
-        assert!(node.is_damaged);
+        let mut node = start(folder.clone(), 2);
+        assert!(node.is_damaged());
         node.left = left;
-        node.recover();
+        recover(&mut node);
         let report = match &node.answers[..] {
             [Answer::Recovered(Ok(report))] => Some(report.clone()),
             _ => None,
         };
         let is_done = node.left > 0;
-        let mut again = Node::start(node.folder, 3, usize::MAX);
+        let mut again = start(node.folder, 3);
         again.advance(Duration::from_secs(2));
-        if again.is_damaged {
+        assert_eq!(again.halted, None);
+        if again.is_damaged() {
             damaged += 1;
             assert_eq!(report, None, "what was answered is kept");
         } else {
@@ -196,13 +144,13 @@ fn a_damaged_node_that_dies_while_it_recovers_is_damaged_as_it_was_or_in_the_nex
 
 #[test]
 fn a_damaged_node_that_holds_nothing_goes_on_waiting() {
-    let mut prepared = Node::start(Folder::default(), 1, usize::MAX);
-    prepared.follow();
+    let mut prepared = start(Folder::default(), 1);
+    follow(&mut prepared);
     let mut folder = prepared.folder;
     folder.files.get_mut(&FileName::Superblock).expect("one").fill(0xa5);
-    let mut node = Node::start(folder.clone(), 2, usize::MAX);
-    assert!(node.is_damaged);
-    node.recover();
+    let mut node = start(folder.clone(), 2);
+    assert!(node.is_damaged());
+    recover(&mut node);
     let [Answer::Recovered(Err(error))] = &node.answers[..] else { panic!("{:?}", node.answers) };
     assert!(error.to_string().contains("neither slot can be read"), "{error}");
     assert_eq!(node.folder, folder, "and touches nothing");

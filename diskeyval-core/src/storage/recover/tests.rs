@@ -9,9 +9,10 @@ use bytes::Bytes;
 use super::*;
 use crate::config::Config;
 use crate::engine::Engine;
+use crate::engine::harness::Node;
 use crate::entry::Write;
 use crate::id::{Index, NodeId, Term, Ticket};
-use crate::io::{Answer, Effect, Event, Input, Request};
+use crate::io::{Answer, Effect, Input, Request};
 use crate::kv::{Command, Owner, View};
 use crate::members::{Seat, StorageKind};
 use crate::store::folder::Folder;
@@ -127,33 +128,19 @@ fn recover(folder: &mut Folder, most: usize) -> (Result<Option<Recovery>, NoReco
 fn start(folder: &mut Folder, most: usize) -> Option<Engine> {
     let config = Config::new("n1").and_then(|config| config.peer("n2", "n2", 1)?.peer("n3", "n3", 1));
     let settings = config.expect("good names").persist("its disk").validate().expect("good");
-    let mut engine = Engine::open(settings, Seed::from_u64(11));
-    let mut done = Vec::new();
-    let mut count = 0;
-    for step in 0..100 {
-        if engine.is_leader() && engine.is_ready() {
+    let mut node = Node::new(settings, core::mem::take(folder), 11);
+    node.left = most;
+    node.settle();
+    for _ in 0..100 {
+        if node.is_damaged() || (node.engine.is_leader() && node.engine.is_ready()) {
             break;
         }
-        loop {
-            let mut turn = engine.turn(Instant::ZERO + Duration::from_millis(20) * step);
-            done.drain(..).for_each(|input| turn.input(input));
-            for effect in turn.end() {
-                match effect {
-                    Effect::Disk { op, what } if count < most => {
-                        count += 1;
-                        done.push(Input::Disk { op, result: folder.perform(&what) });
-                    }
-                    Effect::Event(Event::Damaged(_)) => return None,
-                    Effect::Halt { fault } => panic!("{fault}"),
-                    _ => {}
-                }
-            }
-            if done.is_empty() {
-                break;
-            }
-        }
+        node.advance(Duration::from_millis(20));
     }
-    Some(engine)
+    assert_eq!(node.halted, None);
+    let is_damaged = node.is_damaged();
+    *folder = node.folder;
+    (!is_damaged).then_some(node.engine)
 }
 
 fn view(engine: &mut Engine) -> View {
