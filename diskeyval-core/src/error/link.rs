@@ -41,7 +41,7 @@ pub enum CloseReason {
     },
     /// The other end was started with other initial members, and no cluster is founded yet.
     MembersDisagree,
-    /// The other end belongs to no cluster yet, and this node is to join one.
+    /// One of the two ends is to join a cluster, and the other belongs to none yet.
     Unfounded,
     /// The other end keeps its log in memory and this node on a disk, or the other way round.
     OtherStorage {
@@ -99,17 +99,6 @@ pub enum CloseReason {
     Broken(String),
 }
 
-impl CloseReason {
-    /// What the other end is told. A hello does not say who joins: so the other end finds the lists of initial members to
-    /// differ, and hears no second reason.
-    pub(crate) fn as_told(&self) -> &CloseReason {
-        match self {
-            CloseReason::Unfounded => &CloseReason::MembersDisagree,
-            why => why,
-        }
-    }
-}
-
 impl fmt::Display for CloseReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -132,7 +121,7 @@ impl fmt::Display for CloseReason {
                 "it was started with other initial members: give every node the same set of ids, then restart",
             ),
             CloseReason::Unfounded => f.write_str(
-                "it is not a member of any cluster yet, as far as it knows: this node can join once it is",
+                "no cluster is founded yet, as far as these two know: a node can join one once there is one",
             ),
             CloseReason::OtherStorage { on_disk } => {
                 let (its, ours) = if *on_disk { ("on a disk", "in memory") } else { ("in memory", "on a disk") };

@@ -53,7 +53,7 @@ pub fn hello(mask: &Mask) -> Bytes {
         incarnation: mask.incarnation,
         boot: mask.incarnation.0,
         storage: if mask.on_disk { StorageKind::Disk } else { StorageKind::Memory },
-        initial_members: 0,
+        initial_members: None,
         seated: None,
         configuration: EntryId::default(),
         named: None,

@@ -127,6 +127,9 @@ pub(super) fn check_hello(ours: &Hello, theirs: &Hello) -> Result<(), CloseReaso
         _ if ours.storage != theirs.storage => {
             Err(CloseReason::OtherStorage { on_disk: theirs.storage == StorageKind::Disk })
         }
+        (None, None) if ours.initial_members.is_none() || theirs.initial_members.is_none() => {
+            Err(CloseReason::Unfounded)
+        }
         (None, None) if ours.initial_members != theirs.initial_members => Err(CloseReason::MembersDisagree),
         _ => Ok(()),
     }

@@ -105,11 +105,7 @@ impl Mesh {
         if hello.node != link.who {
             return Err(CloseReason::HelloMismatch { claimed: hello.node.clone() });
         }
-        let checked = check_hello(&self.hello, hello).map_err(|why| match why {
-            // Who joins was never to have the same ones: all that this says is that there is nothing to join yet.
-            CloseReason::MembersDisagree if self.joins => CloseReason::Unfounded,
-            why => why,
-        });
+        let checked = check_hello(&self.hello, hello);
         if let Some(peer) = self.peers.get_mut(&link.who) {
             peer.heard = match (&checked, hello.cluster) {
                 (Err(CloseReason::MembersDisagree), _) => Heard::Disagrees,

@@ -49,8 +49,6 @@ const MAX_BACK_OFF: Duration = Duration::from_millis(500);
 #[derive(Clone, Debug)]
 pub(crate) struct Mesh {
     hello: Hello,
-    /// Whether this node is to join a cluster, and was never to found one.
-    joins: bool,
     /// The last membership that was applied, and its entry.
     members: Option<(Index, Membership)>,
     peers: BTreeMap<NodeId, Peer>,
@@ -138,7 +136,7 @@ impl Mesh {
             incarnation,
             boot,
             storage: settings.storage,
-            initial_members: hash_of_ids(settings),
+            initial_members: (!settings.joins).then(|| hash_of_ids(settings)),
             seated: None,
             configuration: EntryId::default(),
             named: None,
@@ -151,7 +149,6 @@ impl Mesh {
         };
         Mesh {
             hello,
-            joins: settings.joins,
             members: None,
             peers: settings.peers.iter().map(peer).collect(),
             listed: settings.peers.iter().cloned().collect(),
@@ -318,7 +315,7 @@ impl Mesh {
                 wire::write_removed(&mut link.out, *by);
             }
             if say_goodbye {
-                wire::write_goodbye(&mut link.out, &why.as_told().to_string());
+                wire::write_goodbye(&mut link.out, &why.to_string());
             }
             let bytes = link.out.split().freeze();
             if !bytes.is_empty() {

@@ -51,8 +51,9 @@ pub(crate) struct Hello {
     /// Drawn at each start.
     pub(crate) boot: u128,
     pub(crate) storage: StorageKind,
-    /// A hash of the ids of the initial members; compared only between two unfounded nodes.
-    pub(crate) initial_members: u64,
+    /// A hash of the ids of the initial members; compared only between two unfounded nodes. `None` if it is none of them,
+    /// and is to join.
+    pub(crate) initial_members: Option<u64>,
     /// The entry of the last membership that it has applied, if this life of it is in its seat there.
     pub(crate) seated: Option<Index>,
     /// The entry of the last members in its log, applied or not; zero if there are none.
