@@ -104,6 +104,7 @@ mutants! {
     RemovedLeaderCounts, "removed-leader-counts", "38a", "A leader that is removed counts itself.";
     LeavesBeforeCommit, "leaves-before-commit", "38b", "A leader that is removed is gone before that is committed.";
     RemovedIsWelcome, "removed-is-welcome", "10", "Who was removed is linked all the same.";
+    GuestsAreServed, "guests-are-served", "76", "Who is no member, and claims to know newer ones, is served what it asks for.";
 
     // Replication.
     AckBeforeDurable, "ack-before-durable", "69", "Entries are acknowledged before they are durable.";

@@ -96,6 +96,7 @@ const NAMED: &[&str] = &[
     "many strangers connect and say nothing",
     "another life of a member votes, acknowledges and leads",
     "another life of a member leads without a log",
+    "a node that is no member claims to know newer ones, and asks for all there is",
     "seat: given to another process, and the former ends",
     "members: reconfigure",
     "members: add a learner",

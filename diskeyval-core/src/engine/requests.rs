@@ -23,6 +23,10 @@ const MAX_PATIENCE: Duration = Duration::from_secs(24 * 3600);
 
 impl Engine {
     pub(super) fn serve(&mut self, from: &NodeId, service: Service, payload: Bytes) {
+        // It is linked to be heard by consensus. A leader, who could grant anything, knows all members.
+        if service.is_asked_of_a_leader() && self.mesh.is_guest(from) && !is(Mutant::GuestsAreServed) {
+            return;
+        }
         match service {
             Service::OpenSession => {
                 let boot = self.mesh.boot_of(from).ok_or(Turned::NotLeader);

@@ -1,16 +1,17 @@
 //! Words that no honest node would say, as bytes for a wire.
 //!
-//! None of them claims a configuration newer than the listener's: who holds a node certificate of the cluster and
-//! does that is believed (a node that lags behind has no other way to learn who replaced its peers), so it could
-//! lead by lies. Node certificates are trusted so far, and no further.
+//! None that gives directions claims a configuration newer than the listener's: who holds a node certificate of the
+//! cluster and does that is believed (a node that lags behind has no other way to learn who replaced its peers), so it
+//! could lead by lies. Node certificates are trusted so far, and no further.
 
 use alloc::vec::Vec;
 
 use bytes::{BufMut, Bytes, BytesMut};
 
-use crate::entry::{Entry, Payload};
+use crate::entry::{Entry, Payload, Write};
 use crate::id::{ClusterId, EntryId, Incarnation, Index, NodeId, Term};
-use crate::members::StorageKind;
+use crate::kv::Command;
+use crate::members::{MemberChange, StorageKind};
 use crate::mesh::wire::{self, Hello, Service, VERSIONS};
 use crate::raft::{Append, Directive, Heartbeat, Outgoing, Pledge, VoteRequest};
 
@@ -27,6 +28,8 @@ pub struct Mask {
     pub incarnation: Incarnation,
     /// Whether it keeps its log on a disk.
     pub on_disk: bool,
+    /// The last entry about the members that it claims to know.
+    pub configuration: EntryId,
 }
 
 fn bytes(write: impl FnOnce(&mut BytesMut)) -> Bytes {
@@ -55,7 +58,7 @@ pub fn hello(mask: &Mask) -> Bytes {
         storage: if mask.on_disk { StorageKind::Disk } else { StorageKind::Memory },
         initial_members: None,
         seated: None,
-        configuration: EntryId::default(),
+        configuration: mask.configuration,
         named: None,
         address: None,
         leader_priority: 0,
@@ -120,6 +123,37 @@ pub fn refused(seq: u64, attempt: u32) -> Bytes {
     bytes(|out| {
         wire::write_service(out, Service::Refused { seq, attempt, why: wire::Turned::Overloaded }, &[])
     })
+}
+
+fn question(service: Service, payload: &[u8]) -> Bytes {
+    bytes(|out| wire::write_service(out, service, payload))
+}
+
+/// A session is asked for.
+pub fn open_session() -> Bytes {
+    question(Service::OpenSession, &[])
+}
+
+/// A write is asked for, the first of a session.
+pub fn write(session: u64, command: &Command) -> Bytes {
+    let write = Write { session, seq: 1, floor: 1, command: command.clone() };
+    let entry = Entry::new(Term(0), Payload::Write(write)).bytes;
+    question(Service::Write { seq: 1, attempt: 1 }, &entry)
+}
+
+/// It is asked where to read.
+pub fn read(id: u64) -> Bytes {
+    question(Service::Read { question: id, by_lease: false }, &[])
+}
+
+/// It is asked that another leads.
+pub fn transfer(id: u64, to: Option<NodeId>) -> Bytes {
+    question(Service::Transfer { question: id, to }, &[])
+}
+
+/// It is asked that the members change.
+pub fn change(id: u64, change: MemberChange) -> Bytes {
+    question(Service::ChangeMembers { question: id, change, within: 60_000 }, &[])
 }
 
 /// A frame that says that it is so large, and a few bytes of it.

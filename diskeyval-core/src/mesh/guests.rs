@@ -2,7 +2,7 @@
 //!
 //! A node may have been away while all those whom it knows were replaced. So one that it does not know is let in as a guest,
 //! if that belongs to the same cluster and has a later entry about the members in its log. Whether it is heard is decided
-//! by consensus. Everybody else who is no member is turned away, and told so if it was one.
+//! by consensus, and it has nothing to ask for. Everybody else who is no member is turned away, and told so if it was one.
 
 use super::dials::Dials;
 use super::wire::Hello;
@@ -101,8 +101,16 @@ impl Mesh {
         }
     }
 
+    /// Whether a node that is linked is no member, as far as this one knows.
+    pub(crate) fn is_guest(&self, id: &NodeId) -> bool {
+        self.peers.get(id).is_some_and(|peer| peer.is_guest)
+    }
+
     pub(super) fn take_in_guest(&mut self, hello: &Hello) -> Result<(), CloseReason> {
         self.check_stranger(hello)?;
+        if self.is_guest(&hello.node) {
+            return Ok(());
+        }
         if self.peers.values().filter(|peer| peer.is_guest).count() >= MAX_GUESTS {
             return Err(CloseReason::Crowded { limit: MAX_GUESTS });
         }

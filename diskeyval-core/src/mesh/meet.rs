@@ -118,7 +118,7 @@ impl Mesh {
             };
         }
         checked?;
-        if !self.peers.contains_key(&link.who) {
+        if self.peers.get(&link.who).is_none_or(|peer| peer.is_guest) {
             self.take_in_guest(hello)?;
         }
         let Some(link) = self.links.get_mut(&conn) else { return Err(CloseReason::OutOfPlace) };

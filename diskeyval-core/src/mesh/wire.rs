@@ -97,6 +97,26 @@ pub(crate) enum Service {
     Members { known: Vec<Member> },
 }
 
+impl Service {
+    /// Whether this is a question, and not an answer or news.
+    pub(crate) fn is_asked_of_a_leader(&self) -> bool {
+        match self {
+            Service::OpenSession
+            | Service::Write { .. }
+            | Service::Read { .. }
+            | Service::Transfer { .. }
+            | Service::ChangeMembers { .. } => true,
+            Service::Refused { .. }
+            | Service::ReadAt { .. }
+            | Service::ReadRefused { .. }
+            | Service::Kept { .. }
+            | Service::Changed { .. }
+            | Service::Unchanged { .. }
+            | Service::Members { .. } => false,
+        }
+    }
+}
+
 /// Why a leader turned a write away.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Turned {

@@ -10,7 +10,9 @@ use bytes::Bytes;
 use diskeyval_core::identity::Identity;
 use diskeyval_core::inspect::Ear;
 use diskeyval_core::inspect::forge::{self, Mask};
-use diskeyval_core::{ClusterId, EntryId, Incarnation, Index, Input, Instant, NodeId, Origin, Term};
+use diskeyval_core::{
+    ClusterId, Command, EntryId, Incarnation, Index, Input, Instant, MemberChange, NodeId, Origin, Term,
+};
 
 use super::net::{Party, conn_of};
 use super::{Due, World};
@@ -49,9 +51,10 @@ enum Kind {
     Crowd,
     AnotherLife,
     LifeWithoutLog,
+    Guest,
 }
 
-const KINDS: [(Kind, &str); 12] = [
+const KINDS: [(Kind, &str); 13] = [
     (Kind::Client, "a client speaks as a node"),
     (Kind::NoMember, "a node that is no member says hello"),
     (Kind::HelloOfAnother, "a hello names another node than its certificate"),
@@ -64,7 +67,12 @@ const KINDS: [(Kind, &str); 12] = [
     (Kind::Crowd, "many strangers connect and say nothing"),
     (Kind::AnotherLife, "another life of a member votes, acknowledges and leads"),
     (Kind::LifeWithoutLog, "another life of a member leads without a log"),
+    (Kind::Guest, "a node that is no member claims to know newer ones, and asks for all there is"),
 ];
+
+/// What is said to whoever has asked for something.
+const ANSWERS: &[&str] =
+    &["refused", "read-at", "read-refused", "not-transferred", "members-changed", "members-not-changed"];
 
 /// How many a crowd is: more than a node's limit of strangers.
 const CROWD: usize = 12;
@@ -79,12 +87,16 @@ impl Kind {
     /// Whether it uses a member's certificate and could count before the founding, when a member counts by its
     /// name alone: who holds its certificate then is that member.
     fn needs_founding(self) -> bool {
-        matches!(self, Kind::AnotherLife | Kind::LifeWithoutLog | Kind::OtherCluster)
+        self.is_another_life() || self == Kind::OtherCluster
+    }
+
+    fn is_another_life(self) -> bool {
+        matches!(self, Kind::AnotherLife | Kind::LifeWithoutLog)
     }
 
     /// Whether whoever does this is to be hung up on.
     fn is_wrong_at_once(self) -> bool {
-        !matches!(self, Kind::Trickle | Kind::Crowd | Kind::AnotherLife | Kind::LifeWithoutLog)
+        !matches!(self, Kind::Trickle | Kind::Crowd | Kind::Guest) && !self.is_another_life()
     }
 }
 
@@ -106,7 +118,9 @@ impl World<'_, '_, '_> {
         });
         let founded = is_bound
             && (0..self.nodes.len()).all(|node| self.nodes[node].was_member || self.nodes[node].is_out);
-        if kind.needs_founding() && !founded {
+        // Who is announced anew has the life of whoever comes with its certificate first.
+        let may_be_announced = self.setting.reshape.is_some() && kind.is_another_life();
+        if kind.needs_founding() && !founded || may_be_announced {
             return;
         }
         self.coverage.count(text);
@@ -135,12 +149,17 @@ impl World<'_, '_, '_> {
             cluster_name: "diskeyval".into(),
             cluster,
             incarnation: Incarnation(u128::from(self.noise.below(u64::MAX)) + 1),
-            on_disk: true,
+            on_disk: !self.setting.memory,
+            configuration: EntryId::default(),
         };
         let member = Identity::Node(member);
         match kind {
             Kind::Client => (Identity::Client("mallory".into()), honest),
             Kind::NoMember => (Identity::Node(stranger.clone()), Mask { node: stranger, ..honest }),
+            Kind::Guest => {
+                let configuration = EntryId { index: Index(1 << 50), term: Term(1 << 50) };
+                (Identity::Node(stranger.clone()), Mask { node: stranger, configuration, ..honest })
+            }
             Kind::HelloOfAnother => (Identity::Node(stranger), honest),
             Kind::OtherName => (member, Mask { cluster_name: "another".into(), ..honest }),
             Kind::OtherCluster => (member, Mask { cluster: Some(ClusterId(7)), ..honest }),
@@ -209,6 +228,13 @@ impl World<'_, '_, '_> {
                 forge::heartbeat(Term(u64::MAX), 0),
                 forge::append(Term(u64::MAX), cluster, EntryId::default(), next),
                 forge::noise(self.noise.below(u64::MAX)),
+            ]),
+            Kind::Guest => words.extend([
+                forge::open_session(),
+                forge::write(1, &Command::Set { key: "stolen".into(), value: "by a guest".into() }),
+                forge::read(1),
+                forge::transfer(2, None),
+                forge::change(3, MemberChange::Remove { node: self.names[victim].clone() }),
             ]),
             _ => {}
         }
@@ -287,9 +313,10 @@ impl World<'_, '_, '_> {
     pub(super) fn liar_hears(&mut self, liar: usize, bytes: Bytes) {
         let Liar { victim, kind, ear, .. } = &mut self.liars[liar];
         ear.push(bytes);
-        let (victim, wrong) = (*victim, kind.is_wrong_at_once());
+        let (victim, wrong, guest) = (*victim, kind.is_wrong_at_once(), *kind == Kind::Guest);
         while let Some(word) = self.liars[liar].ear.next_word() {
-            if wrong && !matches!(word.kind(), "welcome" | "goodbye") {
+            let is_answer = guest && ANSWERS.contains(&word.kind());
+            if is_answer || wrong && !matches!(word.kind(), "welcome" | "goodbye") {
                 let (_, text) = KINDS[self.liars[liar].kind as usize];
                 let what = format!("{} says `{word}` to a stranger, although {text}", name(victim));
                 self.blame(Violation { rule: "R5", what });
