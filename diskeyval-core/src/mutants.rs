@@ -105,6 +105,9 @@ mutants! {
     LeavesBeforeCommit, "leaves-before-commit", "38b", "A leader that is removed is gone before that is committed.";
     RemovedIsWelcome, "removed-is-welcome", "10", "Who was removed is linked all the same.";
     GuestsAreServed, "guests-are-served", "76", "Who is no member, and claims to know newer ones, is served what it asks for.";
+    RecoveredKeepsCluster, "recovered-keeps-cluster", "35", "Who goes on alone goes on as the same cluster.";
+    RecoveredKeepsRevisions, "recovered-keeps-revisions", "35", "Who goes on alone gives the next revisions once more.";
+    RecoveredLosesTail, "recovered-loses-tail", "35", "Who goes on alone goes on without what it holds beyond what is committed.";
 
     // Replication.
     AckBeforeDurable, "ack-before-durable", "69", "Entries are acknowledged before they are durable.";

@@ -185,6 +185,9 @@ fn draw_disturbances(choices: &mut Choices<'_>, wishes: &Wishes, setting: &Setti
         draw_reshapes(choices, wishes, setting, deeds);
     }
     if setting.nodes > 2 && choices.chance(1, 6) {
+        draw_recovery(choices, wishes, setting, deeds);
+    }
+    if setting.nodes > 2 && choices.chance(1, 6) {
         draw_reigns(choices, wishes, setting, deeds);
     }
     if setting.nodes > 2 && setting.compact_every <= 128 << 10 && choices.chance(1, 6) {
@@ -229,11 +232,13 @@ fn draw_armed(choices: &mut Choices<'_>, setting: &Setting) -> Vec<Fault> {
     let may_be = |fault: &Fault| match fault {
         Fault::PutBack => setting.ruin,
         fault if CLOCKS.contains(fault) => !setting.lease,
-        Fault::Reshape | Fault::Liar | Fault::FailedRead if setting.reshape.is_some() => false,
-        Fault::Reshape => false,
+        // Whose superblock is that of another ends, and waits for somebody who knows better.
+        Fault::FailedRead | Fault::SwappedFile if setting.reshape.is_some() => false,
+        Fault::Reshape | Fault::Recover => false,
         Fault::Wipe => setting.reshape.is_none_or(|reshape| reshape.least > 2),
-        fault if DAMAGE.contains(fault) && setting.reshape.is_some() => false,
-        fault if DAMAGE.contains(fault) => is_damaged,
+        fault if DAMAGE.contains(fault) => {
+            is_damaged && setting.reshape.is_none_or(|reshape| reshape.least > 2)
+        }
         fault => fails || !FAILURES.contains(fault),
     };
     Fault::ALL.iter().copied().filter(may_be).filter(|_| choices.chance(1, 3)).collect()
@@ -321,6 +326,35 @@ fn draw_reigns(choices: &mut Choices<'_>, wishes: &Wishes, setting: &Setting, de
             then += Duration::from_millis(choices.between(20, 200));
         }
         at += lasting / 2 + Duration::from_millis(choices.between(100, 1_500));
+    }
+}
+
+/// A node hears nobody for so long that it has no leader, and is told to go on alone. Before that is durable, or just
+/// after, it dies, perhaps; and later everybody meets again.
+fn draw_recovery(choices: &mut Choices<'_>, wishes: &Wishes, setting: &Setting, deeds: &mut Vec<Deed>) {
+    let allowed = |fault| wishes.faults.as_ref().is_none_or(|faults| faults.contains(&fault));
+    let trip = u64::try_from((setting.delay.1 + setting.disk.1).as_micros()).unwrap_or(u64::MAX);
+    let hostile = u64::try_from(setting.hostile.as_millis()).unwrap_or(u64::MAX);
+    let mut at = Duration::from_millis(choices.between(1_500, hostile.max(2_000)));
+    let one = draw_target(choices, setting);
+    let one = if choices.chance(1, 3) { one } else { Target::Node(choices.place(setting.nodes)) };
+    let mut act = |at: Duration, fault: Fault, lasting: Duration, strength: u64| {
+        if allowed(fault) {
+            let nodes = Targets { one, other: one, group: 1 };
+            deeds.push(Deed { at, what: What::Disturb(Disturbance { fault, nodes, lasting, strength }) });
+        }
+    };
+    act(at, Fault::Isolate, setting.election_timeout * 6, 0);
+    let strength = choices.below(2);
+    // Too early it is refused, and done again.
+    for _ in 0..3 {
+        at += setting.election_timeout + Duration::from_millis(choices.between(0, 400));
+        act(at, Fault::Recover, Duration::from_millis(choices.between(50, 1_000)), strength);
+        if choices.chance(1, 3) {
+            let soon = at + Duration::from_micros(choices.below(12 * trip + 1));
+            let fault = *choices.pick(&[Fault::Crash, Fault::Stop, Fault::FailedWrite, Fault::StalledDisk]);
+            act(soon, fault, Duration::from_millis(choices.between(50, 1_000)), 0);
+        }
     }
 }
 

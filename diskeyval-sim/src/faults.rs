@@ -59,6 +59,7 @@ faults! {
     ClockStop = "clock-stop": "A clock stands still.",
     Liar = "liar": "A stranger connects, with the certificate of another node or of none, and says what no honest node would.",
     Reshape = "reshape": "A node is asked to change the members: to add, promote or remove one, or to set all voters anew (only where the members change).",
+    Recover = "recover": "A node that can be spared is told to go on alone, as if the quorum were lost for good: while it runs, or by its directory.",
     Transfer = "transfer": "The leader, or another node, is asked to have a certain node lead, or whoever is most advanced.",
 }
 

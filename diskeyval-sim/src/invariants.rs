@@ -5,6 +5,7 @@
 //! how much a node may hold, in `limits.rs`.
 
 mod clients;
+mod eras;
 mod facts;
 mod findings;
 mod limits;
@@ -13,13 +14,15 @@ mod store;
 mod tests;
 mod tree;
 
-use diskeyval_core::{Engine, Event, Fault, Limits, NodeId, Record, Request, RoleName, Ticket};
+use diskeyval_core::{
+    Answer, Engine, Error, Event, Fault, Limits, NodeId, Record, Request, RoleName, Ticket,
+};
 
 use crate::notes::name;
 use crate::observe::{Checker, Time, Turn, Violation, Wrong};
-use clients::Clients;
+use eras::{Era, Eras};
 pub use facts::Comparisons;
-use facts::Facts;
+pub(crate) use facts::LEAP;
 use findings::Findings;
 use limits::Caps;
 
@@ -70,8 +73,7 @@ pub const RULES: &[(&str, &str)] = &[
 /// All checkers, in order: facts first, since the others rest on what is committed.
 #[derive(Clone, Debug)]
 pub struct Invariants {
-    facts: Facts,
-    clients: Clients,
+    eras: Eras,
     caps: Caps,
     /// What the disk of each node did wrong.
     disks: Vec<Disk>,
@@ -93,8 +95,7 @@ impl Invariants {
     /// these limits.
     pub fn new(names: &[NodeId], founders: usize, limits: Limits) -> Invariants {
         Invariants {
-            facts: Facts::new(names, founders),
-            clients: Clients::new(names),
+            eras: Eras::new(names, founders),
             caps: Caps::new(names.len(), limits),
             disks: vec![Disk::default(); names.len()],
             findings: Findings::default(),
@@ -110,22 +111,26 @@ impl Invariants {
         self
     }
 
-    /// Up to where the log is committed.
+    /// Up to where the log is committed, of the cluster that was founded.
     pub fn committed(&self) -> u64 {
-        self.facts.committed().len() as u64
+        self.eras.first().facts.committed_up_to()
     }
 
     /// What was compared up to now.
     pub fn comparisons(&self) -> Comparisons {
-        self.facts.comparisons
+        self.eras.first().facts.comparisons
     }
 
     fn check_facts(&mut self, turn: &Turn<'_>) {
-        let Invariants { facts, findings, caps, .. } = self;
+        let Invariants { eras, findings, caps, .. } = self;
         if !turn.records.is_empty() {
-            facts.begin_turn(turn.node);
+            eras.of(turn.node).facts.begin_turn(turn.node);
             let first = turn.recorded + 1 - turn.records.len() as u64;
             for (place, record) in turn.records.iter().enumerate() {
+                if let Record::Base { last } = record {
+                    eras.goes_on(turn.node, *last, findings);
+                }
+                let facts = &mut eras.of(turn.node).facts;
                 let next = turn.records.get(place + 1);
                 let number = first + place as u64;
                 facts.recorded(turn.node, number, record, next, findings);
@@ -135,6 +140,7 @@ impl Invariants {
                 }
             }
         }
+        let facts = &mut eras.of(turn.node).facts;
         facts.stored(turn.node, turn.engine.journal_durable(), findings);
         let before = facts.vitals(turn.node);
         if turn.vitals != before || !turn.records.is_empty() {
@@ -170,13 +176,13 @@ impl Invariants {
                             .broken("D1", || format!("{} says that {damage}, and it is not", name(node)));
                     }
                 }
-                Event::Removed if !self.facts.was_removed(node) => {
+                Event::Removed if !self.eras.of(node).facts.was_removed(node) => {
                     self.findings
                         .broken("S12", || format!("{} says that it was removed, and was not", name(node)));
                 }
                 Event::BegunAnew { .. } => {
                     (self.disks[node].told, self.disks[node].damaged) = (false, false);
-                    self.facts.began_anew(node, &mut self.findings);
+                    self.eras.of(node).facts.began_anew(node, &mut self.findings);
                 }
                 _ => {}
             }
@@ -186,7 +192,8 @@ impl Invariants {
     /// A node that has not opened knows nothing, and says nothing to others, but that it is not there yet. One that is
     /// damaged says who it is.
     fn check_opening(&mut self, turn: &Turn<'_>) {
-        let Invariants { facts, clients, findings, .. } = self;
+        let Invariants { eras, findings, .. } = self;
+        let Era { facts, clients, .. } = eras.of(turn.node);
         let told = self.disks[turn.node].told;
         let may_be_said = |kind: &str| match kind {
             "goodbye" => true,
@@ -206,9 +213,10 @@ impl Invariants {
     }
 
     fn check_clients(&mut self, turn: &Turn<'_>) {
-        let Invariants { facts, clients, findings, .. } = self;
-        for (place, _) in facts.committed().iter().skip(applied(clients)) {
-            clients.committed(&facts.tree.entry(*place).what, findings);
+        let Invariants { eras, findings, .. } = self;
+        let Era { facts, clients, .. } = eras.of(turn.node);
+        while let Some(place) = facts.committed_entry(clients.store.applied() + 1) {
+            clients.committed(&facts.tree.entry(place).what, findings);
         }
         clients.applied(turn.node, turn.vitals.applied.0);
         for (ticket, answer) in turn.answers {
@@ -225,7 +233,7 @@ impl Invariants {
         let rule = match fault {
             // Without room for its first files a node does not begin. Later a full disk is no reason to end.
             Fault::Storage(diskeyval_core::StorageFault::Failed { .. })
-                if full && !self.facts.is_up(node) =>
+                if full && !self.eras.of(node).facts.is_up(node) =>
             {
                 return;
             }
@@ -233,7 +241,7 @@ impl Invariants {
             Fault::Storage(_) if failed || damaged => return,
             Fault::Storage(_) => "D1",
             Fault::CommittedOverwritten { .. } => "S7",
-            Fault::Superseded if self.facts.was_superseded(node) => return,
+            Fault::Superseded if self.eras.of(node).facts.was_superseded(node) => return,
             Fault::Superseded => "S12",
             _ => "S11",
         };
@@ -241,21 +249,26 @@ impl Invariants {
     }
 }
 
-fn applied(clients: &Clients) -> usize {
-    usize::try_from(clients.store.applied()).expect("no run has so many entries")
-}
-
 impl Checker for Invariants {
     fn started(&mut self, _: Time, node: usize, kept: &[Record]) -> Result<(), Violation> {
-        self.facts.started(node, kept, &mut self.findings);
+        if self.eras.opens(node, kept, &mut self.findings) {
+            (self.disks[node].told, self.disks[node].damaged) = (false, false);
+        }
+        self.eras.of(node).facts.started(node, kept, &mut self.findings);
         self.findings.take()
     }
 
     fn turn(&mut self, turn: &Turn<'_>) -> Result<(), Violation> {
         self.check_damage(turn.node, turn.events);
-        if self.facts.is_up(turn.node) {
+        for (_, answer) in turn.answers {
+            if matches!(answer, Answer::Recovered(Err(Error::Refused(_)))) {
+                self.eras.is_refused(turn.node);
+            }
+        }
+        if self.eras.of(turn.node).facts.is_up(turn.node) {
             self.check_facts(turn);
             self.check_clients(turn);
+            self.eras.check_cluster(turn, &mut self.findings);
         } else {
             self.check_opening(turn);
         }
@@ -268,13 +281,12 @@ impl Checker for Invariants {
     }
 
     fn stored(&mut self, _: Time, node: usize, up_to: u64) -> Result<(), Violation> {
-        self.facts.stored(node, up_to, &mut self.findings);
+        self.eras.of(node).facts.stored(node, up_to, &mut self.findings);
         self.findings.take()
     }
 
     fn crashed(&mut self, _: Time, node: usize, wiped: bool) -> Result<(), Violation> {
-        self.facts.crashed(node, wiped);
-        self.clients.crashed(node);
+        self.eras.crashed(node, wiped);
         let disk = &mut self.disks[node];
         (disk.failed, disk.full, disk.told) = (false, false, false);
         self.disks[node].damaged &= !wiped;
@@ -287,28 +299,42 @@ impl Checker for Invariants {
             Wrong::Full => self.disks[node].full = true,
             Wrong::Damaged => {
                 self.disks[node].damaged = true;
-                self.facts.damaged(node);
+                self.eras.of(node).facts.damaged(node);
             }
         }
         self.findings.take()
     }
 
     fn asked(&mut self, _: Time, node: usize, ticket: Ticket, request: &Request) -> Result<(), Violation> {
-        self.clients.asked(node, ticket, request);
+        if matches!(request, Request::Recover) {
+            self.eras.tell(node);
+        }
+        self.eras.of(node).clients.asked(node, ticket, request);
+        self.findings.take()
+    }
+
+    fn recovered(&mut self, _: Time, node: usize) -> Result<(), Violation> {
+        self.eras.tell(node);
         self.findings.take()
     }
 
     fn finished(&mut self, _: Time, alive: &[(usize, &Engine)]) -> Result<(), Violation> {
-        self.facts.finished(&mut self.findings);
-        let alone: Vec<usize> = alive.iter().map(|(node, _)| *node).collect();
-        self.clients.finished(&alone, &mut self.findings);
-        let committed = self.committed();
-        for (node, engine) in alive.iter().filter(|(node, _)| self.facts.is_seated(*node)) {
-            let applied = engine.vitals().applied;
-            if applied.0 < committed {
-                self.findings.broken("E4", || {
-                    format!("{} has applied {applied} in the end, and {committed} are committed", name(*node))
-                });
+        let Invariants { eras, findings, .. } = self;
+        for Era { facts, clients, .. } in eras.all() {
+            let alone: Vec<usize> = alive.iter().map(|(node, _)| *node).collect();
+            facts.finished(findings);
+            clients.finished(&alone, findings);
+            let committed = facts.committed_up_to();
+            for (node, engine) in alive.iter().filter(|(node, _)| facts.is_seated(*node)) {
+                let applied = engine.vitals().applied;
+                if applied.0 < committed {
+                    findings.broken("E4", || {
+                        format!(
+                            "{} has applied {applied} in the end, and {committed} are committed",
+                            name(*node)
+                        )
+                    });
+                }
             }
         }
         self.findings.take()

@@ -129,6 +129,13 @@ pub trait Checker {
         Ok(())
     }
 
+    /// The directory of a dead node was made that of a node that goes on alone, as its cluster's quorum is lost for good. A
+    /// node that runs is told so by a request.
+    fn recovered(&mut self, at: Time, node: usize) -> Result<(), Violation> {
+        let _ = (at, node);
+        Ok(())
+    }
+
     /// A client asks a node. If the node dies before it answers, the client never learns what became of it.
     fn asked(&mut self, at: Time, node: usize, ticket: Ticket, request: &Request) -> Result<(), Violation> {
         let _ = (at, node, ticket, request);

@@ -23,9 +23,16 @@ pub struct Plan {
 impl Plan {
     /// Whether nodes may forget what they have promised without a chance to know: then no rule can hold.
     pub fn forgets(&self) -> bool {
-        let puts_back =
-            |deed: &Deed| matches!(&deed.what, What::Disturb(what) if what.fault == Fault::PutBack);
-        self.setting.ruin && self.deeds.iter().any(puts_back)
+        self.setting.ruin && self.has(Fault::PutBack)
+    }
+
+    /// Whether a node may go on alone: then what clients are told comes from two clusters.
+    pub fn parts(&self) -> bool {
+        self.has(Fault::Recover)
+    }
+
+    fn has(&self, fault: Fault) -> bool {
+        self.deeds.iter().any(|deed| matches!(&deed.what, What::Disturb(what) if what.fault == fault))
     }
 }
 

@@ -6,7 +6,7 @@ use core::fmt;
 use core::time::Duration;
 
 use diskeyval_core::{
-    Answer, Command, Engine, Error, Explanation, NodeId, Outcome, Read, Refusal, Request, explain,
+    Answer, Command, Engine, Error, Explanation, NodeId, Outcome, Read, Refusal, Request, RoleName, explain,
 };
 
 use crate::choice::Choices;
@@ -77,10 +77,11 @@ pub fn run(plan: &Plan, wanted: Wanted<'_>) -> Ran {
 /// Carries out a plan with the standard clients, and looks away where these rules are broken.
 pub fn run_without(plan: &Plan, wanted: Wanted<'_>, off: &[&str]) -> Ran {
     let mut invariants = invariants(&plan.setting).without(off);
-    // Who may forget what it has promised keeps to no rule. What is left is that nothing panics.
+    // Who may forget what it has promised keeps to no rule. What is left is that nothing panics. Of two clusters the
+    // checkers of both see all that clients are told.
     let (checkers, history) = match plan.forgets() {
         true => (Vec::new(), false),
-        false => (vec![&mut invariants as &mut dyn Checker], wanted.history),
+        false => (vec![&mut invariants as &mut dyn Checker], wanted.history && !plan.parts()),
     };
     let mut ran = run_watched(plan, checkers, Wanted { history, ..wanted });
     ran.violation = ran.violation.filter(|violation| !off.contains(&violation.rule));
@@ -185,6 +186,11 @@ fn go(world: &mut World<'_, '_, '_>) -> Result<(), Violation> {
         world.let_flap(&core);
     }
     go_on(world, &core, &bounds)?;
+    let alone = world.the_alone();
+    must(world, "V1", bounds.leader, "a node does not lead itself that goes on alone", |world| {
+        alone.iter().all(|node| world.vitals(*node).is_some_and(|vitals| vitals.role == RoleName::Leader))
+    })?;
+    go_on(world, &alone, &bounds)?;
     must(world, "P1", PATIENCE, "the program is not done", World::program_is_done)?;
     world.let_program_rest();
     must(world, "V3", bounds.converged, "the core does not converge", |world| converged(world, &core))?;
@@ -282,7 +288,8 @@ fn stand(world: &World<'_, '_, '_>, node: usize) -> String {
 }
 
 fn highest_term(world: &World<'_, '_, '_>, core: &[usize]) -> u64 {
-    core.iter().filter_map(|node| world.vitals(*node)).map(|vitals| vitals.term.0).max().unwrap_or(0)
+    let together = core.iter().filter(|node| !world.is_alone(**node));
+    together.filter_map(|node| world.vitals(*node)).map(|vitals| vitals.term.0).max().unwrap_or(0)
 }
 
 /// Whether all of the core follow the same leader, and are in their seats.
@@ -364,7 +371,8 @@ fn no_leader_alone(world: &mut World<'_, '_, '_>, core: &[usize]) -> Result<(), 
     if !matches!(world.setting.rest, Rest::CutOff | Rest::Deaf | Rest::Mute) {
         return Ok(());
     }
-    for node in (0..world.setting.nodes).filter(|node| !core.contains(node)) {
+    let others = (0..world.setting.nodes).filter(|node| !core.contains(node) && !world.is_alone(*node));
+    for node in others {
         if world.engine(node).is_some_and(Engine::is_leader) {
             let what = format!("{} still leads, although it has no majority", name(node));
             return Err(Violation { rule: "V6", what });

@@ -12,6 +12,7 @@ mod lives;
 mod members;
 mod net;
 mod programs;
+mod recoveries;
 mod turn;
 mod wires;
 
@@ -118,6 +119,8 @@ pub(crate) struct Node {
     silent: bool,
     /// Its disk was damaged: nothing is expected of what it knows. If it finds out, it is to begin anew.
     is_out: bool,
+    /// It was told to go on alone, and is of another cluster, or will be, or perhaps not.
+    goes_on_alone: bool,
     /// It has lost its disk, or has set aside what was damaged, and was to be given a seat anew.
     began_anew: bool,
     /// It has set aside what was damaged, and is not in its seat yet.
@@ -151,6 +154,13 @@ pub(crate) struct Node {
     durable: u64,
     /// Connections that it has open.
     conns: Vec<usize>,
+}
+
+impl Node {
+    /// Whether it is in its seat, and has forgotten nothing.
+    fn is_whole(&self) -> bool {
+        self.was_member && !self.is_out && !self.goes_on_alone
+    }
 }
 
 /// Something that is due.
@@ -325,6 +335,7 @@ impl<'w, 'k, 'c> World<'w, 'k, 'c> {
             thawed_at: Time(0),
             silent: false,
             is_out: false,
+            goes_on_alone: false,
             began_anew: false,
             was_damaged: false,
             found_damage: 0,
@@ -474,11 +485,11 @@ impl<'w, 'k, 'c> World<'w, 'k, 'c> {
 
     // Looking.
 
-    /// Who leads, as far as anybody knows: the living leader of the highest term.
+    /// Who leads, as far as anybody knows: the living leader of the highest term. Who is alone leads nobody.
     pub(crate) fn leader(&self) -> Option<(usize, Term)> {
         let leads = |(node, this): (usize, &Node)| {
             let vitals = this.engine.as_ref()?.vitals();
-            (vitals.role == RoleName::Leader).then_some((node, vitals.term))
+            (!self.is_alone(node) && vitals.role == RoleName::Leader).then_some((node, vitals.term))
         };
         self.nodes.iter().enumerate().filter_map(leads).max_by_key(|(_, term)| *term)
     }
@@ -504,7 +515,8 @@ impl<'w, 'k, 'c> World<'w, 'k, 'c> {
 
     /// Whether everybody is in its seat: but who cannot live with what was done to its disk.
     pub(crate) fn all_are_seated(&self) -> bool {
-        self.nodes.iter().all(|node| match &node.engine {
+        let others = self.nodes.iter().filter(|node| !node.goes_on_alone);
+        others.into_iter().all(|node| match &node.engine {
             None => node.is_out,
             Some(engine) => {
                 let is_over = || matches!(engine.status().standing, Standing::Halted(_) | Standing::Stopping);

@@ -17,6 +17,7 @@ use crate::error::{CloseReason, Doubt, Error, Fault, Refusal};
 use crate::id::{ClusterId, EntryId, Index, Ticket};
 use crate::io::{Answer, Recovery};
 use crate::kv::Snapshot;
+use crate::mutants::{Mutant, is};
 use crate::time::{Deadline, Instant, Timer};
 
 /// A recovery that is under way.
@@ -37,6 +38,9 @@ impl Engine {
         };
         self.mesh.retire(&CloseReason::Starting);
         self.deliver_all();
+        // They were about the former cluster.
+        let why = "this node goes on alone, and that was about its former cluster".into();
+        self.give_wishes_up(&Refusal::NoQuorum { why });
         self.recovering = Some(Recovering { ticket: Some(ticket), deadline, report: Some(report) });
         self.keep_and_install(snapshot);
     }
@@ -78,6 +82,9 @@ impl Engine {
         let former = self.raft.log().genesis().cloned().ok_or(Refusal::Stopped)?;
         let mut machine = self.kv.clone();
         for bytes in self.raft.log().batch(machine.applied().next(), usize::MAX) {
+            if is(Mutant::RecoveredLosesTail) {
+                break;
+            }
             let at = machine.applied().next();
             let entry = Entry::parse(bytes).map_err(|_| unreadable(at))?;
             machine.apply(at, entry.payload);

@@ -280,6 +280,7 @@ impl Engine {
                 _ if wish.done_at.is_some() => Ok(()),
                 refusal if !wish.may_come_true() => Err(Error::Refused(refusal.clone())),
                 Refusal::Halted(fault) => Err(Error::Unknown(Doubt::Halted(fault.clone()))),
+                Refusal::NoQuorum { .. } => Err(Error::Unknown(Doubt::GoesOnAlone)),
                 _ => Err(Error::Unknown(Doubt::Stopped)),
             };
             self.end_wish(0, result);

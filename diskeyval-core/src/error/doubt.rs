@@ -21,6 +21,8 @@ pub enum Doubt {
     Halted(Fault),
     /// The session ended after an earlier attempt of unknown fate.
     SessionEnded,
+    /// This node goes on alone, as another cluster, and hears no more of the former one.
+    GoesOnAlone,
     /// A node was told to take leadership over, and has not within an election timeout. It still may.
     MayStillLead {
         /// The node.
@@ -36,6 +38,9 @@ impl fmt::Display for Doubt {
             Doubt::Halted(fault) => write!(f, "the node halted before an answer came: {fault}"),
             Doubt::SessionEnded => f.write_str(
                 "the cluster has ended this node's session, and an earlier attempt may have had its effect",
+            ),
+            Doubt::GoesOnAlone => f.write_str(
+                "this node goes on alone, and does not hear what became of it in its former cluster",
             ),
             Doubt::MayStillLead { node } => write!(
                 f,

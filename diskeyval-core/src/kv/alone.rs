@@ -6,6 +6,7 @@ use super::Snapshot;
 use crate::entry::Genesis;
 use crate::id::{ClusterId, EntryId, Incarnation, Index, NodeId};
 use crate::members::{Membership, Seat};
+use crate::mutants::{Mutant, is};
 
 /// No cluster decides so much while one of its nodes is cut off, or after what of its log can be read.
 const LEAP: u64 = 1 << 40;
@@ -18,7 +19,9 @@ impl Snapshot {
         incarnation: Incarnation,
         cluster: ClusterId,
     ) -> Option<Snapshot> {
-        let last = EntryId { index: Index(self.last.index.0.checked_add(LEAP)?), ..self.last };
+        let leap = if is(Mutant::RecoveredKeepsRevisions) { 1 } else { LEAP };
+        let cluster = if is(Mutant::RecoveredKeepsCluster) { self.genesis.cluster } else { cluster };
+        let last = EntryId { index: Index(self.last.index.0.checked_add(leap)?), ..self.last };
         let address = self.machine.members().and_then(|members| members.member(node)?.address.clone());
         let seat = Seat { id: node.clone(), bound: Some(incarnation), address };
         let members = Membership::of(alloc::vec![seat]);

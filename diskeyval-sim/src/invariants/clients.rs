@@ -9,8 +9,9 @@ mod tests;
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
+use diskeyval_core::inspect::What;
 use diskeyval_core::{
-    Answer, Change, Command, Error, Event, NodeId, Outcome, Read, Request, Ticket, Versioned,
+    Answer, Change, Command, Error, Event, Incarnation, NodeId, Outcome, Read, Request, Ticket, Versioned,
 };
 
 use super::facts::Comparisons;
@@ -84,6 +85,32 @@ impl Clients {
         }
     }
 
+    /// The same, as a node takes it with it that goes on alone: what its log comes to, with all that it holds, and what it
+    /// was asked and has not answered. Whatever is asked of it from now on follows from there.
+    pub(crate) fn gone_on(
+        &self,
+        node: usize,
+        incarnation: Incarnation,
+        log: &[&What],
+        revision: u64,
+    ) -> Clients {
+        let unborn = vec![Life::default(); self.lives.len()];
+        let mut next =
+            Clients { store: Store::default(), pending: BTreeMap::new(), lives: unborn, ..self.clone() };
+        next.values.values_mut().for_each(|fate| fate.took_effect = 0);
+        for value in log.iter().filter_map(|what| next.store.apply(what)) {
+            next.values.entry(value).or_default().took_effect += 1;
+        }
+        next.seen = next.store.applied();
+        next.store.leap(revision, (self.names[node].clone(), Some(incarnation)));
+        let of_it = self.pending.iter().filter(|(_, pending)| pending.node == node);
+        let then = Then { seen: 0, committed: 0 };
+        next.pending =
+            of_it.map(|(ticket, pending)| (*ticket, Pending { then, ..pending.clone() })).collect();
+        next.lives[node] = self.lives[node];
+        next
+    }
+
     /// What was asked of the node is of unknown fate.
     pub(crate) fn crashed(&mut self, node: usize) {
         self.lives[node] = Life::default();
@@ -106,7 +133,7 @@ impl Clients {
     }
 
     /// The next entry is committed, somewhere.
-    pub(crate) fn committed(&mut self, what: &diskeyval_core::inspect::What, findings: &mut Findings) {
+    pub(crate) fn committed(&mut self, what: &What, findings: &mut Findings) {
         let took_effect = self.store.apply(what);
         self.check_ended(findings);
         let Some(value) = took_effect else { return };

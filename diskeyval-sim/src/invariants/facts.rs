@@ -5,11 +5,12 @@
 //! data (records, numbers, claims) and nothing is taken from a node's own bookkeeping that could be seen otherwise.
 //!
 //! Reads from top to bottom: disks here, elections in `reigns.rs`, what leaders append in `entries.rs`, memberships
-//! in `seats.rs`, commits in `commits.rs`, words in `words.rs`.
+//! in `seats.rs`, commits in `commits.rs`, words in `words.rs`, who goes on alone in `recoveries.rs`.
 
 mod commits;
 mod entries;
 mod offers;
+mod recoveries;
 mod reigns;
 mod seats;
 #[cfg(test)]
@@ -26,6 +27,7 @@ use super::tree::{EMPTY, Place, Tree};
 use crate::notes::name;
 use crate::observe::incarnation;
 pub(crate) use entries::Follows;
+pub(crate) use recoveries::LEAP;
 use reigns::Reign;
 
 /// What is true of the cluster.
@@ -42,15 +44,17 @@ pub(crate) struct Facts {
     votes: BTreeMap<(usize, u64), usize>,
     /// Who was elected in a term. There may be two only by a founding that failed; see `reigns.rs`.
     reigns: BTreeMap<u64, Vec<Reign>>,
-    /// What is committed, and in which term that was decided. The first is the entry with the index 1.
+    /// What is committed, and in which term that was decided. The first is the entry behind the origin.
     committed: Vec<(Place, u64)>,
+    /// The index behind which everything begins.
+    origin: u64,
     /// The genesis of the cluster that is founded: there is one.
     founded: Option<Place>,
     /// Entries about members that were proposed in this turn, to be judged at its end.
     proposed: Vec<Place>,
     /// The configuration of the node at the beginning of its turn.
     configuration_before: Place,
-    /// The hash of the state at each index at which anybody was seen.
+    /// The hash of the state at each index behind the origin at which anybody was seen.
     hashes: Vec<Option<u128>>,
     pub(crate) comparisons: Comparisons,
 }
@@ -159,6 +163,7 @@ impl Facts {
             votes: BTreeMap::new(),
             reigns: BTreeMap::new(),
             committed: Vec::new(),
+            origin: 0,
             founded: None,
             proposed: Vec::new(),
             configuration_before: EMPTY,
@@ -167,9 +172,15 @@ impl Facts {
         }
     }
 
-    /// Up to where the log is committed: what comes out of every node, for ever.
-    pub(crate) fn committed(&self) -> &[(Place, u64)] {
-        &self.committed
+    /// Up to which index it is known what is committed.
+    pub(crate) fn committed_up_to(&self) -> u64 {
+        self.origin + self.committed.len() as u64
+    }
+
+    /// What is committed at an index.
+    pub(crate) fn committed_entry(&self, index: u64) -> Option<Place> {
+        let place = usize::try_from(index.checked_sub(self.origin + 1)?).ok()?;
+        self.committed.get(place).map(|(place, _)| *place)
     }
 
     /// Where a node stood after its last turn in this life.
@@ -412,10 +423,9 @@ impl Facts {
     }
 
     /// The place of an entry, if it is committed.
-    fn committed_at(&self, last: EntryId) -> Option<Place> {
-        let place = usize::try_from(last.index.0).ok()?.checked_sub(1)?;
-        let (place, _) = self.committed.get(place)?;
-        (self.tree.entry(*place).term == last.term.0).then_some(*place)
+    pub(crate) fn committed_at(&self, last: EntryId) -> Option<Place> {
+        let place = self.committed_entry(last.index.0)?;
+        (self.tree.entry(place).term == last.term.0).then_some(place)
     }
 
     /// A node has a snapshot in place of all entries up to this one, which must be committed.
@@ -522,7 +532,8 @@ impl Facts {
 
     /// A node has applied the log up to an index, and its state has this hash.
     pub(crate) fn applied(&mut self, at: usize, index: u64, hash: u128, findings: &mut Findings) {
-        let place = usize::try_from(index).expect("no run has so many entries");
+        let behind = index.saturating_sub(self.origin);
+        let place = usize::try_from(behind).expect("no run has so many entries");
         if self.hashes.len() <= place {
             self.hashes.resize(place + 1, None);
         }

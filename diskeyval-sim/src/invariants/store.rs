@@ -24,8 +24,8 @@ pub(crate) struct Store {
     sessions: BTreeMap<u64, Session>,
     /// All that every key ever was: revisions, and values or their absence.
     keys: BTreeMap<Bytes, Vec<(u64, Option<Bytes>)>>,
-    /// What was decided at each index. The first is that of the entry with the index 1.
-    decisions: Vec<Option<Decision>>,
+    /// What was decided, by index.
+    decisions: BTreeMap<u64, Decision>,
     changes: Vec<Change>,
     /// The value of the last entry, if its owner had declared it as ended before.
     ended: Option<Bytes>,
@@ -73,8 +73,14 @@ impl Store {
             What::Write { session, seq, floor, command } => self.write(*session, *seq, *floor, command),
         };
         let took = decision.as_ref().and_then(|decision| value_set(&decision.command, &decision.outcome));
-        self.decisions.push(decision);
+        self.decisions.extend(decision.map(|decision| (self.applied, decision)));
         took
+    }
+
+    /// One goes on alone with all of this, as of another revision.
+    pub(crate) fn leap(&mut self, revision: u64, alone: (NodeId, Option<Incarnation>)) {
+        self.applied = revision;
+        self.seats = vec![alone];
     }
 
     /// The value of the last entry, if that was without effect because its owner had declared it as ended.
@@ -164,17 +170,16 @@ impl Store {
 
     /// At which index behind `from`, and up to `to`, the write of a value was decided; values are unique.
     pub(crate) fn decided_at(&self, value: &Bytes, from: u64, to: u64) -> Option<u64> {
-        let to = to.min(self.applied);
-        (from + 1..=to).find(|index| {
-            let place = usize::try_from(index - 1).expect("no run has so many entries");
-            let decision = self.decisions[place].as_ref();
-            decision.is_some_and(|decision| value_of(&decision.command) == Some(value))
-        })
+        let mut between = self.decisions.range(from + 1..=to.max(from + 1));
+        let is_it = |(index, decision): &(&u64, &Decision)| {
+            **index <= to && value_of(&decision.command) == Some(value)
+        };
+        between.find(is_it).map(|(index, _)| *index)
     }
 
     /// What was decided first at an index.
     pub(crate) fn decision(&mut self, index: u64) -> Option<&mut Decision> {
-        self.decisions.get_mut(usize::try_from(index.checked_sub(1)?).ok()?)?.as_mut()
+        self.decisions.get_mut(&index)
     }
 
     /// Every change, in order.

@@ -103,6 +103,14 @@ impl Tree {
         place
     }
 
+    /// Puts an entry behind nothing, at whatever index: a cluster goes on from there.
+    pub(crate) fn root(&mut self, index: u64, term: u64, what: What) -> Place {
+        let place = self.grow(EMPTY, term, what, Bytes::new());
+        let root = &mut self.entries[place.0 as usize];
+        (root.index, root.is_unfounded) = (index, false);
+        place
+    }
+
     /// Jumps have lengths such that from any entry to any before it is a logarithm of steps (Myers, 1983).
     fn jump_behind(&self, parent: Place) -> Place {
         let once = self.entry(parent).jump;
@@ -111,7 +119,7 @@ impl Tree {
         if from - middle == middle - to { twice } else { parent }
     }
 
-    /// The entry at an index of the log that ends here; `None` if it ends before.
+    /// The entry at an index of the log that ends here; `None` if it ends before, or has none there.
     pub(crate) fn at(&self, last: Place, index: u64) -> Option<Place> {
         if index > self.index(last) {
             return None;
@@ -121,7 +129,7 @@ impl Tree {
             let entry = self.entry(place);
             place = if self.index(entry.jump) >= index { entry.jump } else { entry.parent };
         }
-        Some(place)
+        (self.index(place) == index).then_some(place)
     }
 
     /// Whether the log that ends at `last` holds this entry, with all before it.

@@ -119,6 +119,7 @@ impl World<'_, '_, '_> {
             Fault::ClockStop => self.set_clock_rate(one, 0, lasting),
             Fault::ClockStep => self.step_clock(one, strength),
             Fault::Liar => self.let_somebody_lie(one, other, strength),
+            Fault::Recover => self.let_go_on_alone(one, lasting, strength),
             Fault::Reshape => self.reshape(one, other, &group, lasting, strength),
             Fault::Transfer => self.wish_for_leader(one, other, lasting, strength),
         }
@@ -215,7 +216,7 @@ impl World<'_, '_, '_> {
         }
         let whole = |other: &usize| {
             let this = &self.nodes[*other];
-            *other != node && this.was_member && !this.is_out && !(self.setting.memory && this.stopping)
+            *other != node && this.is_whole() && !(self.setting.memory && this.stopping)
         };
         !self.nodes[node].is_out && (0..self.nodes.len()).filter(whole).count() > self.nodes.len() / 2
     }
@@ -226,7 +227,8 @@ impl World<'_, '_, '_> {
         if self.setting.reshape.is_some() {
             return false;
         }
-        let engines: Vec<_> = self.nodes.iter().filter_map(|this| this.engine.as_ref()).collect();
+        let others = self.nodes.iter().filter(|this| !this.goes_on_alone);
+        let engines: Vec<_> = others.filter_map(|this| this.engine.as_ref()).collect();
         let founded = engines.iter().filter(|engine| engine.is_member()).count() > self.nodes.len() / 2;
         let seats = |engine: &diskeyval_core::Engine| engine.status().members;
         let empty = |engine: &&diskeyval_core::Engine| {
@@ -375,11 +377,12 @@ impl World<'_, '_, '_> {
         }
         let can_go_on = self.setting.core.iter().all(|node| {
             let admitted = self.engine(*node).is_some_and(diskeyval_core::Engine::is_member);
-            admitted || self.nodes[*node].was_member
+            (admitted || self.nodes[*node].was_member) && !self.nodes[*node].goes_on_alone
         });
+        let is_left = |node: &usize| !self.nodes[*node].is_out && !self.nodes[*node].goes_on_alone;
         let core = match can_go_on {
             true => self.setting.core.clone(),
-            false => (0..self.nodes.len()).filter(|node| !self.nodes[*node].is_out).collect(),
+            false => (0..self.nodes.len()).filter(is_left).collect(),
         };
         for node in &core {
             self.start(*node);

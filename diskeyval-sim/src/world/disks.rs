@@ -178,14 +178,21 @@ impl World<'_, '_, '_> {
 
     /// Whether the disk of a node may be damaged. Who finds damage is taken in again by a majority of the others. So none
     /// of the core is, and nobody before all of the core are in their seats. Nor is who is about to begin anew: what is
-    /// done to it then would not be told from what was done before.
+    /// done to it then would not be told from what was done before. And nobody would take in who is alone.
     fn may_be_damaged(&self, node: usize) -> bool {
         let this = &self.nodes[node];
-        if self.up[node] && !this.opened && this.is_out {
+        if self.up[node] && !this.opened && this.is_out || this.goes_on_alone {
             return false;
         }
         let seated = self.setting.core.iter().all(|node| self.nodes[*node].was_member);
-        self.setting.ruin || (!self.setting.core.contains(&node) && seated)
+        // Where the members change, or one has gone, the core is not who is left in the end.
+        let is_core_left =
+            self.setting.reshape.is_none() && self.nodes.iter().all(|this| !this.goes_on_alone);
+        let can_be_spared = match is_core_left {
+            true => !self.setting.core.contains(&node) && seated,
+            false => self.may_forget(node),
+        };
+        self.setting.ruin || can_be_spared
     }
 
     /// Damage befalls the disk of a node, or of the next one that can be spared. With an odd `strength` that node dies
@@ -213,7 +220,10 @@ impl World<'_, '_, '_> {
         if other == node {
             return;
         }
+        // Of two at once both have to be spared.
+        let was_out = core::mem::replace(&mut self.nodes[node].is_out, true);
         let both = self.may_be_damaged(other);
+        self.nodes[node].is_out = was_out;
         let mut theirs = core::mem::take(&mut self.nodes[other].disk);
         let swapped = self.nodes[node].disk.swap(&mut theirs, both, &mut self.noise);
         self.nodes[other].disk = theirs;
@@ -284,6 +294,7 @@ impl World<'_, '_, '_> {
         });
         (this.is_out, this.was_member) = (false, false);
         (this.began_anew, this.was_damaged) = (true, true);
+        this.goes_on_alone = false;
         this.log = Log::default();
         this.disk.begins_anew();
     }

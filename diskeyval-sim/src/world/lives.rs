@@ -101,6 +101,7 @@ impl World<'_, '_, '_> {
             this.log = Log::default();
             this.was_member = false;
             this.was_damaged = false;
+            this.goes_on_alone = false;
         }
         self.hash_event(3, node as u64, kept as u64);
         self.note(What::Crash { node, wiped });

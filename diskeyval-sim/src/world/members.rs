@@ -26,7 +26,11 @@ impl World<'_, '_, '_> {
         strength: u64,
     ) {
         let Some(reshape) = self.setting.reshape else { return };
-        let Some(engine) = self.nodes[asked].engine.as_ref() else { return };
+        // Who goes on alone would take in who is to be taken in elsewhere.
+        let Some(engine) = self.nodes[asked].engine.as_ref().filter(|_| !self.nodes[asked].goes_on_alone)
+        else {
+            return;
+        };
         let voters: Vec<NodeId> = engine
             .members()
             .map_or(Vec::new(), |members| members.seats.into_iter().map(|(id, _)| id).collect());
@@ -75,6 +79,10 @@ impl World<'_, '_, '_> {
         if self.setting.reshape.is_none() {
             return;
         }
+        if self.is_alone(node) {
+            self.nodes[node].members = None;
+            return;
+        }
         let this = &mut self.nodes[node];
         let Some(engine) = this.engine.as_ref().filter(|_| this.opened) else { return };
         if engine.members_at() == this.members_at {
@@ -96,7 +104,7 @@ impl World<'_, '_, '_> {
         let Some(reshape) = self.setting.reshape.filter(|reshape| reshape.least > 2) else { return false };
         let knows = |other: usize| {
             let this = &self.nodes[other];
-            other != node && this.was_member && !(self.setting.memory && this.stopping)
+            other != node && this.is_whole() && !(self.setting.memory && this.stopping)
         };
         // Who has forgotten that there is a cluster must not be a majority of those who may found one.
         let founders = self.nodes.len() - reshape.spare;
@@ -142,6 +150,7 @@ impl World<'_, '_, '_> {
         let any = |seat| (0..self.nodes.len()).find(|place| is_it(place, seat));
         let places =
             all.filter_map(|seat| any(seat).or_else(|| self.names.iter().position(|name| *name == seat.0)));
-        engine.is_ready().then(|| places.collect())
+        let belong = places.filter(|place| !self.nodes[*place].goes_on_alone);
+        engine.is_ready().then(|| belong.collect())
     }
 }

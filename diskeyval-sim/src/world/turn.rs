@@ -61,6 +61,7 @@ impl World<'_, '_, '_> {
             if matches!(answer, Answer::Stopped) {
                 self.has_stopped(node);
             }
+            self.has_gone_on(node, &answer);
             self.coverage.count_answer(&answer);
             if !own {
                 self.with_program(|program, hands| program.answered(hands, node, ticket, &answer));

@@ -20,8 +20,7 @@ impl Facts {
             self.comparisons.commits += 1;
             self.check_majority(at, place, findings);
         }
-        let known = self.committed.len();
-        let index = usize::try_from(vitals.commit.0).expect("no run has so many entries");
+        let (known, index) = (self.committed_up_to(), vitals.commit.0);
         if index > known {
             if leads {
                 self.extend(at, place, vitals.term.0, findings);
@@ -31,7 +30,7 @@ impl Facts {
                     format!("{node} takes {commit} for committed; no leader has committed beyond {known}")
                 });
             }
-        } else if index > 0 && self.committed[index - 1].0 != place {
+        } else if index > 0 && self.committed_entry(index) != Some(place) {
             findings.broken("S7", || {
                 format!(
                     "{} has committed another entry {index}, or others before it, than was committed",
@@ -66,10 +65,10 @@ impl Facts {
 
     /// A leader is the first to commit up to here.
     fn extend(&mut self, at: usize, place: Place, term: u64, findings: &mut Findings) {
-        let known = self.committed.len();
+        let known = self.committed_up_to();
         let mut fresh = Vec::new();
         let mut next = place;
-        while self.tree.index(next) > known as u64 {
+        while self.tree.index(next) > known {
             fresh.push((next, term));
             next = self.tree.parent(next);
         }

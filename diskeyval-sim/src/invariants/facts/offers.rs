@@ -10,11 +10,10 @@ impl Facts {
     pub(super) fn offers(&mut self, at: usize, to: usize, findings: &mut Findings) {
         self.nodes[to].is_offered = true;
         let commit = self.nodes[at].vitals.commit.0;
-        let place = usize::try_from(commit).ok().and_then(|commit| commit.checked_sub(1));
-        let Some((entry, _)) = place.and_then(|place| self.committed.get(place)) else { return };
+        let Some(entry) = self.committed_entry(commit) else { return };
         let configuration = self.tree.entry(self.nodes[at].now.last).configuration;
         let Some(members) = self.members(configuration) else { return };
-        let holds = |storage: usize| self.tree.holds(self.storages[storage].durable.last, *entry);
+        let holds = |storage: usize| self.tree.holds(self.storages[storage].durable.last, entry);
         let is_held =
             self.majority(configuration, |storage| self.storages[storage].node != to && holds(storage));
         if !is_held || members.seats.len() < 3 {
