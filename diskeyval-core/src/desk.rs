@@ -5,7 +5,6 @@
 //! refused only while no attempt is of unknown fate.
 
 use alloc::collections::VecDeque;
-use alloc::string::String;
 use alloc::vec::Vec;
 use core::time::Duration;
 
@@ -252,6 +251,20 @@ impl Desk {
             (Session::Open(_), _) => {}
             (_, Some(id)) => self.session = Session::Open(id),
             (_, None) => self.session = Session::Closed,
+        }
+    }
+
+    /// Another process under the name of this node was given a session, while this one was no member: the own is over, and
+    /// nothing takes effect in it any more. What it has decided was answered before, so the rest waits for the next.
+    pub(crate) fn session_ended(&mut self) {
+        self.session = Session::Closed;
+        self.turned_away.clear();
+        self.to_send.clear();
+        for (seq, write) in (self.floor..).zip(&mut self.writes) {
+            if let Some(write) = write {
+                write.sent = false;
+                self.to_send.push_back(seq);
+            }
         }
     }
 
@@ -575,25 +588,4 @@ pub(crate) fn check_size(command: &Command, limits: &Limits) -> Result<(), Refus
 
 pub(crate) fn check_part(what: &'static str, size: usize, limit: usize) -> Result<(), Refusal> {
     if size > limit { Err(Refusal::TooLarge { what, size, limit }) } else { Ok(()) }
-}
-
-/// What stands in the way when no majority answers, put together from what is wrong with each member.
-pub(crate) fn in_the_way(
-    leader: Option<&NodeId>,
-    able: usize,
-    members: usize,
-    troubles: &[String],
-) -> String {
-    let leader = match leader {
-        Some(leader) => alloc::format!("the leader {leader} has not answered in time"),
-        None => "no leader is known".into(),
-    };
-    let mut text =
-        alloc::format!("{leader}; {able} of {members} members are within reach, this one included");
-    if !troubles.is_empty() {
-        text.push_str(" (");
-        text.push_str(&troubles.join("; "));
-        text.push(')');
-    }
-    text
 }

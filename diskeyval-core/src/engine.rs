@@ -457,6 +457,8 @@ impl Engine {
                 Applied::Session { owner, id } => {
                     if owner.node == self.id && owner.boot == self.boot {
                         self.desk.session_opened(id);
+                    } else if owner.node == self.id && id.is_some() && !self.admitted {
+                        self.desk.session_ended();
                     }
                 }
                 Applied::Write { session, seq, decision, change } => {

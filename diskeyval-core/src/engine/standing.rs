@@ -4,7 +4,6 @@ use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
 use super::{Engine, Phase};
-use crate::desk::in_the_way;
 use crate::error::Refusal;
 use crate::founding::Verdict;
 use crate::id::NodeId;
@@ -243,3 +242,19 @@ const NOT_ANNOUNCED: &str = "this node is no member of the cluster, as far as it
 /// What a node says that has met a founded cluster, and does not know its seats.
 const NOT_TAKEN_IN: &str = "no leader has taken this node in yet: one does that once it leads, with a majority without this node, \
     and no other process under this name is heard";
+
+/// What stands in the way when no majority answers, put together from what is wrong with each member.
+fn in_the_way(leader: Option<&NodeId>, able: usize, members: usize, troubles: &[String]) -> String {
+    let leader = match leader {
+        Some(leader) => alloc::format!("the leader {leader} has not answered in time"),
+        None => "no leader is known".into(),
+    };
+    let mut text =
+        alloc::format!("{leader}; {able} of {members} members are within reach, this one included");
+    if !troubles.is_empty() {
+        text.push_str(" (");
+        text.push_str(&troubles.join("; "));
+        text.push(')');
+    }
+    text
+}
