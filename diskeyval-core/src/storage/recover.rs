@@ -17,7 +17,7 @@ use core::fmt;
 
 use crate::entry::{Entry, Genesis, Payload};
 use crate::error::{Damage, StorageFault};
-use crate::id::{ClusterId, EntryId, Incarnation, OpId};
+use crate::id::{ClusterId, EntryId, Incarnation, NodeId, OpId};
 use crate::io::{DiskDone, DiskError, DiskOp, Recovery};
 use crate::kv::{Decoder, Encoder, Machine, Snapshot};
 use crate::members::Membership;
@@ -212,7 +212,7 @@ impl Recoverer {
                 left_out,
             ));
         };
-        if left_out.is_empty() && held.machine.members().is_some_and(is_alone) {
+        if left_out.is_empty() && held.machine.members().is_some_and(|members| is_alone(&node, members)) {
             return Err(nothing("this node is the only voter already", left_out));
         }
         let (former, kept) = (held.genesis.cluster, held.last.index);
@@ -266,8 +266,9 @@ impl Recoverer {
     }
 }
 
-fn is_alone(members: &Membership) -> bool {
-    members.seats.len() == 1 && !members.is_joint()
+/// Whether this node, and not another whose learner it is, is the only voter.
+fn is_alone(node: &NodeId, members: &Membership) -> bool {
+    matches!(&members.seats[..], [seat] if seat.id == *node) && !members.is_joint()
 }
 
 /// The state after everything that was verified. `None` if no cluster was ever founded in it, as far as can be told.

@@ -373,3 +373,21 @@ fn what_was_given_up_in_good_order_is_not_called_lost() {
     assert_eq!((report.kept, report.seen, report.left_out), (Index(5), Index(5), Vec::new()));
     goes_on_alone(&mut folder, 5);
 }
+
+/// Who votes alone is another, which is lost.
+#[test]
+fn the_learner_of_an_only_voter_goes_on_alone() {
+    let seat = |name, bound| Seat { id: id(name), bound: Some(bound), address: None };
+    let mut members = Membership::of(alloc::vec![seat("n2", Incarnation(2))]);
+    members.learners.push(seat("n1", OWN));
+    let genesis = Genesis { members, ..genesis() };
+    let payloads = [Payload::Genesis(genesis), payload(2), payload(3)];
+    let records = (1..).zip(payloads).map(|(index, payload)| Record::Entry {
+        index: Index(index),
+        bytes: Entry::new(Term(1), payload).bytes,
+    });
+    let mut folder = Folder::of("n1", OWN, records);
+    let report = recover(&mut folder, usize::MAX).0.expect("it can be").expect("all of it was done");
+    assert_eq!(report.kept, Index(3));
+    goes_on_alone(&mut folder, 3);
+}
