@@ -38,6 +38,8 @@ pub enum NoRecovery {
         /// What cannot be relied on.
         left_out: Vec<Damage>,
     },
+    /// There is no room on the disk for the state that its node would go on from. Nothing was changed.
+    Full,
     /// The directory cannot be read or written.
     Storage(StorageFault),
 }
@@ -49,6 +51,9 @@ impl fmt::Display for NoRecovery {
                 write!(f, "nothing is recovered: {why}")?;
                 left_out.iter().try_for_each(|damage| write!(f, "; {damage}"))
             }
+            NoRecovery::Full => f.write_str(
+                "there is no room for the state that the node is to go on from, and nothing was changed: make room",
+            ),
             NoRecovery::Storage(fault) => fault.fmt(f),
         }
     }
@@ -69,6 +74,7 @@ impl From<Unverified> for NoRecovery {
                 "this storage was given up before: start its node, which goes on with that",
                 Vec::new(),
             ),
+            Unverified::Full => NoRecovery::Full,
             Unverified::Storage(fault) => fault.into(),
         }
     }
@@ -254,10 +260,11 @@ impl Recoverer {
         Ok(())
     }
 
-    /// A node could go on from it, once its first flush is durable.
+    /// A node could go on from it, once its first flush is durable. Where there is no room for that, the node waits for it
+    /// when it starts.
     fn finish(&mut self) -> Result<(), NoRecovery> {
         let Stage::Opens(opening, decoder) = &mut self.stage else { return Ok(()) };
-        if opening.is_open() {
+        if opening.is_open() || opening.waits_for_room() {
             let read = core::mem::take(decoder).finish();
             read.map_err(|why| opening.snapshot_is_wrong(&why.to_string()))?;
             self.stage = Stage::Done;

@@ -213,6 +213,11 @@ impl Opening {
         self.step == Step::Open
     }
 
+    /// Whether nothing is left to be done but the first segment, for which there is no room.
+    pub(crate) fn waits_for_room(&self) -> bool {
+        self.wal.as_ref().is_some_and(Wal::waits_for_room)
+    }
+
     /// An operation was carried out.
     pub(crate) fn done(&mut self, op: OpId, result: Result<DiskDone, DiskError>) -> Result<(), StorageFault> {
         if let Some(wal) = &mut self.wal {

@@ -49,11 +49,13 @@ pub(crate) struct Verified {
     pub(crate) seen: Index,
 }
 
-/// Why nothing of a storage can be verified.
+/// Why nothing of a storage can be verified, or nothing can be put in its place.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Unverified {
     /// It was given up before, and its next opening goes on with that.
     GivenUp,
+    /// There is no room for the other snapshot, and nothing of it is left.
+    Full,
     Storage(StorageFault),
 }
 
@@ -101,6 +103,8 @@ enum Step {
     Read,
     /// The other snapshot is being written.
     Writing,
+    /// There was no room for it: what there is of it is removed.
+    Full,
     /// This slot is to name it.
     Void(u64),
     Done,
@@ -170,7 +174,16 @@ impl Salvage {
         if self.ops.done(op).is_none() {
             return Ok(());
         }
-        let done = result.map_err(|error| self.failed(&error))?;
+        if self.step == Step::Writing && result == Err(DiskError::Full) {
+            self.no_room();
+            return Ok(());
+        }
+        let done = match result {
+            Ok(done) => done,
+            // It could not be made, or is as short as it was.
+            Err(_) if self.step == Step::Full && !self.ops.is_idle() => return Ok(()),
+            Err(error) => return Err(self.failed(&error).into()),
+        };
         match (self.step, done) {
             (Step::List, DiskDone::Listed(files)) => {
                 self.files = files.into_iter().collect();
@@ -190,6 +203,7 @@ impl Salvage {
                 self.name(0);
                 Ok(())
             }
+            (Step::Full, _) if self.ops.is_idle() => Err(Unverified::Full),
             (Step::Void(0), _) if self.ops.is_idle() => {
                 self.name(1);
                 Ok(())
@@ -208,6 +222,7 @@ impl Salvage {
             Step::Superblock => "the reading of the superblock",
             Step::Segment(_) | Step::Snapshot => "the reading of a file that is named",
             Step::Writing => "the writing of a snapshot",
+            Step::Full => "the removal of a snapshot for which there is no room",
             Step::Void(_) => "the writing of the superblock",
             Step::Read | Step::Done => "an operation that nobody has asked for",
         };
@@ -435,6 +450,14 @@ impl Salvage {
         self.ops.ask(DiskOp::Write { file, at, parts }, ());
         if is_last {
             self.ops.ask(DiskOp::Sync { file }, ());
+        }
+    }
+
+    /// Nobody names it yet, so it can be removed, and leaves the room that it has taken.
+    fn no_room(&mut self) {
+        self.step = Step::Full;
+        if let Some(named) = self.names.as_ref().and_then(|names| names.snapshot) {
+            self.ops.ask(DiskOp::Remove { file: FileName::Snapshot(named.number) }, ());
         }
     }
 

@@ -99,15 +99,26 @@ fn state(entries: u64) -> Snapshot {
 
 /// Carries out at most so many operations. Tells what it has found, and how many there were.
 fn recover(folder: &mut Folder, most: usize) -> (Result<Option<Recovery>, NoRecovery>, usize) {
+    recover_within(folder, most, |_| true)
+}
+
+/// The same, on a disk that has room for these operations only.
+fn recover_within(
+    folder: &mut Folder,
+    most: usize,
+    has_room: impl Fn(&DiskOp) -> bool,
+) -> (Result<Option<Recovery>, NoRecovery>, usize) {
     let mut recoverer = Recoverer::new(Seed::from_u64(3));
-    let mut count = 0;
+    let (mut count, mut is_accepted) = (0, false);
     loop {
         let ops = recoverer.take_ops();
-        if ops.is_empty() && recoverer.set_aside().is_none() {
+        if ops.is_empty() && !is_accepted {
             recoverer.accept_data_loss();
+            is_accepted = true;
             continue;
         }
         if ops.is_empty() {
+            assert!(recoverer.set_aside().is_some(), "it comes to an end");
             return (Ok(recoverer.found().cloned()), count);
         }
         for (op, what) in ops {
@@ -115,7 +126,8 @@ fn recover(folder: &mut Folder, most: usize) -> (Result<Option<Recovery>, NoReco
                 return (Ok(None), count);
             }
             count += 1;
-            if let Err(why) = recoverer.done(op, folder.perform(&what)) {
+            let result = if has_room(&what) { folder.perform(&what) } else { Err(DiskError::Full) };
+            if let Err(why) = recoverer.done(op, result) {
                 return (Err(why), count);
             }
         }
@@ -390,4 +402,32 @@ fn the_learner_of_an_only_voter_goes_on_alone() {
     let report = recover(&mut folder, usize::MAX).0.expect("it can be").expect("all of it was done");
     assert_eq!(report.kept, Index(3));
     goes_on_alone(&mut folder, 3);
+}
+
+/// A disk that has no room for the state, at whatever part of it, or none for a segment behind it.
+#[test]
+fn a_full_disk_changes_nothing_or_is_left_to_the_node() {
+    let whole = directory(Some(9));
+    let is_at = |op: &DiskOp, least: u64| match op {
+        DiskOp::Create { file: FileName::Snapshot(_), .. } => least == 0,
+        DiskOp::Write { file: FileName::Snapshot(_), at, .. } => *at >= least,
+        _ => false,
+    };
+    for least in [0, 1, 20_000] {
+        let mut folder = whole.clone();
+        let why = recover_within(&mut folder, usize::MAX, |op| !is_at(op, least)).0;
+        let why = why.expect_err("there is no room");
+        assert_eq!(why, NoRecovery::Full, "{why}");
+        assert!(why.to_string().contains("make room"), "{why}");
+        assert_eq!(folder, whole, "what was written of it takes no room");
+        recover(&mut folder, usize::MAX).0.expect("now there is room");
+        goes_on_alone(&mut folder, LAST);
+    }
+
+    let is_segment = |op: &DiskOp| matches!(op, DiskOp::Create { file: FileName::Segment(_), .. });
+    let mut folder = whole.clone();
+    let report = recover_within(&mut folder, usize::MAX, |op| !is_segment(op)).0;
+    assert_eq!(report.expect("the rest is its node's").expect("all of it was done").kept, Index(LAST));
+    assert_eq!(folder.aside.len(), whole.files.len() - 1);
+    goes_on_alone(&mut folder, LAST);
 }
