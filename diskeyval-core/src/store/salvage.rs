@@ -45,7 +45,7 @@ pub(crate) struct Verified {
     pub(crate) entries: Vec<Bytes>,
     /// What is wrong, and is left out.
     pub(crate) left_out: Vec<Damage>,
-    /// The highest entry that is there, left out or not.
+    /// The end of the log, as far as it can be seen, with what is left out.
     pub(crate) seen: Index,
 }
 
@@ -89,7 +89,8 @@ pub(crate) struct Salvage {
     reader: Option<Reader>,
     pieces: Vec<Bytes>,
     left_out: Vec<Damage>,
-    seen: Index,
+    /// The last entry that a snapshot has reflected which is left out.
+    lost: Index,
     /// Where the next chunk of the other snapshot goes, and whether that was the last.
     written: (u64, bool),
 }
@@ -127,7 +128,7 @@ impl Salvage {
             reader: None,
             pieces: Vec::new(),
             left_out: Vec::new(),
-            seen: Index(0),
+            lost: Index(0),
             written: (0, false),
         }
     }
@@ -292,15 +293,10 @@ impl Salvage {
         let Some(named) = names.segments.get(place).copied() else { return };
         let (salt, incarnation) = (Salt(names.salt), names.incarnation);
         let scanned = scan(named, bytes, salt, incarnation);
-        self.seen = self.seen.max(highest(&scanned.flushes));
-        let mut runs = Vec::new();
-        if let Stop::Torn { later: Some(later), .. } = scanned.stop {
-            runs = runs_from(named, bytes, later, salt, incarnation);
-            let highest = runs.iter().map(|run| highest(&run.flushes)).max().unwrap_or_default();
-            self.seen = self.seen.max(highest);
-        }
         self.runs.push(scanned.clone());
-        self.runs.extend(runs);
+        if let Stop::Torn { later: Some(later), .. } = scanned.stop {
+            self.runs.extend(runs_from(named, bytes, later, salt, incarnation));
+        }
         self.scanned.push(scanned);
     }
 
@@ -342,6 +338,7 @@ impl Salvage {
     pub(crate) fn snapshot_is_wrong(&mut self, at: u64, what: &str) {
         if let Some(named) = self.names.as_mut().and_then(|names| names.snapshot.take()) {
             self.left_out.push(of(FileName::Snapshot(named.number), at, what));
+            self.lost = named.last.index;
         }
         self.reader = None;
         self.pieces.clear();
@@ -352,12 +349,14 @@ impl Salvage {
     pub(crate) fn verified(&mut self) -> Option<Verified> {
         let names = self.names.as_ref().filter(|_| self.step == Step::Read)?;
         let base = names.snapshot.map_or(EntryId::default(), |snapshot| snapshot.last);
-        let mut fold = Fold::new(base, names.segments.first().copied());
+        let oldest = names.segments.first().copied();
+        let mut fold = Fold::new(base, oldest);
         let runs = core::mem::take(&mut self.runs);
         self.flushes = match judge(core::mem::take(&mut self.scanned)) {
             Ok(chain) => chain.flushes,
             Err(damage) => {
-                let Prefix { flushes, begins_behind, damages } = prefix(runs, base.index);
+                let Prefix { flushes, begins_behind, damages, lost } = prefix(runs, base, oldest);
+                self.lost = self.lost.max(lost);
                 let is_told = |told: &Damage| (told.file, told.at) == (damage.file, damage.at);
                 if !damages.iter().any(is_told) {
                     self.left_out.push(damage);
@@ -367,12 +366,15 @@ impl Salvage {
                 flushes
             }
         };
-        if let Some(damage) = self.flushes.iter().find_map(|flush| fold.take(flush).err()) {
+        let wrong =
+            self.flushes.iter().enumerate().find_map(|(at, flush)| Some((at, fold.take(flush).err()?)));
+        if let Some((at, damage)) = wrong {
+            self.lost = self.lost.max(highest(&self.flushes[at..]));
             self.left_out.push(damage);
         }
         let entries = fold.behind_base().unwrap_or_default();
-        // In a log that is whole, what was seen beyond its end was given up in good order.
-        let seen = if self.left_out.is_empty() { fold.log_end } else { self.seen };
+        // Not what was given up in good order.
+        let seen = fold.log_end.max(self.lost);
         Some(Verified {
             node: names.node.clone(),
             term: fold.term.max(base.term),

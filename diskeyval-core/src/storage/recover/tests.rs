@@ -60,11 +60,31 @@ fn origin() -> Origin {
 
 /// Records, each durable before the next.
 fn write(folder: &mut Folder, store: &mut Store, entries: impl Iterator<Item = u64>) {
-    for index in entries {
-        let bytes = Entry::new(Term(1), payload(index)).bytes;
-        let _ = store.record(|| Record::Entry { index: Index(index), bytes });
+    entries.for_each(|index| keep(folder, store, [entry(index, 1)]));
+}
+
+fn entry(index: u64, term: u64) -> Record {
+    Record::Entry { index: Index(index), bytes: Entry::new(Term(term), payload(index)).bytes }
+}
+
+/// Records that become durable at once.
+fn keep<const N: usize>(folder: &mut Folder, store: &mut Store, records: [Record; N]) {
+    for record in records {
+        let _ = store.record(|| record);
+    }
+    folder.settle(store);
+}
+
+/// A snapshot of the state after this entry becomes durable, and is named.
+fn keep_state(folder: &mut Folder, store: &mut Store, last: EntryId) {
+    let mut encoder = Encoder::new(Snapshot { last, ..state(last.index.0) });
+    store.begin_snapshot(encoder.last());
+    while !encoder.is_done() {
+        store.push_snapshot(encoder.next(4000).expect("nothing is wrong with it"));
         folder.settle(store);
     }
+    store.end_snapshot();
+    folder.settle(store);
 }
 
 /// The directory of a node of three, killed. The log is in several segments, and with a snapshot begins behind that.
@@ -75,14 +95,7 @@ fn directory(snapshot: Option<u64>) -> Folder {
     let _ = store.record(|| Record::Ballot { term: Term(1), vote: None });
     write(&mut folder, &mut store, 1..=snapshot.unwrap_or(LAST));
     if let Some(last) = snapshot {
-        let mut encoder = Encoder::new(state(last));
-        store.begin_snapshot(encoder.last());
-        while !encoder.is_done() {
-            store.push_snapshot(encoder.next(4000).expect("nothing is wrong with it"));
-            folder.settle(&mut store);
-        }
-        store.end_snapshot();
-        folder.settle(&mut store);
+        keep_state(&mut folder, &mut store, EntryId::new(last, 1));
         write(&mut folder, &mut store, last + 1..=LAST);
     }
     folder
@@ -430,4 +443,80 @@ fn a_full_disk_changes_nothing_or_is_left_to_the_node() {
     assert_eq!(report.expect("the rest is its node's").expect("all of it was done").kept, Index(LAST));
     assert_eq!(folder.aside.len(), whole.files.len() - 1);
     goes_on_alone(&mut folder, LAST);
+}
+
+/// One segment, so that nothing of it is given up.
+fn one_segment() -> (Folder, Store) {
+    let mut folder = Folder::default();
+    let mut store = folder.open(Origin { segment_bytes: 1 << 20, ..origin() }, Duration::MAX);
+    store.set_cluster(FORMER);
+    (folder, store)
+}
+
+fn kept_of(folder: &mut Folder) -> Recovery {
+    assert!(start(&mut folder.clone(), usize::MAX).is_none(), "it is damaged");
+    let report = recover(folder, usize::MAX).0.expect("it can be").expect("all of it was done");
+    goes_on_alone(folder, report.kept.0);
+    report
+}
+
+/// The log was given up for a leader's state, or a part of it for what a leader had instead. What has rotted stands
+/// before that.
+#[test]
+fn a_log_that_goes_on_within_the_state_needs_nothing_of_what_was_given_up() {
+    let (mut folder, mut store) = one_segment();
+    write(&mut folder, &mut store, 1..=5);
+    keep_state(&mut folder, &mut store, EntryId::new(9, 1));
+    keep(&mut folder, &mut store, [Record::Base { last: EntryId::new(9, 1) }]);
+    write(&mut folder, &mut store, 10..=12);
+    spoil(&mut folder, 5);
+    let report = kept_of(&mut folder);
+    assert_eq!((report.kept, report.seen), (Index(12), Index(12)));
+
+    let (mut folder, mut store) = one_segment();
+    write(&mut folder, &mut store, 1..=7);
+    keep(&mut folder, &mut store, [Record::Truncate { behind: Index(5) }, entry(6, 2)]);
+    keep(&mut folder, &mut store, [entry(7, 2), entry(8, 2), entry(9, 2)]);
+    keep_state(&mut folder, &mut store, EntryId::new(8, 2));
+    spoil(&mut folder, 7);
+    let report = kept_of(&mut folder);
+    assert_eq!((report.kept, report.seen), (Index(9), Index(9)));
+}
+
+/// A crash has come between a leader's state and the word that the log is given up for it, and that log has rotted up to
+/// the end of the state: what is left of it stood behind another entry there, perhaps.
+#[test]
+fn what_may_have_stood_behind_another_entry_is_not_put_behind_the_state() {
+    for (term, kept) in [(2, 10), (3, 9)] {
+        let (mut folder, mut store) = one_segment();
+        write(&mut folder, &mut store, 1..=8);
+        keep(&mut folder, &mut store, [entry(9, term)]);
+        keep(&mut folder, &mut store, [entry(10, term)]);
+        keep_state(&mut folder, &mut store, EntryId::new(9, 2));
+        spoil(&mut folder, 9);
+        let report = kept_of(&mut folder);
+        assert_eq!((report.kept, report.seen), (Index(kept), Index(10)), "in term {term}");
+    }
+}
+
+/// What is lost is what stood in the log at its end, and what the state reflected.
+#[test]
+fn what_was_given_up_is_not_called_lost_where_something_else_is() {
+    let (mut folder, mut store) = one_segment();
+    write(&mut folder, &mut store, 1..=14);
+    keep(&mut folder, &mut store, [Record::Truncate { behind: Index(5) }]);
+    keep_state(&mut folder, &mut store, EntryId::new(4, 1));
+    let is_snapshot = |file: &&FileName| matches!(file, FileName::Snapshot(_));
+    let snapshot = *folder.files.keys().find(is_snapshot).expect("a snapshot");
+    folder.files.get_mut(&snapshot).expect("just seen")[300] ^= 1;
+    let report = kept_of(&mut folder);
+    assert_eq!((report.kept, report.seen), (Index(5), Index(5)));
+
+    let (mut folder, mut store) = one_segment();
+    write(&mut folder, &mut store, 1..=5);
+    keep_state(&mut folder, &mut store, EntryId::new(9, 1));
+    let snapshot = *folder.files.keys().find(is_snapshot).expect("a snapshot");
+    folder.files.get_mut(&snapshot).expect("just seen")[300] ^= 1;
+    let report = kept_of(&mut folder);
+    assert_eq!((report.kept, report.seen), (Index(5), Index(9)));
 }
