@@ -11,7 +11,7 @@
 //! `anew.rs`.
 
 mod anew;
-mod strays;
+pub(super) mod strays;
 
 use alloc::collections::BTreeMap;
 use alloc::format;

@@ -9,7 +9,8 @@
 //! 1. Whose files they are, and what they are verified with, stands in the superblock. Without it nothing can be.
 //! 2. What an opening would go on from counts, to the last entry. Where an opening finds damage, the log counts from its
 //!    beginning to the first thing that is wrong with it (`prefix.rs`).
-//! 3. Until a slot names the other snapshot, everything stands as it was. From then on the next opening sets the former
+//! 3. A segment that nobody names, of a later generation than the superblock, was named once: it counts, and that is told.
+//! 4. Until a slot names the other snapshot, everything stands as it was. From then on the next opening sets the former
 //!    files aside (`opening/anew.rs`). None of them is removed.
 
 mod prefix;
@@ -24,10 +25,11 @@ use bytes::Bytes;
 use super::FileName;
 use super::fold::Fold;
 use super::format::{FlushNumber, Salt, Written};
+use super::opening::strays::{generation_of, has_lost_what_it_said};
 use super::opening::{Opening, Origin, damage};
 use super::ops::{Ops, naming, renamed, tell};
 use super::snapshot::{self, Reader};
-use super::superblock::{self, Mark, NamedSnapshot, Names, NoSlot};
+use super::superblock::{self, Mark, Named, NamedSnapshot, Names, NoSlot};
 use super::verdict::{Flush, Scanned, Stop, judge, scan};
 use crate::error::{Damage, StorageFault};
 use crate::id::{ClusterId, EntryId, Incarnation, Index, NodeId, OpId, Term};
@@ -86,6 +88,8 @@ pub(crate) struct Salvage {
     runs: Vec<Scanned>,
     /// What the log comes to, so that an entry of it can be found.
     flushes: Vec<Flush>,
+    /// The superblock has lost what it said of other segments.
+    is_behind: bool,
     reader: Option<Reader>,
     pieces: Vec<Bytes>,
     left_out: Vec<Damage>,
@@ -100,6 +104,8 @@ enum Step {
     List,
     Superblock,
     Segment(usize),
+    /// A segment that nobody names, with its number and size.
+    Stray(u64, u64),
     Snapshot,
     Read,
     /// The other snapshot is being written.
@@ -125,6 +131,7 @@ impl Salvage {
             scanned: Vec::new(),
             runs: Vec::new(),
             flushes: Vec::new(),
+            is_behind: false,
             reader: None,
             pieces: Vec::new(),
             left_out: Vec::new(),
@@ -196,6 +203,11 @@ impl Salvage {
                 self.read_next_segment(place + 1);
                 Ok(())
             }
+            (Step::Stray(number, size), DiskDone::Read(bytes)) => {
+                self.read_stray(number, size, &bytes);
+                self.read_next_stray(Some(number));
+                Ok(())
+            }
             (Step::Snapshot, DiskDone::Read(bytes)) => {
                 self.read_snapshot(bytes);
                 Ok(())
@@ -222,6 +234,7 @@ impl Salvage {
             Step::List => "the reading of the directory",
             Step::Superblock => "the reading of the superblock",
             Step::Segment(_) | Step::Snapshot => "the reading of a file that is named",
+            Step::Stray(..) => "the reading of a file that nobody names",
             Step::Writing => "the writing of a snapshot",
             Step::Full => "the removal of a snapshot for which there is no room",
             Step::Void(_) => "the writing of the superblock",
@@ -269,7 +282,7 @@ impl Salvage {
 
     fn read_next_segment(&mut self, from: usize) {
         let Some(names) = &self.names else { return };
-        let Some(named) = names.segments.get(from).copied() else { return self.begin_snapshot() };
+        let Some(named) = names.segments.get(from).copied() else { return self.read_next_stray(None) };
         let file = FileName::Segment(named.number);
         match self.files.get(&file).copied() {
             Some(size) => {
@@ -293,11 +306,44 @@ impl Salvage {
         let Some(named) = names.segments.get(place).copied() else { return };
         let (salt, incarnation) = (Salt(names.salt), names.incarnation);
         let scanned = scan(named, bytes, salt, incarnation);
-        self.runs.push(scanned.clone());
-        if let Stop::Torn { later: Some(later), .. } = scanned.stop {
+        self.scanned.push(scanned.clone());
+        self.take_runs(scanned, bytes, salt, incarnation);
+    }
+
+    fn take_runs(&mut self, scanned: Scanned, bytes: &[u8], salt: Salt, incarnation: Incarnation) {
+        let (named, stop) = (scanned.named, scanned.stop.clone());
+        self.runs.push(scanned);
+        if let Stop::Torn { later: Some(later), .. } = stop {
             self.runs.extend(runs_from(named, bytes, later, salt, incarnation));
         }
-        self.scanned.push(scanned);
+    }
+
+    fn read_next_stray(&mut self, behind: Option<u64>) {
+        let Some(names) = &self.names else { return };
+        let is_named = |number: u64| names.segments.iter().any(|named| named.number == number);
+        let stray = self.files.iter().find_map(|(file, size)| match file {
+            FileName::Segment(number) if Some(*number) > behind && !is_named(*number) => {
+                Some((*number, *size))
+            }
+            FileName::Segment(_) | FileName::Snapshot(_) | FileName::Superblock => None,
+        });
+        let Some((number, size)) = stray else { return self.begin_snapshot() };
+        self.step = Step::Stray(number, size);
+        self.read(FileName::Segment(number), 0, size);
+    }
+
+    fn read_stray(&mut self, number: u64, size: u64, bytes: &[u8]) {
+        let Some(names) = &self.names else { return };
+        let (own, salt, incarnation) = (names.generation, Salt(names.salt), names.incarnation);
+        let generation = generation_of(number, bytes, salt, incarnation);
+        let Some(generation) = generation.filter(|generation| *generation > own) else { return };
+        if !self.is_behind {
+            self.is_behind = true;
+            self.left_out.push(has_lost_what_it_said(own, number, generation));
+        }
+        let named = Named { number, size, behind: FlushNumber::default() };
+        let scanned = scan(named, bytes, salt, incarnation);
+        self.take_runs(scanned, bytes, salt, incarnation);
     }
 
     fn begin_snapshot(&mut self) {
@@ -353,14 +399,14 @@ impl Salvage {
         let mut fold = Fold::new(base, oldest);
         let runs = core::mem::take(&mut self.runs);
         self.flushes = match judge(core::mem::take(&mut self.scanned)) {
-            Ok(chain) => chain.flushes,
-            Err(damage) => {
+            Ok(chain) if !self.is_behind => chain.flushes,
+            judged => {
                 let Prefix { flushes, begins_behind, damages, lost } = prefix(runs, base, oldest);
                 self.lost = self.lost.max(lost);
-                let is_told = |told: &Damage| (told.file, told.at) == (damage.file, damage.at);
-                if !damages.iter().any(is_told) {
-                    self.left_out.push(damage);
-                }
+                let is_told = |damage: &Damage| {
+                    damages.iter().any(|told| (told.file, told.at) == (damage.file, damage.at))
+                };
+                self.left_out.extend(judged.err().filter(|damage| !is_told(damage)));
                 self.left_out.extend(damages);
                 fold.begin_behind(begins_behind);
                 flushes
@@ -403,7 +449,7 @@ impl Salvage {
             FileName::Superblock => 0,
             FileName::Segment(number) | FileName::Snapshot(number) => *number,
         });
-        let number = numbers.max().unwrap_or(0) + 1;
+        let number = numbers.max().unwrap_or(0).saturating_add(1);
         *names = Names {
             generation: self.renamed,
             node: names.node.clone(),

@@ -520,3 +520,29 @@ fn what_was_given_up_is_not_called_lost_where_something_else_is() {
     let report = kept_of(&mut folder);
     assert_eq!((report.kept, report.seen), (Index(5), Index(9)));
 }
+
+/// The superblock is one from before a segment was named: its node keeps out, and what that segment holds counts.
+#[test]
+fn a_superblock_that_has_lost_what_it_said_is_told_and_what_it_does_not_name_counts() {
+    for others in [&[("n2", 2), ("n3", 3)][..], &[]] {
+        let mut folder = Folder::default();
+        let mut store = folder.open(origin(), Duration::MAX);
+        let seat = |&(name, bound): &(&str, u128)| Seat {
+            id: id(name),
+            bound: Some(Incarnation(bound)),
+            address: None,
+        };
+        let members = Membership::of([("n1", OWN.0)].iter().chain(others).map(seat).collect());
+        let genesis = Genesis { members, ..genesis() };
+        let bytes = Entry::new(Term(1), Payload::Genesis(genesis)).bytes;
+        keep(&mut folder, &mut store, [Record::Entry { index: Index(1), bytes }]);
+        let superblock = folder.files[&FileName::Superblock].clone();
+        write(&mut folder, &mut store, 2..=LAST);
+        assert_ne!(folder.files[&FileName::Superblock], superblock, "another segment was named");
+        folder.files.insert(FileName::Superblock, superblock);
+        let report = kept_of(&mut folder);
+        assert_eq!((report.kept, report.seen), (Index(LAST), Index(LAST)));
+        assert_eq!(report.left_out.len(), 1, "{:?}", report.left_out);
+        assert_eq!(report.left_out[0].file, FileName::Superblock);
+    }
+}
