@@ -70,8 +70,11 @@ impl From<StorageFault> for NoRecovery {
 impl From<Unverified> for NoRecovery {
     fn from(unverified: Unverified) -> NoRecovery {
         match unverified {
+            Unverified::Empty => {
+                nothing("there is no file of a node in this directory: check the path", Vec::new())
+            }
             Unverified::GivenUp => nothing(
-                "this storage was given up before: start its node, which goes on with that",
+                "this storage was given up before: start its node, which goes on with that, or says what is wrong with it",
                 Vec::new(),
             ),
             Unverified::Full => NoRecovery::Full,

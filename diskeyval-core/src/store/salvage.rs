@@ -54,6 +54,8 @@ pub(crate) struct Verified {
 /// Why nothing of a storage can be verified, or nothing can be put in its place.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Unverified {
+    /// There is no file at all.
+    Empty,
     /// It was given up before, and its next opening goes on with that.
     GivenUp,
     /// There is no room for the other snapshot, and nothing of it is left.
@@ -247,8 +249,8 @@ impl Salvage {
 
     fn listed(&mut self) -> Result<(), Unverified> {
         if !self.files.contains_key(&FileName::Superblock) {
-            let others = if self.files.is_empty() { ", and no other file of a node" } else { "" };
-            return Err(nothing(&format!("there is none{others}")).into());
+            let is_empty = self.files.is_empty();
+            return Err(if is_empty { Unverified::Empty } else { nothing("there is none").into() });
         }
         self.step = Step::Superblock;
         self.read(FileName::Superblock, 0, superblock::SIZE);

@@ -369,7 +369,10 @@ fn whatever_is_spoilt_what_is_kept_is_what_was_written() {
 #[test]
 fn what_cannot_be_gone_on_from_is_said() {
     let why = |folder: &Folder| recover(&mut folder.clone(), usize::MAX).0.expect_err("nothing").to_string();
-    assert!(why(&Folder::default()).contains("superblock"));
+    assert!(why(&Folder::default()).contains("check the path"));
+    let mut without = directory(None);
+    without.files.remove(&FileName::Superblock);
+    assert!(why(&without).contains("superblock is damaged"));
     let never_founded = Folder::of("n1", OWN, [Record::Ballot { term: Term(1), vote: None }]);
     assert!(why(&never_founded).contains("nothing of any cluster"));
     let genesis = Entry::new(Term(1), Payload::Genesis(genesis())).bytes;
@@ -545,4 +548,30 @@ fn a_superblock_that_has_lost_what_it_said_is_told_and_what_it_does_not_name_cou
         assert_eq!(report.left_out.len(), 1, "{:?}", report.left_out);
         assert_eq!(report.left_out[0].file, FileName::Superblock);
     }
+}
+
+/// Who looks into a directory that is half recovered is told whether the state is sound that its node goes on from.
+#[test]
+fn the_state_that_a_node_is_to_go_on_from_is_looked_into() {
+    let is_void = |folder: &Folder| {
+        recover(&mut folder.clone(), usize::MAX)
+            .0
+            .is_err_and(|why| why.to_string().contains("given up before"))
+    };
+    let half = |most| {
+        let mut folder = directory(None);
+        recover(&mut folder, most).0.is_ok().then_some(folder).filter(is_void)
+    };
+    let mut folder = (0..100).find_map(half).expect("one that is half done");
+    let described = |folder: &Folder| {
+        let files = folder.files.iter().map(|(file, bytes)| (*file, Bytes::copy_from_slice(bytes)));
+        crate::storage::describe(&files.collect::<Vec<_>>())
+    };
+    let description = described(&folder);
+    assert_eq!(description.fault, None);
+    assert!(description.lines.iter().any(|(_, line)| line.contains("18 keys")), "{:?}", description.lines);
+    let is_snapshot = |file: &&FileName| matches!(file, FileName::Snapshot(_));
+    let snapshot = *folder.files.keys().find(is_snapshot).expect("a snapshot");
+    folder.files.get_mut(&snapshot).expect("just seen")[300] ^= 1;
+    assert_eq!(described(&folder).damage().map(|damage| damage.file), Some(snapshot));
 }
