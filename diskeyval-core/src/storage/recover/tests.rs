@@ -575,3 +575,25 @@ fn the_state_that_a_node_is_to_go_on_from_is_looked_into() {
     folder.files.get_mut(&snapshot).expect("just seen")[300] ^= 1;
     assert_eq!(described(&folder).damage().map(|damage| damage.file), Some(snapshot));
 }
+
+/// An operation that finds no room, whichever it is, is the last that counts.
+#[test]
+fn an_operation_that_fails_leaves_the_former_cluster_or_the_next() {
+    let whole = directory(Some(9));
+    let count = recover(&mut whole.clone(), usize::MAX).1;
+    let (mut former, mut next) = (0, 0);
+    for failing in 0..count {
+        let done = core::cell::Cell::new(0);
+        let mut folder = whole.clone();
+        let told = recover_within(&mut folder, usize::MAX, |_| done.replace(done.get() + 1) != failing).0;
+        let mut engine = start(&mut folder, usize::MAX).expect("nothing is wrong with it");
+        if engine.status().cluster_id == Some(FORMER) {
+            former += 1;
+            assert!(told.is_err(), "{failing}");
+        } else {
+            next += 1;
+            assert!(engine.is_leader() && view(&mut engine).get(b"k20").is_some());
+        }
+    }
+    assert!(former > 5 && next > 5, "{former} times the former, {next} times the next");
+}
