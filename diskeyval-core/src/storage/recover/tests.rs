@@ -484,6 +484,16 @@ fn a_log_that_goes_on_within_the_state_needs_nothing_of_what_was_given_up() {
     spoil(&mut folder, 7);
     let report = kept_of(&mut folder);
     assert_eq!((report.kept, report.seen), (Index(9), Index(9)));
+
+    // The same, with something behind the rot that was given up as well.
+    let (mut folder, mut store) = one_segment();
+    write(&mut folder, &mut store, 1..=12);
+    keep(&mut folder, &mut store, [Record::Truncate { behind: Index(5) }, entry(6, 2)]);
+    keep(&mut folder, &mut store, [entry(7, 2), entry(8, 2), entry(9, 2)]);
+    keep_state(&mut folder, &mut store, EntryId::new(8, 2));
+    spoil(&mut folder, 11);
+    let report = kept_of(&mut folder);
+    assert_eq!((report.kept, report.seen), (Index(9), Index(9)));
 }
 
 /// A crash has come between a leader's state and the word that the log is given up for it, and that log has rotted up to

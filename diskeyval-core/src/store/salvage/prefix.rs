@@ -35,19 +35,23 @@ pub(super) struct Prefix {
 /// Takes all that was read, in its order. The snapshot reflects everything up to `base`.
 pub(super) fn prefix(runs: Vec<Scanned>, base: EntryId, oldest: Option<Named>) -> Prefix {
     let mut prefix = Prefix::default();
-    for run in runs {
+    for mut run in runs {
         let file = FileName::Segment(run.named.number);
         if let Some(first) = run.flushes.first() {
             let (previous, at) = (first.header.previous, first.header.at);
             let chain = &mut prefix.flushes;
             let is_oldest = at == 0 && oldest == Some(run.named);
-            let begins = begins_within(&run.flushes, base, is_oldest);
+            // What a log was given up for stands behind that.
+            let begins = (0..run.flushes.len()).find_map(|from| {
+                Some((from, begins_within(&run.flushes[from..], base, is_oldest && from == 0)?))
+            });
             match (chain.iter().rposition(|flush| flush.header.number == previous), begins) {
                 // What stands behind a recorded end is never read again.
                 (Some(place), _) => chain.truncate(place + 1),
-                (None, Some(end)) => {
+                (None, Some((from, end))) => {
+                    run.flushes.drain(..from);
                     chain.clear();
-                    prefix.begins_behind = end;
+                    (prefix.begins_behind, prefix.lost) = (end, Index(0));
                 }
                 (None, None) => {
                     let up_to = highest(&run.flushes);
