@@ -506,7 +506,7 @@ fn what_is_no_directory_of_a_node_is_not_recovered() {
     let nowhere = inside(&dir, "nowhere");
     fails(&["recover", "--data", &nowhere], 2, [nowhere.as_str()]);
     assert!(!Path::new(&nowhere).exists());
-    fails(&["recover", "--data", dir.path()], 1, ["superblock", "no other file of a node"]);
+    fails(&["recover", "--data", dir.path()], 1, ["no file of a node", "check the path"]);
 }
 
 // ---- Directories --------------------------------------------------------------------------------------

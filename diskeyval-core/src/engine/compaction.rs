@@ -167,7 +167,7 @@ impl Engine {
     }
 
     /// A disk that is full has no room for a snapshot: it is written anew when the next one is due. A leader's, which
-    /// this node cannot go on without, is tried again soon.
+    /// this node cannot go on without, is tried again soon. One of its own making, to go on from alone, is given up.
     fn notice_given_up(&mut self) {
         let Compaction { writing, ended, .. } = &self.compaction;
         let last = writing.as_ref().map(|writing| writing.encoder.last()).or(*ended);
@@ -175,6 +175,7 @@ impl Engine {
         if is_lost && !self.raft.store().is_writing_snapshot() {
             self.compaction.writing = None;
             self.compaction.ended = None;
+            self.recovery_has_no_room();
             self.compaction.again_at = self.transfers.installing().map(|_| self.now + PAUSE);
         }
         if self.compaction.again_at.take_if(|at| self.now >= *at).is_some()

@@ -2,7 +2,8 @@
 //!
 //! 1. What it goes on from is its whole log, committed or not, on top of its state: any of that may have been acknowledged.
 //! 2. That is a state like one that a leader sends, of a new cluster with this node as its only voter, and it is taken in
-//!    place of state and log in the same way: once it is durable. A crash before leaves everything as it was.
+//!    place of state and log in the same way: once it is durable. A crash before leaves everything as it was, and so does
+//!    a disk that has no room for it.
 //! 3. Its revision lies so far behind all that the former cluster can have decided that none is ever given twice.
 //! 4. Meanwhile the node meets nobody. Afterwards the others belong to another cluster, and are refused.
 
@@ -18,6 +19,7 @@ use crate::id::{ClusterId, EntryId, Index, Ticket};
 use crate::io::{Answer, Recovery};
 use crate::kv::Snapshot;
 use crate::mutants::{Mutant, is};
+use crate::storage::NoRecovery;
 use crate::time::{Deadline, Instant, Timer};
 
 /// A recovery that is under way.
@@ -119,6 +121,18 @@ impl Engine {
         self.raft.stand_alone();
         if let (Some(ticket), Some(report)) = (ticket, report) {
             self.desk.answer(ticket, Answer::Recovered(Ok(report)));
+        }
+    }
+
+    /// Nothing names the state, and nothing is left of it: the node is what it was, and meets the others again. Who has
+    /// it go on alone is to decide that anew once there is room: by then the others may be back.
+    pub(super) fn recovery_has_no_room(&mut self) {
+        let Some(Recovering { ticket, .. }) = self.recovering.take() else { return };
+        self.transfers.give_installing_up();
+        self.mesh.speak(self.incarnation);
+        if let Some(ticket) = ticket {
+            let refusal = nothing(&NoRecovery::Full.to_string());
+            self.desk.answer(ticket, Answer::Recovered(Err(refusal.into())));
         }
     }
 

@@ -54,7 +54,9 @@ impl Engine {
             NoRecovery::Storage(fault @ StorageFault::Failed { .. }) => {
                 return self.halt(Fault::Storage(fault));
             }
-            NoRecovery::Storage(fault) => nothing(&fault.to_string()),
+            full_or_unverified @ (NoRecovery::Full | NoRecovery::Storage(_)) => {
+                nothing(&full_or_unverified.to_string())
+            }
             NoRecovery::Nothing { why, left_out } => {
                 let damages = left_out.iter().map(|damage| alloc::format!("; {damage}"));
                 nothing(&damages.fold(why, |why, damage| why + &damage))
@@ -66,3 +68,6 @@ impl Engine {
         self.mesh.speak(self.incarnation);
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -95,6 +95,11 @@ impl Transfers {
         self.installing.as_ref()
     }
 
+    /// It is not to be installed.
+    pub(super) fn give_installing_up(&mut self) {
+        self.installing = None;
+    }
+
     /// Followers will go on with the log behind this entry.
     pub(super) fn wanted_behind(&self) -> Option<Index> {
         self.outgoing.values().map(|outgoing| outgoing.encoder.last().index).min()

@@ -17,7 +17,7 @@ use core::fmt;
 
 use crate::entry::{Entry, Genesis, Payload};
 use crate::error::{Damage, StorageFault};
-use crate::id::{ClusterId, EntryId, Incarnation, OpId};
+use crate::id::{ClusterId, EntryId, Incarnation, NodeId, OpId};
 use crate::io::{DiskDone, DiskError, DiskOp, Recovery};
 use crate::kv::{Decoder, Encoder, Machine, Snapshot};
 use crate::members::Membership;
@@ -38,6 +38,8 @@ pub enum NoRecovery {
         /// What cannot be relied on.
         left_out: Vec<Damage>,
     },
+    /// There is no room on the disk for the state that its node would go on from. Nothing was changed.
+    Full,
     /// The directory cannot be read or written.
     Storage(StorageFault),
 }
@@ -49,6 +51,9 @@ impl fmt::Display for NoRecovery {
                 write!(f, "nothing is recovered: {why}")?;
                 left_out.iter().try_for_each(|damage| write!(f, "; {damage}"))
             }
+            NoRecovery::Full => f.write_str(
+                "there is no room for the state that the node is to go on from, and nothing was changed: make room",
+            ),
             NoRecovery::Storage(fault) => fault.fmt(f),
         }
     }
@@ -65,10 +70,14 @@ impl From<StorageFault> for NoRecovery {
 impl From<Unverified> for NoRecovery {
     fn from(unverified: Unverified) -> NoRecovery {
         match unverified {
+            Unverified::Empty => {
+                nothing("there is no file of a node in this directory: check the path", Vec::new())
+            }
             Unverified::GivenUp => nothing(
-                "this storage was given up before: start its node, which goes on with that",
+                "this storage was given up before: start its node, which goes on with that, or says what is wrong with it",
                 Vec::new(),
             ),
+            Unverified::Full => NoRecovery::Full,
             Unverified::Storage(fault) => fault.into(),
         }
     }
@@ -212,7 +221,7 @@ impl Recoverer {
                 left_out,
             ));
         };
-        if left_out.is_empty() && held.machine.members().is_some_and(is_alone) {
+        if left_out.is_empty() && held.machine.members().is_some_and(|members| is_alone(&node, members)) {
             return Err(nothing("this node is the only voter already", left_out));
         }
         let (former, kept) = (held.genesis.cluster, held.last.index);
@@ -254,10 +263,11 @@ impl Recoverer {
         Ok(())
     }
 
-    /// A node could go on from it, once its first flush is durable.
+    /// A node could go on from it, once its first flush is durable. Where there is no room for that, the node waits for it
+    /// when it starts.
     fn finish(&mut self) -> Result<(), NoRecovery> {
         let Stage::Opens(opening, decoder) = &mut self.stage else { return Ok(()) };
-        if opening.is_open() {
+        if opening.is_open() || opening.waits_for_room() {
             let read = core::mem::take(decoder).finish();
             read.map_err(|why| opening.snapshot_is_wrong(&why.to_string()))?;
             self.stage = Stage::Done;
@@ -266,8 +276,9 @@ impl Recoverer {
     }
 }
 
-fn is_alone(members: &Membership) -> bool {
-    members.seats.len() == 1 && !members.is_joint()
+/// Whether this node, and not another whose learner it is, is the only voter.
+fn is_alone(node: &NodeId, members: &Membership) -> bool {
+    matches!(&members.seats[..], [seat] if seat.id == *node) && !members.is_joint()
 }
 
 /// The state after everything that was verified. `None` if no cluster was ever founded in it, as far as can be told.

@@ -11,7 +11,7 @@
 //! `anew.rs`.
 
 mod anew;
-mod strays;
+pub(super) mod strays;
 
 use alloc::collections::BTreeMap;
 use alloc::format;
@@ -211,6 +211,11 @@ impl Opening {
 
     pub(crate) fn is_open(&self) -> bool {
         self.step == Step::Open
+    }
+
+    /// Whether nothing is left to be done but the first segment, for which there is no room.
+    pub(crate) fn waits_for_room(&self) -> bool {
+        self.wal.as_ref().is_some_and(Wal::waits_for_room)
     }
 
     /// An operation was carried out.

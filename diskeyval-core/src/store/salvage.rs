@@ -9,7 +9,8 @@
 //! 1. Whose files they are, and what they are verified with, stands in the superblock. Without it nothing can be.
 //! 2. What an opening would go on from counts, to the last entry. Where an opening finds damage, the log counts from its
 //!    beginning to the first thing that is wrong with it (`prefix.rs`).
-//! 3. Until a slot names the other snapshot, everything stands as it was. From then on the next opening sets the former
+//! 3. A segment that nobody names, of a later generation than the superblock, was named once: it counts, and that is told.
+//! 4. Until a slot names the other snapshot, everything stands as it was. From then on the next opening sets the former
 //!    files aside (`opening/anew.rs`). None of them is removed.
 
 mod prefix;
@@ -24,10 +25,11 @@ use bytes::Bytes;
 use super::FileName;
 use super::fold::Fold;
 use super::format::{FlushNumber, Salt, Written};
+use super::opening::strays::{generation_of, has_lost_what_it_said};
 use super::opening::{Opening, Origin, damage};
 use super::ops::{Ops, naming, renamed, tell};
 use super::snapshot::{self, Reader};
-use super::superblock::{self, Mark, NamedSnapshot, Names, NoSlot};
+use super::superblock::{self, Mark, Named, NamedSnapshot, Names, NoSlot};
 use super::verdict::{Flush, Scanned, Stop, judge, scan};
 use crate::error::{Damage, StorageFault};
 use crate::id::{ClusterId, EntryId, Incarnation, Index, NodeId, OpId, Term};
@@ -45,15 +47,19 @@ pub(crate) struct Verified {
     pub(crate) entries: Vec<Bytes>,
     /// What is wrong, and is left out.
     pub(crate) left_out: Vec<Damage>,
-    /// The highest entry that is there, left out or not.
+    /// The end of the log, as far as it can be seen, with what is left out.
     pub(crate) seen: Index,
 }
 
-/// Why nothing of a storage can be verified.
+/// Why nothing of a storage can be verified, or nothing can be put in its place.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Unverified {
+    /// There is no file at all.
+    Empty,
     /// It was given up before, and its next opening goes on with that.
     GivenUp,
+    /// There is no room for the other snapshot, and nothing of it is left.
+    Full,
     Storage(StorageFault),
 }
 
@@ -84,10 +90,13 @@ pub(crate) struct Salvage {
     runs: Vec<Scanned>,
     /// What the log comes to, so that an entry of it can be found.
     flushes: Vec<Flush>,
+    /// The superblock has lost what it said of other segments.
+    is_behind: bool,
     reader: Option<Reader>,
     pieces: Vec<Bytes>,
     left_out: Vec<Damage>,
-    seen: Index,
+    /// The last entry that a snapshot has reflected which is left out.
+    lost: Index,
     /// Where the next chunk of the other snapshot goes, and whether that was the last.
     written: (u64, bool),
 }
@@ -97,10 +106,14 @@ enum Step {
     List,
     Superblock,
     Segment(usize),
+    /// A segment that nobody names, with its number and size.
+    Stray(u64, u64),
     Snapshot,
     Read,
     /// The other snapshot is being written.
     Writing,
+    /// There was no room for it: what there is of it is removed.
+    Full,
     /// This slot is to name it.
     Void(u64),
     Done,
@@ -120,10 +133,11 @@ impl Salvage {
             scanned: Vec::new(),
             runs: Vec::new(),
             flushes: Vec::new(),
+            is_behind: false,
             reader: None,
             pieces: Vec::new(),
             left_out: Vec::new(),
-            seen: Index(0),
+            lost: Index(0),
             written: (0, false),
         }
     }
@@ -170,7 +184,16 @@ impl Salvage {
         if self.ops.done(op).is_none() {
             return Ok(());
         }
-        let done = result.map_err(|error| self.failed(&error))?;
+        if self.step == Step::Writing && result == Err(DiskError::Full) {
+            self.no_room();
+            return Ok(());
+        }
+        let done = match result {
+            Ok(done) => done,
+            // It could not be made, or is as short as it was.
+            Err(_) if self.step == Step::Full && !self.ops.is_idle() => return Ok(()),
+            Err(error) => return Err(self.failed(&error).into()),
+        };
         match (self.step, done) {
             (Step::List, DiskDone::Listed(files)) => {
                 self.files = files.into_iter().collect();
@@ -182,6 +205,11 @@ impl Salvage {
                 self.read_next_segment(place + 1);
                 Ok(())
             }
+            (Step::Stray(number, size), DiskDone::Read(bytes)) => {
+                self.read_stray(number, size, &bytes);
+                self.read_next_stray(Some(number));
+                Ok(())
+            }
             (Step::Snapshot, DiskDone::Read(bytes)) => {
                 self.read_snapshot(bytes);
                 Ok(())
@@ -190,6 +218,7 @@ impl Salvage {
                 self.name(0);
                 Ok(())
             }
+            (Step::Full, _) if self.ops.is_idle() => Err(Unverified::Full),
             (Step::Void(0), _) if self.ops.is_idle() => {
                 self.name(1);
                 Ok(())
@@ -207,7 +236,9 @@ impl Salvage {
             Step::List => "the reading of the directory",
             Step::Superblock => "the reading of the superblock",
             Step::Segment(_) | Step::Snapshot => "the reading of a file that is named",
+            Step::Stray(..) => "the reading of a file that nobody names",
             Step::Writing => "the writing of a snapshot",
+            Step::Full => "the removal of a snapshot for which there is no room",
             Step::Void(_) => "the writing of the superblock",
             Step::Read | Step::Done => "an operation that nobody has asked for",
         };
@@ -218,8 +249,8 @@ impl Salvage {
 
     fn listed(&mut self) -> Result<(), Unverified> {
         if !self.files.contains_key(&FileName::Superblock) {
-            let others = if self.files.is_empty() { ", and no other file of a node" } else { "" };
-            return Err(nothing(&format!("there is none{others}")).into());
+            let is_empty = self.files.is_empty();
+            return Err(if is_empty { Unverified::Empty } else { nothing("there is none").into() });
         }
         self.step = Step::Superblock;
         self.read(FileName::Superblock, 0, superblock::SIZE);
@@ -253,7 +284,7 @@ impl Salvage {
 
     fn read_next_segment(&mut self, from: usize) {
         let Some(names) = &self.names else { return };
-        let Some(named) = names.segments.get(from).copied() else { return self.begin_snapshot() };
+        let Some(named) = names.segments.get(from).copied() else { return self.read_next_stray(None) };
         let file = FileName::Segment(named.number);
         match self.files.get(&file).copied() {
             Some(size) => {
@@ -277,16 +308,44 @@ impl Salvage {
         let Some(named) = names.segments.get(place).copied() else { return };
         let (salt, incarnation) = (Salt(names.salt), names.incarnation);
         let scanned = scan(named, bytes, salt, incarnation);
-        self.seen = self.seen.max(highest(&scanned.flushes));
-        let mut runs = Vec::new();
-        if let Stop::Torn { later: Some(later), .. } = scanned.stop {
-            runs = runs_from(named, bytes, later, salt, incarnation);
-            let highest = runs.iter().map(|run| highest(&run.flushes)).max().unwrap_or_default();
-            self.seen = self.seen.max(highest);
+        self.scanned.push(scanned.clone());
+        self.take_runs(scanned, bytes, salt, incarnation);
+    }
+
+    fn take_runs(&mut self, scanned: Scanned, bytes: &[u8], salt: Salt, incarnation: Incarnation) {
+        let (named, stop) = (scanned.named, scanned.stop.clone());
+        self.runs.push(scanned);
+        if let Stop::Torn { later: Some(later), .. } = stop {
+            self.runs.extend(runs_from(named, bytes, later, salt, incarnation));
         }
-        self.runs.push(scanned.clone());
-        self.runs.extend(runs);
-        self.scanned.push(scanned);
+    }
+
+    fn read_next_stray(&mut self, behind: Option<u64>) {
+        let Some(names) = &self.names else { return };
+        let is_named = |number: u64| names.segments.iter().any(|named| named.number == number);
+        let stray = self.files.iter().find_map(|(file, size)| match file {
+            FileName::Segment(number) if Some(*number) > behind && !is_named(*number) => {
+                Some((*number, *size))
+            }
+            FileName::Segment(_) | FileName::Snapshot(_) | FileName::Superblock => None,
+        });
+        let Some((number, size)) = stray else { return self.begin_snapshot() };
+        self.step = Step::Stray(number, size);
+        self.read(FileName::Segment(number), 0, size);
+    }
+
+    fn read_stray(&mut self, number: u64, size: u64, bytes: &[u8]) {
+        let Some(names) = &self.names else { return };
+        let (own, salt, incarnation) = (names.generation, Salt(names.salt), names.incarnation);
+        let generation = generation_of(number, bytes, salt, incarnation);
+        let Some(generation) = generation.filter(|generation| *generation > own) else { return };
+        if !self.is_behind {
+            self.is_behind = true;
+            self.left_out.push(has_lost_what_it_said(own, number, generation));
+        }
+        let named = Named { number, size, behind: FlushNumber::default() };
+        let scanned = scan(named, bytes, salt, incarnation);
+        self.take_runs(scanned, bytes, salt, incarnation);
     }
 
     fn begin_snapshot(&mut self) {
@@ -327,6 +386,7 @@ impl Salvage {
     pub(crate) fn snapshot_is_wrong(&mut self, at: u64, what: &str) {
         if let Some(named) = self.names.as_mut().and_then(|names| names.snapshot.take()) {
             self.left_out.push(of(FileName::Snapshot(named.number), at, what));
+            self.lost = named.last.index;
         }
         self.reader = None;
         self.pieces.clear();
@@ -337,27 +397,32 @@ impl Salvage {
     pub(crate) fn verified(&mut self) -> Option<Verified> {
         let names = self.names.as_ref().filter(|_| self.step == Step::Read)?;
         let base = names.snapshot.map_or(EntryId::default(), |snapshot| snapshot.last);
-        let mut fold = Fold::new(base, names.segments.first().copied());
+        let oldest = names.segments.first().copied();
+        let mut fold = Fold::new(base, oldest);
         let runs = core::mem::take(&mut self.runs);
         self.flushes = match judge(core::mem::take(&mut self.scanned)) {
-            Ok(chain) => chain.flushes,
-            Err(damage) => {
-                let Prefix { flushes, begins_behind, damages } = prefix(runs, base.index);
-                let is_told = |told: &Damage| (told.file, told.at) == (damage.file, damage.at);
-                if !damages.iter().any(is_told) {
-                    self.left_out.push(damage);
-                }
+            Ok(chain) if !self.is_behind => chain.flushes,
+            judged => {
+                let Prefix { flushes, begins_behind, damages, lost } = prefix(runs, base, oldest);
+                self.lost = self.lost.max(lost);
+                let is_told = |damage: &Damage| {
+                    damages.iter().any(|told| (told.file, told.at) == (damage.file, damage.at))
+                };
+                self.left_out.extend(judged.err().filter(|damage| !is_told(damage)));
                 self.left_out.extend(damages);
                 fold.begin_behind(begins_behind);
                 flushes
             }
         };
-        if let Some(damage) = self.flushes.iter().find_map(|flush| fold.take(flush).err()) {
+        let wrong =
+            self.flushes.iter().enumerate().find_map(|(at, flush)| Some((at, fold.take(flush).err()?)));
+        if let Some((at, damage)) = wrong {
+            self.lost = self.lost.max(highest(&self.flushes[at..]));
             self.left_out.push(damage);
         }
         let entries = fold.behind_base().unwrap_or_default();
-        // In a log that is whole, what was seen beyond its end was given up in good order.
-        let seen = if self.left_out.is_empty() { fold.log_end } else { self.seen };
+        // Not what was given up in good order.
+        let seen = fold.log_end.max(self.lost);
         Some(Verified {
             node: names.node.clone(),
             term: fold.term.max(base.term),
@@ -386,7 +451,7 @@ impl Salvage {
             FileName::Superblock => 0,
             FileName::Segment(number) | FileName::Snapshot(number) => *number,
         });
-        let number = numbers.max().unwrap_or(0) + 1;
+        let number = numbers.max().unwrap_or(0).saturating_add(1);
         *names = Names {
             generation: self.renamed,
             node: names.node.clone(),
@@ -435,6 +500,14 @@ impl Salvage {
         self.ops.ask(DiskOp::Write { file, at, parts }, ());
         if is_last {
             self.ops.ask(DiskOp::Sync { file }, ());
+        }
+    }
+
+    /// Nobody names it yet, so it can be removed, and leaves the room that it has taken.
+    fn no_room(&mut self) {
+        self.step = Step::Full;
+        if let Some(named) = self.names.as_ref().and_then(|names| names.snapshot) {
+            self.ops.ask(DiskOp::Remove { file: FileName::Snapshot(named.number) }, ());
         }
     }
 

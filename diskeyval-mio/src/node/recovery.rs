@@ -19,8 +19,8 @@ impl Node {
     /// files are damaged, is recovered by its directory: [`Recoverable`](crate::Recoverable).
     ///
     /// # Errors
-    /// [`Refusal::NothingToRecover`](crate::Refusal::NothingToRecover): a leader is known, this node is the only voter, or
-    /// it holds nothing. [`Error::Unknown`]: the node ended, or the time did, before what it goes on with was durable. It
+    /// [`Refusal::NothingToRecover`](crate::Refusal::NothingToRecover): a leader is known, this node is the only voter,
+    /// it holds nothing, or its disk has no room for the state. [`Error::Unknown`]: the node ended, or the time did, before what it goes on with was durable. It
     /// may have been done; ask again to find out.
     #[doc(alias = "unsafe_recover")]
     pub fn recover_accepting_data_loss(&self, timeout: Duration) -> Result<Recovery, Error> {

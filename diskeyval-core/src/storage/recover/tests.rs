@@ -61,11 +61,31 @@ fn origin() -> Origin {
 
 /// Records, each durable before the next.
 fn write(folder: &mut Folder, store: &mut Store, entries: impl Iterator<Item = u64>) {
-    for index in entries {
-        let bytes = Entry::new(Term(1), payload(index)).bytes;
-        let _ = store.record(|| Record::Entry { index: Index(index), bytes });
+    entries.for_each(|index| keep(folder, store, [entry(index, 1)]));
+}
+
+fn entry(index: u64, term: u64) -> Record {
+    Record::Entry { index: Index(index), bytes: Entry::new(Term(term), payload(index)).bytes }
+}
+
+/// Records that become durable at once.
+fn keep<const N: usize>(folder: &mut Folder, store: &mut Store, records: [Record; N]) {
+    for record in records {
+        let _ = store.record(|| record);
+    }
+    folder.settle(store);
+}
+
+/// A snapshot of the state after this entry becomes durable, and is named.
+fn keep_state(folder: &mut Folder, store: &mut Store, last: EntryId) {
+    let mut encoder = Encoder::new(Snapshot { last, ..state(last.index.0) });
+    store.begin_snapshot(encoder.last());
+    while !encoder.is_done() {
+        store.push_snapshot(encoder.next(4000).expect("nothing is wrong with it"));
         folder.settle(store);
     }
+    store.end_snapshot();
+    folder.settle(store);
 }
 
 /// The directory of a node of three, killed. The log is in several segments, and with a snapshot begins behind that.
@@ -76,14 +96,7 @@ fn directory(snapshot: Option<u64>) -> Folder {
     let _ = store.record(|| Record::Ballot { term: Term(1), vote: None });
     write(&mut folder, &mut store, 1..=snapshot.unwrap_or(LAST));
     if let Some(last) = snapshot {
-        let mut encoder = Encoder::new(state(last));
-        store.begin_snapshot(encoder.last());
-        while !encoder.is_done() {
-            store.push_snapshot(encoder.next(4000).expect("nothing is wrong with it"));
-            folder.settle(&mut store);
-        }
-        store.end_snapshot();
-        folder.settle(&mut store);
+        keep_state(&mut folder, &mut store, EntryId::new(last, 1));
         write(&mut folder, &mut store, last + 1..=LAST);
     }
     folder
@@ -100,15 +113,26 @@ fn state(entries: u64) -> Snapshot {
 
 /// Carries out at most so many operations. Tells what it has found, and how many there were.
 fn recover(folder: &mut Folder, most: usize) -> (Result<Option<Recovery>, NoRecovery>, usize) {
+    recover_within(folder, most, |_| true)
+}
+
+/// The same, on a disk that has room for these operations only.
+fn recover_within(
+    folder: &mut Folder,
+    most: usize,
+    has_room: impl Fn(&DiskOp) -> bool,
+) -> (Result<Option<Recovery>, NoRecovery>, usize) {
     let mut recoverer = Recoverer::new(Seed::from_u64(3));
-    let mut count = 0;
+    let (mut count, mut is_accepted) = (0, false);
     loop {
         let ops = recoverer.take_ops();
-        if ops.is_empty() && recoverer.set_aside().is_none() {
+        if ops.is_empty() && !is_accepted {
             recoverer.accept_data_loss();
+            is_accepted = true;
             continue;
         }
         if ops.is_empty() {
+            assert!(recoverer.set_aside().is_some(), "it comes to an end");
             return (Ok(recoverer.found().cloned()), count);
         }
         for (op, what) in ops {
@@ -116,7 +140,8 @@ fn recover(folder: &mut Folder, most: usize) -> (Result<Option<Recovery>, NoReco
                 return (Ok(None), count);
             }
             count += 1;
-            if let Err(why) = recoverer.done(op, folder.perform(&what)) {
+            let result = if has_room(&what) { folder.perform(&what) } else { Err(DiskError::Full) };
+            if let Err(why) = recoverer.done(op, result) {
                 return (Err(why), count);
             }
         }
@@ -331,7 +356,10 @@ fn whatever_is_spoilt_what_is_kept_is_what_was_written() {
 #[test]
 fn what_cannot_be_gone_on_from_is_said() {
     let why = |folder: &Folder| recover(&mut folder.clone(), usize::MAX).0.expect_err("nothing").to_string();
-    assert!(why(&Folder::default()).contains("superblock"));
+    assert!(why(&Folder::default()).contains("check the path"));
+    let mut without = directory(None);
+    without.files.remove(&FileName::Superblock);
+    assert!(why(&without).contains("superblock is damaged"));
     let never_founded = Folder::of("n1", OWN, [Record::Ballot { term: Term(1), vote: None }]);
     assert!(why(&never_founded).contains("nothing of any cluster"));
     let genesis = Entry::new(Term(1), Payload::Genesis(genesis())).bytes;
@@ -359,4 +387,210 @@ fn what_was_given_up_in_good_order_is_not_called_lost() {
     let report = recover(&mut folder, usize::MAX).0.expect("it can be").expect("all of it was done");
     assert_eq!((report.kept, report.seen, report.left_out), (Index(5), Index(5), Vec::new()));
     goes_on_alone(&mut folder, 5);
+}
+
+/// Who votes alone is another, which is lost.
+#[test]
+fn the_learner_of_an_only_voter_goes_on_alone() {
+    let seat = |name, bound| Seat { id: id(name), bound: Some(bound), address: None };
+    let mut members = Membership::of(alloc::vec![seat("n2", Incarnation(2))]);
+    members.learners.push(seat("n1", OWN));
+    let genesis = Genesis { members, ..genesis() };
+    let payloads = [Payload::Genesis(genesis), payload(2), payload(3)];
+    let records = (1..).zip(payloads).map(|(index, payload)| Record::Entry {
+        index: Index(index),
+        bytes: Entry::new(Term(1), payload).bytes,
+    });
+    let mut folder = Folder::of("n1", OWN, records);
+    let report = recover(&mut folder, usize::MAX).0.expect("it can be").expect("all of it was done");
+    assert_eq!(report.kept, Index(3));
+    goes_on_alone(&mut folder, 3);
+}
+
+/// A disk that has no room for the state, at whatever part of it, or none for a segment behind it.
+#[test]
+fn a_full_disk_changes_nothing_or_is_left_to_the_node() {
+    let whole = directory(Some(9));
+    let is_at = |op: &DiskOp, least: u64| match op {
+        DiskOp::Create { file: FileName::Snapshot(_), .. } => least == 0,
+        DiskOp::Write { file: FileName::Snapshot(_), at, .. } => *at >= least,
+        _ => false,
+    };
+    for least in [0, 1, 20_000] {
+        let mut folder = whole.clone();
+        let why = recover_within(&mut folder, usize::MAX, |op| !is_at(op, least)).0;
+        let why = why.expect_err("there is no room");
+        assert_eq!(why, NoRecovery::Full, "{why}");
+        assert!(why.to_string().contains("make room"), "{why}");
+        assert_eq!(folder, whole, "what was written of it takes no room");
+        recover(&mut folder, usize::MAX).0.expect("now there is room");
+        goes_on_alone(&mut folder, LAST);
+    }
+
+    let is_segment = |op: &DiskOp| matches!(op, DiskOp::Create { file: FileName::Segment(_), .. });
+    let mut folder = whole.clone();
+    let report = recover_within(&mut folder, usize::MAX, |op| !is_segment(op)).0;
+    assert_eq!(report.expect("the rest is its node's").expect("all of it was done").kept, Index(LAST));
+    assert_eq!(folder.aside.len(), whole.files.len() - 1);
+    goes_on_alone(&mut folder, LAST);
+}
+
+/// One segment, so that nothing of it is given up.
+fn one_segment() -> (Folder, Store) {
+    let mut folder = Folder::default();
+    let mut store = folder.open(Origin { segment_bytes: 1 << 20, ..origin() }, Duration::MAX);
+    store.set_cluster(FORMER);
+    (folder, store)
+}
+
+fn kept_of(folder: &mut Folder) -> Recovery {
+    assert!(start(&mut folder.clone(), usize::MAX).is_none(), "it is damaged");
+    let report = recover(folder, usize::MAX).0.expect("it can be").expect("all of it was done");
+    goes_on_alone(folder, report.kept.0);
+    report
+}
+
+/// The log was given up for a leader's state, or a part of it for what a leader had instead. What has rotted stands
+/// before that.
+#[test]
+fn a_log_that_goes_on_within_the_state_needs_nothing_of_what_was_given_up() {
+    let (mut folder, mut store) = one_segment();
+    write(&mut folder, &mut store, 1..=5);
+    keep_state(&mut folder, &mut store, EntryId::new(9, 1));
+    keep(&mut folder, &mut store, [Record::Base { last: EntryId::new(9, 1) }]);
+    write(&mut folder, &mut store, 10..=12);
+    spoil(&mut folder, 5);
+    let report = kept_of(&mut folder);
+    assert_eq!((report.kept, report.seen), (Index(12), Index(12)));
+
+    let (mut folder, mut store) = one_segment();
+    write(&mut folder, &mut store, 1..=7);
+    keep(&mut folder, &mut store, [Record::Truncate { behind: Index(5) }, entry(6, 2)]);
+    keep(&mut folder, &mut store, [entry(7, 2), entry(8, 2), entry(9, 2)]);
+    keep_state(&mut folder, &mut store, EntryId::new(8, 2));
+    spoil(&mut folder, 7);
+    let report = kept_of(&mut folder);
+    assert_eq!((report.kept, report.seen), (Index(9), Index(9)));
+
+    // The same, with something behind the rot that was given up as well.
+    let (mut folder, mut store) = one_segment();
+    write(&mut folder, &mut store, 1..=12);
+    keep(&mut folder, &mut store, [Record::Truncate { behind: Index(5) }, entry(6, 2)]);
+    keep(&mut folder, &mut store, [entry(7, 2), entry(8, 2), entry(9, 2)]);
+    keep_state(&mut folder, &mut store, EntryId::new(8, 2));
+    spoil(&mut folder, 11);
+    let report = kept_of(&mut folder);
+    assert_eq!((report.kept, report.seen), (Index(9), Index(9)));
+}
+
+/// A crash has come between a leader's state and the word that the log is given up for it, and that log has rotted up to
+/// the end of the state: what is left of it stood behind another entry there, perhaps.
+#[test]
+fn what_may_have_stood_behind_another_entry_is_not_put_behind_the_state() {
+    for (term, kept) in [(2, 10), (3, 9)] {
+        let (mut folder, mut store) = one_segment();
+        write(&mut folder, &mut store, 1..=8);
+        keep(&mut folder, &mut store, [entry(9, term)]);
+        keep(&mut folder, &mut store, [entry(10, term)]);
+        keep_state(&mut folder, &mut store, EntryId::new(9, 2));
+        spoil(&mut folder, 9);
+        let report = kept_of(&mut folder);
+        assert_eq!((report.kept, report.seen), (Index(kept), Index(10)), "in term {term}");
+    }
+}
+
+/// What is lost is what stood in the log at its end, and what the state reflected.
+#[test]
+fn what_was_given_up_is_not_called_lost_where_something_else_is() {
+    let (mut folder, mut store) = one_segment();
+    write(&mut folder, &mut store, 1..=14);
+    keep(&mut folder, &mut store, [Record::Truncate { behind: Index(5) }]);
+    keep_state(&mut folder, &mut store, EntryId::new(4, 1));
+    let is_snapshot = |file: &&FileName| matches!(file, FileName::Snapshot(_));
+    let snapshot = *folder.files.keys().find(is_snapshot).expect("a snapshot");
+    folder.files.get_mut(&snapshot).expect("just seen")[300] ^= 1;
+    let report = kept_of(&mut folder);
+    assert_eq!((report.kept, report.seen), (Index(5), Index(5)));
+
+    let (mut folder, mut store) = one_segment();
+    write(&mut folder, &mut store, 1..=5);
+    keep_state(&mut folder, &mut store, EntryId::new(9, 1));
+    let snapshot = *folder.files.keys().find(is_snapshot).expect("a snapshot");
+    folder.files.get_mut(&snapshot).expect("just seen")[300] ^= 1;
+    let report = kept_of(&mut folder);
+    assert_eq!((report.kept, report.seen), (Index(5), Index(9)));
+}
+
+/// The superblock is one from before a segment was named: its node keeps out, and what that segment holds counts.
+#[test]
+fn a_superblock_that_has_lost_what_it_said_is_told_and_what_it_does_not_name_counts() {
+    for others in [&[("n2", 2), ("n3", 3)][..], &[]] {
+        let mut folder = Folder::default();
+        let mut store = folder.open(origin(), Duration::MAX);
+        let seat = |&(name, bound): &(&str, u128)| Seat {
+            id: id(name),
+            bound: Some(Incarnation(bound)),
+            address: None,
+        };
+        let members = Membership::of([("n1", OWN.0)].iter().chain(others).map(seat).collect());
+        let genesis = Genesis { members, ..genesis() };
+        let bytes = Entry::new(Term(1), Payload::Genesis(genesis)).bytes;
+        keep(&mut folder, &mut store, [Record::Entry { index: Index(1), bytes }]);
+        let superblock = folder.files[&FileName::Superblock].clone();
+        write(&mut folder, &mut store, 2..=LAST);
+        assert_ne!(folder.files[&FileName::Superblock], superblock, "another segment was named");
+        folder.files.insert(FileName::Superblock, superblock);
+        let report = kept_of(&mut folder);
+        assert_eq!((report.kept, report.seen), (Index(LAST), Index(LAST)));
+        assert_eq!(report.left_out.len(), 1, "{:?}", report.left_out);
+        assert_eq!(report.left_out[0].file, FileName::Superblock);
+    }
+}
+
+/// Who looks into a directory that is half recovered is told whether the state is sound that its node goes on from.
+#[test]
+fn the_state_that_a_node_is_to_go_on_from_is_looked_into() {
+    let is_void = |folder: &Folder| {
+        recover(&mut folder.clone(), usize::MAX)
+            .0
+            .is_err_and(|why| why.to_string().contains("given up before"))
+    };
+    let half = |most| {
+        let mut folder = directory(None);
+        recover(&mut folder, most).0.is_ok().then_some(folder).filter(is_void)
+    };
+    let mut folder = (0..100).find_map(half).expect("one that is half done");
+    let described = |folder: &Folder| {
+        let files = folder.files.iter().map(|(file, bytes)| (*file, Bytes::copy_from_slice(bytes)));
+        crate::storage::describe(&files.collect::<Vec<_>>())
+    };
+    let description = described(&folder);
+    assert_eq!(description.fault, None);
+    assert!(description.lines.iter().any(|(_, line)| line.contains("18 keys")), "{:?}", description.lines);
+    let is_snapshot = |file: &&FileName| matches!(file, FileName::Snapshot(_));
+    let snapshot = *folder.files.keys().find(is_snapshot).expect("a snapshot");
+    folder.files.get_mut(&snapshot).expect("just seen")[300] ^= 1;
+    assert_eq!(described(&folder).damage().map(|damage| damage.file), Some(snapshot));
+}
+
+/// An operation that finds no room, whichever it is, is the last that counts.
+#[test]
+fn an_operation_that_fails_leaves_the_former_cluster_or_the_next() {
+    let whole = directory(Some(9));
+    let count = recover(&mut whole.clone(), usize::MAX).1;
+    let (mut former, mut next) = (0, 0);
+    for failing in 0..count {
+        let done = core::cell::Cell::new(0);
+        let mut folder = whole.clone();
+        let told = recover_within(&mut folder, usize::MAX, |_| done.replace(done.get() + 1) != failing).0;
+        let mut engine = start(&mut folder, usize::MAX).expect("nothing is wrong with it");
+        if engine.status().cluster_id == Some(FORMER) {
+            former += 1;
+            assert!(told.is_err(), "{failing}");
+        } else {
+            next += 1;
+            assert!(engine.is_leader() && view(&mut engine).get(b"k20").is_some());
+        }
+    }
+    assert!(former > 5 && next > 5, "{former} times the former, {next} times the next");
 }

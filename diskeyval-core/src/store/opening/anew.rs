@@ -78,7 +78,8 @@ impl Opening {
             for file in self.others() {
                 self.tell(file, || alloc::vec!["it is to be set aside".into()]);
             }
-            return Ok(());
+            let goes_on = self.names.as_ref().is_some_and(|names| names.snapshot.is_some());
+            return if goes_on { self.judge() } else { Ok(()) };
         }
         if let Some(names) = &mut self.names {
             names.generation = self.renamed;

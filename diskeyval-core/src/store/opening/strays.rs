@@ -2,8 +2,9 @@
 
 use alloc::format;
 
-use super::{Opening, Step, damage};
-use crate::error::StorageFault;
+use super::{Opening, Step};
+use crate::error::{Damage, StorageFault};
+use crate::id::Incarnation;
 use crate::io::DiskOp;
 use crate::store::FileName;
 use crate::store::format::{BLOCK, HEADER, Header, Salt, Written, decode_body};
@@ -29,23 +30,33 @@ impl Opening {
         let (Some(names), FileName::Segment(number)) = (&self.names, self.strays[place]) else {
             return Ok(());
         };
-        let salt = Salt(names.salt);
-        // The head is the first record, so it stands in the first block, whether the flush is whole or not.
-        let header = Header::decode(bytes, salt, names.incarnation, number, 0);
-        let generation = header.ok().and_then(|header| {
-            let body = bytes.get(HEADER..)?;
-            let len = usize::try_from(header.body_len).unwrap_or(usize::MAX).min(body.len());
-            head_of(&body[..len])
-        });
+        let generation = generation_of(number, bytes, Salt(names.salt), names.incarnation);
         if let Some(generation) = generation.filter(|generation| *generation > names.generation) {
-            let what = format!(
-                "it is of generation {}, and {} was written in generation {generation}",
-                names.generation, self.strays[place]
-            );
-            return Err(damage(FileName::Superblock, 0, what));
+            return Err(StorageFault::Damaged(has_lost_what_it_said(names.generation, number, generation)));
         }
         self.read_next_stray(place + 1)
     }
+}
+
+/// The generation of the superblock that was the first to name a segment, if it is one of this storage.
+pub(in crate::store) fn generation_of(
+    number: u64,
+    bytes: &[u8],
+    salt: Salt,
+    incarnation: Incarnation,
+) -> Option<u64> {
+    // The head is the first record, so it stands in the first block, whether the flush is whole or not.
+    let header = Header::decode(bytes, salt, incarnation, number, 0).ok()?;
+    let body = bytes.get(HEADER..)?;
+    let len = usize::try_from(header.body_len).unwrap_or(usize::MAX).min(body.len());
+    head_of(&body[..len])
+}
+
+/// A segment that nobody names was named once.
+pub(in crate::store) fn has_lost_what_it_said(own: u64, segment: u64, generation: u64) -> Damage {
+    let segment = FileName::Segment(segment);
+    let what = format!("it is of generation {own}, and {segment} was written in generation {generation}");
+    Damage { file: FileName::Superblock, at: 0, what }
 }
 
 /// The generation in the head of a segment, whose first record it is.

@@ -124,6 +124,11 @@ impl Wal {
         }
     }
 
+    /// Whether the next segment is to be tried again, and not yet.
+    pub(in crate::store) fn waits_for_room(&self) -> bool {
+        matches!(self.spare, Spare::Refused { again_at } if again_at > self.now)
+    }
+
     pub(super) fn next_number(&mut self) -> u64 {
         self.next_number += 1;
         self.next_number - 1

@@ -57,7 +57,12 @@ fn report(found: &Recovery) -> Vec<String> {
             "lost: entries up to {seen}, as far as can be seen, which stand behind what cannot be relied on"
         ));
     }
-    lines.push(format!("lost: whatever the other nodes have acknowledged behind entry {kept}"));
+    let lost = if found.left_out.is_empty() {
+        format!("whatever the other nodes have acknowledged behind entry {kept}")
+    } else {
+        format!("whatever was acknowledged behind entry {kept}, by this node or by others")
+    };
+    lines.push(format!("lost: {lost}"));
     let from =
         |damage: &Damage| format!("left out: {} from byte {} on: {}", damage.file, damage.at, damage.what);
     lines.extend(found.left_out.iter().map(from));
