@@ -37,6 +37,7 @@ impl Mesh {
     /// applied.
     pub(crate) fn know(&mut self, by: EntryId, members: &Membership) {
         self.hello.configuration = by;
+        self.known = Some(members.clone());
         if members.names(&self.hello.node, self.hello.incarnation) {
             self.hello.named = Some(by.index);
         }

@@ -148,11 +148,11 @@ impl Mesh {
         let former = self.peers.get(&who).and_then(|peer| peer.link);
         if let Some((former, old)) = former.and_then(|former| Some((former, self.links.get(&former)?))) {
             let holder = old.partner().unwrap_or(&partner);
-            // The life that is in its seat comes before any that would like to be. Who knows of no seats goes by what they
-            // say themselves.
+            // The life that counts here comes before any that would like to. Who knows of no seats goes by what they say
+            // themselves.
             let rank = |life: &Partner| {
                 let is_seated = |members: &Membership| members.names(&who, life.incarnation);
-                (self.members.as_ref().is_some_and(|(_, members)| is_seated(members)), life.named)
+                (self.known.as_ref().is_some_and(is_seated), life.named)
             };
             let is_alive = self.now.since(old.heard) < self.election_timeout;
             if holder.incarnation != partner.incarnation && is_alive && rank(&partner) <= rank(holder) {

@@ -49,6 +49,8 @@ const MAX_BACK_OFF: Duration = Duration::from_millis(500);
 #[derive(Clone, Debug)]
 pub(crate) struct Mesh {
     hello: Hello,
+    /// The members as they stand in the log, applied or not.
+    known: Option<Membership>,
     /// The last membership that was applied, and its entry.
     members: Option<(Index, Membership)>,
     peers: BTreeMap<NodeId, Peer>,
@@ -149,6 +151,7 @@ impl Mesh {
         };
         Mesh {
             hello,
+            known: None,
             members: None,
             peers: settings.peers.iter().map(peer).collect(),
             listed: settings.peers.iter().cloned().collect(),

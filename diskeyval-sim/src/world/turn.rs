@@ -117,6 +117,8 @@ impl World<'_, '_, '_> {
             if kept.iter().any(|record| matches!(record, Record::Base { .. })) {
                 self.coverage.count("disk: a node opens with a snapshot");
             }
+            // It was told to go on alone, perhaps, and has died before that was durable.
+            self.nodes[node].goes_on_alone = self.is_alone(node);
             self.check(|checker| checker.started(now, node, &kept));
         } else if durable > this.durable {
             this.durable = durable;

@@ -199,31 +199,28 @@ impl Facts {
             .is_some_and(|members| members.halves().all(|seats| bound_of(seats, &self.names[at]).is_none()))
     }
 
-    /// Whether the seat of a node is, by what is committed, not that of the life that it lives.
+    /// The members by each committed entry about them, in order.
+    fn committed_members(&self) -> impl Iterator<Item = Members<'_>> {
+        let configurations = self.committed.iter().map(|(place, _)| self.tree.entry(*place).configuration);
+        let mut last = EMPTY;
+        let changes = configurations.filter(move |now| core::mem::replace(&mut last, *now) != *now);
+        changes.filter_map(|configuration| self.members(configuration))
+    }
+
+    /// Whether the life that a node lives was a member, by a committed entry, and by a later one another life of it is.
     pub(crate) fn was_superseded(&self, at: usize) -> bool {
         let own = self.nodes[at].storage.map(|storage| self.storages[storage].incarnation);
-        let last = self.committed.last().map_or(EMPTY, |(place, _)| self.tree.entry(*place).configuration);
-        let mut seats = self.members(last).into_iter().flat_map(Members::all);
-        seats.any(|(id, bound)| *id == self.names[at] && *bound != own)
+        let bound =
+            |members: Members<'_>| members.all().find(|(id, _)| *id == self.names[at]).map(|seat| seat.1);
+        let mut lives = self.committed_members().filter_map(bound);
+        lives.any(|bound| bound == own) && lives.any(|bound| bound != own)
     }
 
     /// Whether a node was a member, by a committed entry, and is none by a later one.
     pub(crate) fn was_removed(&self, at: usize) -> bool {
-        let mut was_member = false;
-        let mut last = EMPTY;
-        for (place, _) in &self.committed {
-            let configuration = self.tree.entry(*place).configuration;
-            if configuration != last
-                && let Some(members) = self.members(configuration)
-            {
-                let is_member = members.all().any(|(id, _)| *id == self.names[at]);
-                if was_member && !is_member {
-                    return true;
-                }
-                (was_member, last) = (is_member, configuration);
-            }
-        }
-        false
+        let is_member = |members: Members<'_>| members.all().any(|(id, _)| *id == self.names[at]);
+        let mut parts = self.committed_members().map(is_member);
+        parts.any(|is_member| is_member) && parts.any(|is_member| !is_member)
     }
 
     /// Whether an entry undoes a change that its own leader has begun: then that need not be committed.
