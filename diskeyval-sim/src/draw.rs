@@ -3,6 +3,8 @@
 //! Each run gets few kinds of faults, at rates and strengths of its own: mixtures that are all alike find all
 //! the same.
 
+mod stories;
+
 use core::time::Duration;
 
 use crate::choice::Choices;
@@ -104,7 +106,8 @@ fn draw_setting(choices: &mut Choices<'_>, wishes: &Wishes) -> Setting {
 
 /// Where nodes may forget, three voters are the fewest that can do without one.
 fn draw_reshape(choices: &mut Choices<'_>, nodes: usize, memory: bool) -> Reshape {
-    let twin = nodes > 3 && choices.chance(1, 3);
+    // Who forgets, and has a namesake elsewhere, may not be found by those who have to elect a leader with it.
+    let twin = nodes > 3 && !memory && choices.chance(1, 3);
     let all = nodes - usize::from(twin);
     let most = if memory { all - 3 } else { all - 1 - usize::from(twin) };
     let spare = choices.place(most + 1);
@@ -161,7 +164,7 @@ fn draw_write(choices: &mut Choices<'_>, largest: usize) -> Request {
 
 fn draw_disturbances(choices: &mut Choices<'_>, wishes: &Wishes, setting: &Setting, deeds: &mut Vec<Deed>) {
     if setting.doomed {
-        return draw_doom(choices, setting, deeds);
+        return stories::draw_doom(choices, setting, deeds);
     }
     let armed: Vec<Fault> = match &wishes.faults {
         Some(faults) => {
@@ -179,20 +182,7 @@ fn draw_disturbances(choices: &mut Choices<'_>, wishes: &Wishes, setting: &Setti
     }
     let pause = *choices.pick(&[200, 600, 2_000]);
     let longest = *choices.pick(&[100, 500, 2_000, 6_000]);
-    // Every other cluster is left alone while it is founded.
-    draw_founding(choices, wishes, setting, deeds);
-    if setting.reshape.is_some() {
-        draw_reshapes(choices, wishes, setting, deeds);
-    }
-    if setting.nodes > 2 && choices.chance(1, 6) {
-        draw_recovery(choices, wishes, setting, deeds);
-    }
-    if setting.nodes > 2 && choices.chance(1, 6) {
-        draw_reigns(choices, wishes, setting, deeds);
-    }
-    if setting.nodes > 2 && setting.compact_every <= 128 << 10 && choices.chance(1, 6) {
-        draw_absences(choices, wishes, setting, deeds);
-    }
+    stories::draw(choices, wishes, setting, deeds);
     let begin = if choices.chance(1, 2) { Duration::from_secs(2) } else { Duration::ZERO };
     let mut at = begin;
     loop {
@@ -259,239 +249,6 @@ fn draw_disturbance(
         },
         lasting: Duration::from_micros(choices.between(1_000, 1_000 * longest)),
         strength: choices.below(1 << 16),
-    }
-}
-
-/// Founding, and giving a seat to who comes late, are over in a moment: what befalls them is not left to chance.
-fn draw_founding(choices: &mut Choices<'_>, wishes: &Wishes, setting: &Setting, deeds: &mut Vec<Deed>) {
-    let hostile = setting.hostile;
-    let mut act = |at: Duration, fault: Fault, one: Target, other: Target, lasting: Duration| {
-        let nodes = Targets { one, other, group: 1 };
-        if at < hostile && wishes.faults.as_ref().is_none_or(|faults| faults.contains(&fault)) {
-            let disturbance = Disturbance { fault, nodes, lasting, strength: 0 };
-            deeds.push(Deed { at, what: What::Disturb(disturbance) });
-        }
-    };
-    for (node, at) in &setting.late {
-        for _ in 0..4 {
-            // By then a leader has met it, perhaps, and has given it a seat in its own log alone.
-            let longest = u64::try_from(setting.delay.1.as_micros()).unwrap_or(u64::MAX);
-            let soon = *at + Duration::from_micros(choices.below(12 * longest));
-            let lasting = Duration::from_millis(choices.between(100, 1_500));
-            let fault =
-                *choices.pick(&[Fault::Isolate, Fault::Crash, Fault::Partition, Fault::Freeze, Fault::Wipe]);
-            let target = if fault == Fault::Wipe { Target::Node(*node) } else { Target::Leader };
-            act(soon, fault, target, target, lasting);
-        }
-    }
-    if choices.chance(1, 8) {
-        for _ in 0..30 {
-            let at = Duration::from_millis(choices.below(1_500));
-            let [one, other] = [(); 2].map(|()| Target::Node(choices.place(setting.nodes)));
-            act(at, Fault::CutLink, one, other, Duration::ZERO);
-        }
-    }
-}
-
-/// One leader after the other is cut off with entries that nobody else has, and with a clock that tells it nothing of
-/// how long that takes, while everybody goes on asking. Logs diverge, and who led may answer what is no longer so.
-fn draw_reigns(choices: &mut Choices<'_>, wishes: &Wishes, setting: &Setting, deeds: &mut Vec<Deed>) {
-    let allowed = |fault| wishes.faults.as_ref().is_none_or(|faults| faults.contains(&fault));
-    let large = choices.chance(1, 2);
-    let mut at = Duration::from_millis(choices.between(1_500, 4_000));
-    for _ in 0..choices.between(2, 5) {
-        let lasting = Duration::from_millis(choices.between(600, 2_500));
-        let clock = *choices.pick(&[Fault::ClockStop, Fault::ClockRate, Fault::SlowDisk]);
-        let strength = if clock == Fault::ClockRate { 0 } else { choices.below(400) };
-        for (fault, strength) in [(clock, strength), (Fault::Isolate, 0)] {
-            if allowed(fault) && !(setting.lease && CLOCKS.contains(&fault)) {
-                let nodes = Targets { one: Target::Leader, other: Target::Leader, group: 0 };
-                let what = What::Disturb(Disturbance { fault, nodes, lasting, strength });
-                deeds.push(Deed { at: at + Duration::from_micros(choices.below(5_000)), what });
-            }
-        }
-        let mut then = at;
-        while then < at + lasting {
-            for node in 0..setting.nodes {
-                let request = match choices.below(4) {
-                    0 | 1 if setting.lease => Request::GetLease,
-                    0 | 1 => Request::Get,
-                    2 if large => Request::SetLarge(choices.place(8_000)),
-                    _ => Request::Set,
-                };
-                let budget = Duration::from_millis(*choices.pick(&[2_000, 500]));
-                let ask = Ask { client: node as u64 + 1, node, key: choices.below(2), request, budget };
-                deeds.push(Deed { at: then, what: What::Ask(ask) });
-            }
-            then += Duration::from_millis(choices.between(20, 200));
-        }
-        at += lasting / 2 + Duration::from_millis(choices.between(100, 1_500));
-    }
-}
-
-/// A node hears nobody for so long that it has no leader, and is told to go on alone. Before that is durable, or just
-/// after, it dies, perhaps; and later everybody meets again.
-fn draw_recovery(choices: &mut Choices<'_>, wishes: &Wishes, setting: &Setting, deeds: &mut Vec<Deed>) {
-    let allowed = |fault| wishes.faults.as_ref().is_none_or(|faults| faults.contains(&fault));
-    let trip = u64::try_from((setting.delay.1 + setting.disk.1).as_micros()).unwrap_or(u64::MAX);
-    let hostile = u64::try_from(setting.hostile.as_millis()).unwrap_or(u64::MAX);
-    let mut at = Duration::from_millis(choices.between(1_500, hostile.max(2_000)));
-    let one = draw_target(choices, setting);
-    let one = if choices.chance(1, 3) { one } else { Target::Node(choices.place(setting.nodes)) };
-    let mut act = |at: Duration, fault: Fault, lasting: Duration, strength: u64| {
-        if allowed(fault) {
-            let nodes = Targets { one, other: one, group: 1 };
-            deeds.push(Deed { at, what: What::Disturb(Disturbance { fault, nodes, lasting, strength }) });
-        }
-    };
-    act(at, Fault::Isolate, setting.election_timeout * 6, 0);
-    let strength = choices.below(2);
-    // Too early it is refused, and done again.
-    for _ in 0..3 {
-        at += setting.election_timeout + Duration::from_millis(choices.between(0, 400));
-        act(at, Fault::Recover, Duration::from_millis(choices.between(50, 1_000)), strength);
-        if choices.chance(1, 3) {
-            let soon = at + Duration::from_micros(choices.below(12 * trip + 1));
-            let fault = *choices.pick(&[Fault::Crash, Fault::Stop, Fault::FailedWrite, Fault::StalledDisk]);
-            act(soon, fault, Duration::from_millis(choices.between(50, 1_000)), 0);
-        }
-    }
-}
-
-/// One node after the other is away for so long that the others release what it lacks. It comes back with entries and
-/// requests that are overtaken, and needs the state; and while that is on its way, the leader fails, or a link does.
-fn draw_absences(choices: &mut Choices<'_>, wishes: &Wishes, setting: &Setting, deeds: &mut Vec<Deed>) {
-    let allowed = |fault| wishes.faults.as_ref().is_none_or(|faults| faults.contains(&fault));
-    let trip = u64::try_from(setting.delay.1.as_micros()).unwrap_or(u64::MAX);
-    let act =
-        |deeds: &mut Vec<Deed>, at: Duration, fault: Fault, nodes: Targets, lasting: Duration, strength| {
-            if allowed(fault) {
-                let what = What::Disturb(Disturbance { fault, nodes, lasting, strength });
-                deeds.push(Deed { at, what });
-            }
-        };
-    let mut at = Duration::from_millis(choices.between(1_500, 4_000));
-    for _ in 0..choices.between(2, 5) {
-        let lasting = Duration::from_millis(choices.between(600, 2_500));
-        let away =
-            if choices.chance(1, 2) { Target::Leader } else { Target::Node(choices.place(setting.nodes)) };
-        let nodes = Targets { one: away, other: Target::Leader, group: 0 };
-        act(deeds, at, Fault::Isolate, nodes, lasting, 0);
-        // What it is sent may take long to be durable, so that it is overtaken there.
-        if choices.chance(1, 2) {
-            let slow = lasting + Duration::from_millis(choices.between(50, 1_500));
-            act(deeds, at, Fault::SlowDisk, nodes, slow, choices.below(1 << 16));
-        }
-        // Just before it leaves, and after.
-        for _ in 0..choices.below(80) {
-            let early = Duration::from_micros(choices.below(4 * trip + 1));
-            let late = Duration::from_micros(choices.below(8 * trip + 1));
-            let node = choices.place(setting.nodes);
-            ask(choices, deeds, at + late - early.min(at), node, Request::Set);
-        }
-        // Meanwhile the others go on.
-        for _ in 0..choices.between(6, 30) {
-            let then = at
-                + Duration::from_micros(
-                    choices.below(u64::try_from(lasting.as_micros()).unwrap_or(u64::MAX)),
-                );
-            let node = choices.place(setting.nodes);
-            let request = Request::SetLarge(choices.place(30_000));
-            ask(choices, deeds, then, node, request);
-        }
-        at += lasting;
-        for _ in 0..choices.below(4) {
-            let within = *choices.pick(&[30 * trip, 30 * trip, 1_500_000]);
-            let soon = at + Duration::from_micros(choices.below(within + 1));
-            let lasting = Duration::from_millis(choices.between(50, 1_500));
-            let fault =
-                *choices.pick(&[Fault::Crash, Fault::Isolate, Fault::Freeze, Fault::Stop, Fault::CutLink]);
-            let one = if fault == Fault::CutLink { away } else { Target::Leader };
-            act(deeds, soon, fault, Targets { one, other: Target::Leader, group: 0 }, lasting, 0);
-        }
-        at += Duration::from_millis(choices.between(100, 2_500));
-    }
-}
-
-/// The members are changed again and again, and whoever leads, or comes, or goes, fails in the midst of it.
-fn draw_reshapes(choices: &mut Choices<'_>, wishes: &Wishes, setting: &Setting, deeds: &mut Vec<Deed>) {
-    let allowed = |fault| wishes.faults.as_ref().is_none_or(|faults| faults.contains(&fault));
-    let trip = u64::try_from((setting.delay.1 + setting.disk.1).as_micros()).unwrap_or(u64::MAX);
-    let pause = *choices.pick(&[300, 1_000, 3_000]);
-    let trouble = choices.below(4);
-    let mut at = Duration::from_millis(choices.between(1_000, 4_000));
-    while at < setting.hostile {
-        let nodes = Targets {
-            one: draw_target(choices, setting),
-            other: Target::Node(choices.place(setting.nodes)),
-            group: choices.below(1 << setting.nodes),
-        };
-        let lasting = Duration::from_millis(choices.between(750, 3_000));
-        let reshape = Disturbance { fault: Fault::Reshape, nodes, lasting, strength: choices.below(1 << 8) };
-        deeds.push(Deed { at, what: What::Disturb(reshape.clone()) });
-        // Another wants something else meanwhile.
-        if choices.chance(1, 6) {
-            let nodes = Targets { one: Target::Node(choices.place(setting.nodes)), ..nodes };
-            let soon = at + Duration::from_micros(choices.below(20 * trip + 1));
-            let strength = choices.below(1 << 8);
-            deeds.push(Deed { at: soon, what: What::Disturb(Disturbance { nodes, strength, ..reshape }) });
-        }
-        for _ in 0..choices.below(trouble + 1) {
-            let fault = *choices.pick(&[
-                Fault::Crash,
-                Fault::Isolate,
-                Fault::Partition,
-                Fault::Freeze,
-                Fault::CutLink,
-                Fault::OneWay,
-                Fault::Stop,
-            ]);
-            let soon = at + Duration::from_micros(choices.below(24 * trip + 1));
-            let one = if choices.chance(2, 3) { Target::Leader } else { nodes.other };
-            let group = choices.below(1 << setting.nodes);
-            let lasting = Duration::from_millis(choices.between(50, 2_500));
-            if allowed(fault) {
-                let nodes = Targets { one, other: Target::Leader, group };
-                deeds.push(Deed {
-                    at: soon,
-                    what: What::Disturb(Disturbance { fault, nodes, lasting, strength: 0 }),
-                });
-            }
-        }
-        at += Duration::from_millis(choices.between(50, pause));
-    }
-}
-
-fn ask(choices: &mut Choices<'_>, deeds: &mut Vec<Deed>, at: Duration, node: usize, request: Request) {
-    let budget = Duration::from_secs(5);
-    let ask = Ask { client: node as u64 + 1, node, key: choices.below(8), request, budget };
-    deeds.push(Deed { at, what: What::Ask(ask) });
-}
-
-/// A majority loses its disks; later those who have not lost theirs are away for a while, too. Whoever has been
-/// heard of must not be forgotten, and nobody is beyond reach for as long as founding anew would need.
-fn draw_doom(choices: &mut Choices<'_>, setting: &Setting, deeds: &mut Vec<Deed>) {
-    let mut act = |at: u64, fault: Fault, node: usize, lasting: u64| {
-        let one = Target::Node(node);
-        let nodes = Targets { one, other: one, group: 0 };
-        let lasting = Duration::from_millis(lasting);
-        let disturbance = Disturbance { fault, nodes, lasting, strength: 0 };
-        deeds.push(Deed { at: Duration::from_millis(at), what: What::Disturb(disturbance) });
-    };
-    let first = choices.place(setting.nodes);
-    // Or they are away at the same moment, for less than founding anew would wait for them.
-    let at_once = choices.chance(1, 2);
-    let wiped = setting.nodes / 2 + 1;
-    let at = choices.between(2_000, 4_000);
-    for place in 0..setting.nodes {
-        let node = (first + place) % setting.nodes;
-        if place < wiped {
-            act(at, Fault::Wipe, node, choices.between(10, if at_once { 50 } else { 500 }));
-        } else if at_once {
-            act(at, Fault::Crash, node, choices.between(400, 700));
-        } else {
-            act(at + 3_000, Fault::Crash, node, choices.between(1_500, 6_000));
-        }
     }
 }
 

@@ -37,6 +37,7 @@ faults! {
     Freeze = "freeze": "A process is paused: it takes no turns, and what is sent to it waits.",
     Partition = "partition": "The nodes fall into two groups; what is sent between them waits until that ends.",
     OneWay = "one-way": "From some nodes nothing reaches the others; the other direction works.",
+    Mute = "mute": "From one node nothing reaches the others, and it hears them.",
     Bridge = "bridge": "Two groups do not reach each other, but both reach one node.",
     Isolate = "isolate": "One node is cut off from all others.",
     CutLink = "cut-link": "The connections between two nodes break, and what was on its way is lost.",
@@ -59,6 +60,7 @@ faults! {
     ClockStop = "clock-stop": "A clock stands still.",
     Liar = "liar": "A stranger connects, with the certificate of another node or of none, and says what no honest node would.",
     Reshape = "reshape": "A node is asked to change the members: to add, promote or remove one, or to set all voters anew (only where the members change).",
+    Snapshot = "snapshot": "Nodes are asked for a snapshot of what they have applied.",
     Recover = "recover": "A node that can be spared is told to go on alone, as if the quorum were lost for good: while it runs, or by its directory.",
     Transfer = "transfer": "The leader, or another node, is asked to have a certain node lead, or whoever is most advanced.",
 }

@@ -16,6 +16,9 @@ use crate::plan::{Disturbance, Rest, Target, What};
 /// How long a node may take to stop in good order before its process is ended.
 const STOP_WITHIN: Duration = Duration::from_secs(3);
 
+/// How long a snapshot may take.
+const SNAPSHOT_WITHIN: Duration = Duration::from_secs(2);
+
 /// How long a node may take, at the most, to have another lead.
 const WISH_WITHIN: Duration = Duration::from_secs(2);
 
@@ -72,6 +75,10 @@ impl World<'_, '_, '_> {
                 let pairs = self.pairs(|from, to| group.contains(&from) && !group.contains(&to));
                 self.block_for(pairs, lasting);
             }
+            Fault::Mute => {
+                let pairs = self.pairs(|from, _| from == one);
+                self.block_for(pairs, lasting);
+            }
             Fault::Bridge => {
                 let split = |from: usize, to: usize| group.contains(&from) != group.contains(&to);
                 let pairs = self.pairs(|from, to| from != one && to != one && split(from, to));
@@ -119,6 +126,11 @@ impl World<'_, '_, '_> {
             Fault::ClockStop => self.set_clock_rate(one, 0, lasting),
             Fault::ClockStep => self.step_clock(one, strength),
             Fault::Liar => self.let_somebody_lie(one, other, strength),
+            Fault::Snapshot => {
+                for node in group.into_iter().filter(|node| self.up[*node]).collect::<Vec<_>>() {
+                    self.ask(node, Request::Snapshot, SNAPSHOT_WITHIN);
+                }
+            }
             Fault::Recover => self.let_go_on_alone(one, lasting, strength),
             Fault::Reshape => self.reshape(one, other, &group, lasting, strength),
             Fault::Transfer => self.wish_for_leader(one, other, lasting, strength),

@@ -1,5 +1,7 @@
 //! Elections: who leads, by whose votes, and with which log.
 
+use diskeyval_core::{Incarnation, NodeId};
+
 use super::super::findings::Findings;
 use super::super::tree::Place;
 use super::{EMPTY, Facts};
@@ -46,6 +48,7 @@ impl Facts {
         self.comparisons.elections += 1;
         let by_name = self.tree.entry(now.last).configuration == EMPTY;
         self.check_alone(at, now.term, by_name, findings);
+        self.check_part(at, findings);
         self.check_elected(at, findings);
         self.check_complete(at, findings);
         let first = self.tree.index(now.last) + 1;
@@ -67,6 +70,24 @@ impl Facts {
                 findings
                     .broken("S1", || format!("{} and {} both lead term {term}", name(other.node), name(at)));
             }
+        }
+    }
+
+    /// A learner leads nothing; but who voted by the members before those of its log may still be needed.
+    fn check_part(&self, at: usize, findings: &mut Findings) {
+        let configuration = self.tree.entry(self.nodes[at].now.last).configuration;
+        let before = self.tree.entry(self.tree.parent(configuration)).configuration;
+        let is_it = |(id, _): &(NodeId, Option<Incarnation>)| *id == self.names[at];
+        let votes = |place| {
+            let members = self.members(place);
+            members.is_some_and(|members| members.halves().flatten().any(is_it))
+        };
+        let learns = self.members(configuration).is_some_and(|members| members.learners().iter().any(is_it));
+        if learns && !votes(configuration) && !votes(before) {
+            findings.broken("S1", || {
+                let (node, term) = (name(at), self.nodes[at].now.term);
+                format!("{node} leads term {term}, and is a learner by its own log")
+            });
         }
     }
 

@@ -27,6 +27,10 @@ impl<'t> Members<'t> {
         [self.seats, self.outgoing].into_iter().filter(|seats| !seats.is_empty())
     }
 
+    pub(super) fn learners(self) -> &'t Seats {
+        self.learners
+    }
+
     pub(super) fn all(self) -> impl Iterator<Item = &'t (NodeId, Option<Incarnation>)> {
         self.seats.iter().chain(self.outgoing).chain(self.learners)
     }
