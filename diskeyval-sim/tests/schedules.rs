@@ -129,6 +129,20 @@ fn every_change_of_the_members_is_one_of_the_kept() {
 }
 
 #[test]
+fn nodes_go_on_alone_while_they_run_and_by_their_directories() {
+    for (name, wanted) in [
+        ("goes-on-alone.schedule", "recovery: of a node that runs"),
+        ("goes-on-alone-by-its-directory.schedule", "recovery: of a directory"),
+    ] {
+        let (ran, notes) = replay(name);
+        let rows = ran.coverage.rows();
+        assert!(rows.iter().any(|(row, count)| row == wanted && *count > 0), "{name}: no {wanted}");
+        let alone = |what: &What| matches!(what, What::Role { node: 2, role: RoleName::Leader, .. });
+        assert!(first(&notes, alone).is_some(), "{name}: it leads itself");
+    }
+}
+
+#[test]
 fn a_majority_founds_the_cluster_without_those_who_are_cut_off() {
     let (_, notes) = replay("founding-under-partition.schedule");
     let healed = at(16_000);

@@ -314,6 +314,24 @@ fn of_two_links_dialled_by_one_end_the_newer_is_kept_and_the_older_delivers_noth
     assert!(matches!(b.mesh.next_delivery(), Some(Delivery::Service(..))));
 }
 
+/// Who has just started has applied little, and needs the vote of the life that its log names.
+#[test]
+fn the_life_that_the_log_names_holds_its_name_whatever_was_applied() {
+    let of = |life: u128| {
+        Membership::of(vec![Seat { id: id("a"), bound: Some(Incarnation(life)), address: None }])
+    };
+    let mut b = end("b", &["a"], 2);
+    b.mesh.set_members(Index(1), of(1));
+    b.mesh.know(EntryId::new(5, 1), &of(3));
+    for (conn, life, is_refused) in [(1, 1, false), (2, 3, false), (3, 1, true)] {
+        let mut a = end("a", &["b"], life);
+        connect(&mut a, &mut b, ConnId(conn));
+        carry(&mut a, &mut b, ConnId(conn));
+        let why = is_refused.then_some(CloseReason::NameInUse { holder: Incarnation(3) });
+        assert_eq!(b.closed(ConnId(conn)), why, "life {life}");
+    }
+}
+
 #[test]
 fn a_second_process_under_a_living_name_is_refused_until_the_first_is_silent() {
     let (mut a, mut b) = (end("a", &["b"], 1), end("b", &["a"], 2));
