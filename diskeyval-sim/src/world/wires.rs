@@ -117,7 +117,10 @@ impl World<'_, '_, '_> {
         let (conn, side) = conn_of(id);
         let Some(this) = &mut self.conns[conn] else { return };
         self.hash.update(&bytes);
-        let Party::Node(to) = this.sides[1 - side].party else { return };
+        let to = match this.sides[1 - side].party {
+            Party::Node(to) => to,
+            Party::Liar(liar) => return self.liar_hears(liar, bytes),
+        };
         let pipe = &mut this.sides[side].pipe;
         pipe.ear.push(bytes.clone());
         let mut numbers = Vec::new();
@@ -228,7 +231,8 @@ impl World<'_, '_, '_> {
                     self.give(to, Input::Received { conn: conn_id(conn, 1 - side), bytes: piece.bytes });
                 }
                 Party::Node(_) => self.lose(&piece.words),
-                Party::Liar(liar) => self.liar_hears(liar, piece.bytes),
+                // It has heard it when that was said.
+                Party::Liar(_) => {}
             }
         }
         self.end_if_over(conn, side);

@@ -24,7 +24,7 @@ impl Facts {
         let place = if node.up {
             Some(node.now.last).filter(is_kept)
         } else if node.is_damaged {
-            logs.filter_map(|last| self.tree.at(last, kept)).last()
+            logs.filter_map(|last| self.tree.at(last, kept)).next_back()
         } else {
             // Or a leader's state has taken the place of the log, and nobody was told any more.
             let taken = self.committed_entry(kept).filter(|place| !self.tree.holds(durable, *place));
