@@ -240,7 +240,7 @@ impl Sim {
         Builder {
             sim: Sim {
                 seed: 0,
-                wishes: Wishes::default(),
+                wishes: Wishes { whole: true, ..Wishes::default() },
                 planned_asks: false,
                 off: Vec::new(),
                 trace: false,

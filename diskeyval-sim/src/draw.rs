@@ -20,6 +20,8 @@ pub struct Wishes {
     pub hostile: Option<Duration>,
     /// The faults that there may be; `None` for some of all of them. A list that is given is taken whole.
     pub faults: Option<Vec<Fault>>,
+    /// The cluster stays one: nobody is told to go on alone, which by its nature breaks what a program relies on.
+    pub whole: bool,
 }
 
 /// Draws a plan. `wishes` must be possible: 1 to 7 nodes.
@@ -281,6 +283,7 @@ mod tests {
             nodes: Some(3),
             hostile: Some(Duration::from_secs(7)),
             faults: Some(vec![Fault::Crash]),
+            whole: false,
         };
         for seed in 0..50 {
             let plan = draw(&mut Choices::from_seed(seed), &wishes);

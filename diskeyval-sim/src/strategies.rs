@@ -79,7 +79,7 @@ impl Strategy for Deeds {
 
     fn new_tree(&self, runner: &mut TestRunner) -> NewTree<Deeds> {
         let Setting { nodes, hostile, .. } = self.setting;
-        let wishes = Wishes { nodes: Some(nodes), hostile: Some(hostile), faults: None };
+        let wishes = Wishes { nodes: Some(nodes), hostile: Some(hostile), faults: None, whole: true };
         let PlanTree { smaller } = plans_with(wishes).new_tree(runner)?;
         let plan = Plan { setting: self.setting.clone(), deeds: smaller.best().deeds.clone() };
         Ok(DeedsTree { plans: PlanTree { smaller: Smaller::than(plan).in_its_setting() } })

@@ -84,10 +84,10 @@ impl Program for Ticker {
 fn the_same_seed_is_the_same_run_and_a_trace_changes_nothing() {
     let mut programs = [Ticker::default(), Ticker::default(), Ticker::default()];
     let [one, other, another] = &mut programs;
-    let first = short().run_seed(4, one);
-    let again = short().run_seed(4, other);
+    let first = short().run_seed(1, one);
+    let again = short().run_seed(1, other);
     let faults = [Fault::Crash, Fault::Freeze, Fault::ClockStep];
-    let traced = Sim::builder().nodes(3).faults(faults).time(Duration::from_secs(5)).seed(4).trace(true);
+    let traced = Sim::builder().nodes(3).faults(faults).time(Duration::from_secs(5)).seed(1).trace(true);
     let traced = traced.run(another).expect("possible");
     assert!(first.passed(), "{first}");
     assert_eq!((first.digest, first.simulated), (again.digest, again.simulated));

@@ -106,6 +106,7 @@ fn golden(line: &str) -> Option<Golden<'_>> {
         nodes: wished(nodes).map(|nodes| nodes.parse().expect("a number of nodes")),
         hostile: wished(time).map(|time| parse_span(&time).expect("a span of time")),
         faults: None,
+        ..Wishes::default()
     };
     Some(Golden { line, seed: seed.parse().expect("a seed"), wishes, digest })
 }

@@ -28,6 +28,7 @@ static RECORDED: LazyLock<Vec<Record>> = LazyLock::new(|| {
         nodes: Some(5),
         hostile: Some(core::time::Duration::from_secs(60)),
         faults: Some(vec![Fault::Crash, Fault::Partition, Fault::CutLink]),
+        whole: true,
     };
     let history = (0..)
         .map(|seed| run_seed(seed, &wishes, Wanted { notes: None, history: true }, &[]))

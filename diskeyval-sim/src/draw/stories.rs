@@ -17,7 +17,7 @@ pub(super) fn draw(choices: &mut Choices<'_>, wishes: &Wishes, setting: &Setting
     if setting.nodes > 2 && setting.lease && choices.chance(1, 3) {
         draw_late_answers(choices, wishes, setting, deeds);
     }
-    if setting.nodes > 2 && choices.chance(1, 6) {
+    if setting.nodes > 2 && !wishes.whole && choices.chance(1, 6) {
         draw_recovery(choices, wishes, setting, deeds);
     }
     if setting.nodes > 2 && choices.chance(1, 6) {

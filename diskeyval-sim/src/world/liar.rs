@@ -309,14 +309,14 @@ impl World<'_, '_, '_> {
         }
     }
 
-    /// What a node says to a stranger: no more than who it is, and farewell.
+    /// What a node says to a stranger: no more than who it is, that whose certificate it has was removed, and farewell.
     pub(super) fn liar_hears(&mut self, liar: usize, bytes: Bytes) {
         let Liar { victim, kind, ear, .. } = &mut self.liars[liar];
         ear.push(bytes);
         let (victim, wrong, guest) = (*victim, kind.is_wrong_at_once(), *kind == Kind::Guest);
         while let Some(word) = self.liars[liar].ear.next_word() {
             let is_answer = guest && ANSWERS.contains(&word.kind());
-            if is_answer || wrong && !matches!(word.kind(), "welcome" | "goodbye") {
+            if is_answer || wrong && !matches!(word.kind(), "welcome" | "goodbye" | "removed") {
                 let (_, text) = KINDS[self.liars[liar].kind as usize];
                 let what = format!("{} says `{word}` to a stranger, although {text}", name(victim));
                 self.blame(Violation { rule: "R5", what });

@@ -356,7 +356,7 @@ impl WishArgs {
             Some(list) => Some(parse_list(list).map_err(crate::exit::Failure::new)?),
             None => None,
         };
-        Ok(Some(Wishes { nodes: self.nodes, hostile: self.time, faults }))
+        Ok(Some(Wishes { nodes: self.nodes, hostile: self.time, faults, whole: false }))
     }
 
     /// The same, as one would type it.
