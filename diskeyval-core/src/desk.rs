@@ -370,10 +370,10 @@ impl Desk {
                     self.end_write(seq, result);
                 }
             }
+            // The answer of the log may have been absorbed, too. To ask once more gives the same session.
             Session::Wanted { .. } => {
-                if let Some(id) = sessions.of(own) {
-                    self.session = Session::Open(id);
-                }
+                let wanted = Session::Wanted { asked: false };
+                self.session = sessions.of(own).map_or(wanted, Session::Open);
             }
             Session::Closed => {}
         }
