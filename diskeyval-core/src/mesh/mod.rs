@@ -340,6 +340,7 @@ impl Mesh {
 
     fn forget(&mut self, conn: ConnId, why: CloseReason) {
         let Some(link) = self.links.remove(&conn) else { return };
+        let is_met_elsewhere = self.links.values().any(|other| other.who == link.who);
         let Some(peer) = self.peers.get_mut(&link.who) else { return };
         let was_up = peer.link == Some(conn);
         if was_up && self.now.since(link.raised) >= self.rpc_timeout {
@@ -363,7 +364,7 @@ impl Mesh {
             return;
         }
         let text = why.to_string();
-        if peer.is_guest && peer.link.is_none() {
+        if peer.is_guest && peer.link.is_none() && !is_met_elsewhere {
             self.peers.remove(&link.who);
             return self.event(Event::LinkDown { peer: Identity::Node(link.who), why });
         }

@@ -191,6 +191,26 @@ fn a_stranger_is_a_guest_if_it_belongs_to_the_cluster_by_a_later_entry() {
     }
 }
 
+/// Another process under its name comes and is turned away, while a guest is being met.
+#[test]
+fn a_guest_is_not_forgotten_with_a_namesake_that_is_turned_away() {
+    let (mut b, mut d) = (end("b", &["a"], 2), end("d", &["b"], 4));
+    let mut namesake = end("d", &["b"], 5);
+    for node in [&mut b, &mut d, &mut namesake] {
+        node.mesh.set_cluster(crate::id::ClusterId(1));
+    }
+    d.mesh.hello.configuration = EntryId::new(8, 1);
+    connect(&mut d, &mut b, ConnId(1));
+    // Its hello is heard, and no more yet.
+    let hello = d.sent_on(ConnId(1));
+    hello.into_iter().for_each(|bytes| b.mesh.received(ConnId(1), bytes));
+    connect(&mut namesake, &mut b, ConnId(2));
+    carry(&mut namesake, &mut b, ConnId(2));
+    assert_eq!(b.closed(ConnId(2)), Some(CloseReason::NotAMember));
+    carry(&mut b, &mut d, ConnId(1));
+    assert!(b.linked("d") && d.linked("b"));
+}
+
 #[test]
 fn who_goes_is_known_until_that_is_applied_and_is_then_told() {
     let seat = |name: &str| Seat { id: id(name), bound: Some(Incarnation(9)), address: None };
