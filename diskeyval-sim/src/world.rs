@@ -515,8 +515,8 @@ impl<'w, 'k, 'c> World<'w, 'k, 'c> {
 
     /// Whether everybody is in its seat: but who cannot live with what was done to its disk.
     pub(crate) fn all_are_seated(&self) -> bool {
-        let others = self.nodes.iter().filter(|node| !node.goes_on_alone);
-        others.into_iter().all(|node| match &node.engine {
+        let mut others = self.nodes.iter().filter(|node| !node.goes_on_alone);
+        others.all(|node| match &node.engine {
             None => node.is_out,
             Some(engine) => {
                 let is_over = || matches!(engine.status().standing, Standing::Halted(_) | Standing::Stopping);

@@ -55,10 +55,10 @@ impl Engine {
             (Phase::Running, _) if !self.raft.is_founded() => {
                 nothing("this node holds nothing of any cluster")
             }
+            (Phase::Running, _) if self.is_alone() => nothing("this node is the only voter already"),
             (Phase::Running, Some(leader)) => {
                 nothing(&alloc::format!("{leader} leads, so there is a quorum"))
             }
-            (Phase::Running, None) if self.is_alone() => nothing("this node is the only voter already"),
             (Phase::Running, None) if self.transfers.is_installing() => {
                 nothing("a state that a leader has sent is not kept yet; try again")
             }

@@ -60,14 +60,13 @@ impl Eras {
         self.told[node] = false;
     }
 
-    /// A node that runs has a state in place of its log. Tells whether it goes on alone with that.
-    pub(super) fn goes_on(&mut self, node: usize, base: EntryId, findings: &mut Findings) -> bool {
+    /// A node that runs has a state in place of its log: perhaps it goes on alone with that.
+    pub(super) fn goes_on(&mut self, node: usize, base: EntryId, findings: &mut Findings) {
         let facts = &self.eras[self.of[node]].facts;
         let is_alone = self.told[node] && facts.committed_at(base).is_none();
-        let Some(life) = facts.life(node).filter(|_| is_alone) else { return false };
+        let Some(life) = facts.life(node).filter(|_| is_alone) else { return };
         let (held, next) = (facts.held(node, base, findings), facts.gone_on(node, base, life));
         self.begin(node, base, next, held);
-        true
     }
 
     /// A node opens. Tells whether it goes on alone, for the first time.
