@@ -5,6 +5,7 @@
 //! by consensus, and it has nothing to ask for. Everybody else who is no member is turned away, and told so if it was one.
 
 use super::dials::Dials;
+use super::link::{Link, Phase};
 use super::wire::Hello;
 use super::{Dial, Heard, MIN_BACK_OFF, Mesh, Peer};
 use crate::config::MAX_MEMBERS;
@@ -73,12 +74,14 @@ impl Mesh {
         }
     }
 
-    /// A node is no member any more; or it never was, but by an entry that was given up.
+    /// A node is no member any more; or it never was, but by an entry that was given up. Of a connection whose hello is
+    /// awaited that decides: nobody is told anything in front of a welcome.
     fn turn_out(&mut self, id: &NodeId) {
         let is_removed = self.members.as_ref().is_some_and(|(_, members)| members.member(id).is_none());
         let why = if is_removed { CloseReason::Removed } else { CloseReason::NotAMember };
+        let is_met = |link: &Link| link.who == *id && link.phase != Phase::AwaitHello;
         let conns: alloc::vec::Vec<ConnId> =
-            self.links.iter().filter(|(_, link)| link.who == *id).map(|(conn, _)| *conn).collect();
+            self.links.iter().filter(|(_, link)| is_met(link)).map(|(conn, _)| *conn).collect();
         for conn in conns {
             self.shut(conn, why.clone(), true);
         }

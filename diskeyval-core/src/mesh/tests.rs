@@ -352,6 +352,28 @@ fn the_life_that_the_log_names_holds_its_name_whatever_was_applied() {
     }
 }
 
+/// Whoever awaits a welcome takes anything else for a word out of place, and would never learn why it is turned away.
+#[test]
+fn who_is_removed_while_it_connects_is_told_so_behind_a_welcome() {
+    let seat = |name: &str, life| Seat { id: id(name), bound: Some(Incarnation(life)), address: None };
+    let cluster = Some(ClusterId(7));
+    let both = Membership::of(vec![seat("a", 1), seat("b", 2)]);
+    let (mut a, mut b) = (end("a", &["b"], 1), end("b", &["a"], 2));
+    for end in [&mut a, &mut b] {
+        end.mesh.hello.cluster = cluster;
+        end.mesh.set_members(Index(2), both.clone());
+        end.mesh.know(EntryId::new(1, 2), &both);
+    }
+    connect(&mut a, &mut b, ConnId(1));
+    let alone = Membership::of(vec![seat("b", 2)]);
+    b.mesh.set_members(Index(3), alone.clone());
+    b.mesh.know(EntryId::new(1, 3), &alone);
+    carry(&mut a, &mut b, ConnId(1));
+    assert_eq!(b.closed(ConnId(1)), Some(CloseReason::Removed));
+    let mut told = core::iter::from_fn(|| a.mesh.next_delivery());
+    assert!(told.any(|told| matches!(told, Delivery::Removed { by: Index(3) })));
+}
+
 #[test]
 fn a_second_process_under_a_living_name_is_refused_until_the_first_is_silent() {
     let (mut a, mut b) = (end("a", &["b"], 1), end("b", &["a"], 2));

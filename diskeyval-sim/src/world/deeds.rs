@@ -387,11 +387,11 @@ impl World<'_, '_, '_> {
             all.iter().for_each(|node| self.start(*node));
             return all;
         }
+        let is_left = |node: &usize| !self.nodes[*node].is_out && !self.nodes[*node].goes_on_alone;
         let can_go_on = self.setting.core.iter().all(|node| {
             let admitted = self.engine(*node).is_some_and(diskeyval_core::Engine::is_member);
-            (admitted || self.nodes[*node].was_member) && !self.nodes[*node].goes_on_alone
+            (admitted || self.nodes[*node].was_member) && is_left(node)
         });
-        let is_left = |node: &usize| !self.nodes[*node].is_out && !self.nodes[*node].goes_on_alone;
         let core = match can_go_on {
             true => self.setting.core.clone(),
             false => (0..self.nodes.len()).filter(is_left).collect(),
