@@ -257,6 +257,9 @@ impl Desk {
     /// Another process under the name of this node was given a session, while this one was no member: the own is over, and
     /// nothing takes effect in it any more. What it has decided was answered before, so the rest waits for the next.
     pub(crate) fn session_ended(&mut self) {
+        if is(Mutant::EndedSessionKept) {
+            return;
+        }
         self.session = Session::Closed;
         self.turned_away.clear();
         self.to_send.clear();
@@ -352,27 +355,25 @@ impl Desk {
     /// it does not know is still to come.
     pub(crate) fn absorbed(&mut self, sessions: &Sessions, own: &Owner) {
         match self.session {
-            Session::Open(id) => {
-                let is_open = sessions.owner(id) == Some(own);
-                for seq in self.floor..self.floor + self.writes.len() as u64 {
-                    let result = match sessions.answer(id, seq) {
-                        Some(outcome) if is_open => Ok(outcome),
-                        _ if is_open => continue,
-                        // It may have been applied before the session was ended.
-                        _ => match self.pending(seq) {
-                            Some(write) if write.sent || write.in_doubt => {
-                                Err(Error::Unknown(Doubt::SessionEnded))
-                            }
-                            Some(_) => Err(Error::Refused(Refusal::SessionEnded)),
-                            None => continue,
-                        },
-                    };
-                    self.end_write(seq, result);
+            Session::Open(id) if sessions.owner(id) == Some(own) => {
+                for seq in self.sequence_numbers() {
+                    if let Some(outcome) = sessions.answer(id, seq) {
+                        self.end_write(seq, Ok(outcome));
+                    }
                 }
+            }
+            Session::Open(_) => {
+                // What was handed over may have been applied before the session was ended.
+                for seq in self.sequence_numbers() {
+                    if self.pending(seq).is_some_and(|write| write.sent || write.in_doubt) {
+                        self.end_write(seq, Err(Error::Unknown(Doubt::SessionEnded)));
+                    }
+                }
+                self.session_ended();
             }
             // The answer of the log may have been absorbed, too. To ask once more gives the same session.
             Session::Wanted { .. } => {
-                let wanted = Session::Wanted { asked: false };
+                let wanted = Session::Wanted { asked: is(Mutant::AbsorbedOpeningForgotten) };
                 self.session = sessions.of(own).map_or(wanted, Session::Open);
             }
             Session::Closed => {}
@@ -402,6 +403,10 @@ impl Desk {
                 self.end_write(seq, Err(error));
             }
         }
+    }
+
+    fn sequence_numbers(&self) -> core::ops::Range<u64> {
+        self.floor..self.floor + self.writes.len() as u64
     }
 
     fn pending(&mut self, seq: u64) -> Option<&mut PendingWrite> {

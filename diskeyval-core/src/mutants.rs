@@ -104,6 +104,8 @@ mutants! {
     RemovedLeaderCounts, "removed-leader-counts", "38a", "A leader that is removed counts itself.";
     LeavesBeforeCommit, "leaves-before-commit", "38b", "A leader that is removed is gone before that is committed.";
     RemovedIsWelcome, "removed-is-welcome", "10", "Who was removed is linked all the same.";
+    AppliedMembersRank, "applied-members-rank", "39", "Which of two lives of a node is linked, the members tell that were applied, and not those in the log.";
+    GuestGoesWithNamesake, "guest-goes-with-namesake", "76", "Who is linked though it is no member is forgotten when another under its name goes.";
     GuestsAreServed, "guests-are-served", "76", "Who is no member, and claims to know newer ones, is served what it asks for.";
     RecoveredKeepsCluster, "recovered-keeps-cluster", "35", "Who goes on alone goes on as the same cluster.";
     RecoveredKeepsRevisions, "recovered-keeps-revisions", "35", "Who goes on alone gives the next revisions once more.";
@@ -158,6 +160,8 @@ mutants! {
     // Sessions and the front desk.
     NoDedupe, "no-dedupe", "52", "A copy of a write is applied again.";
     OpeningNotIdempotent, "opening-not-idempotent", "56", "A session that is asked for twice is opened anew.";
+    EndedSessionKept, "ended-session-kept", "56", "A node whose session was ended while it was no member goes on with that.";
+    AbsorbedOpeningForgotten, "absorbed-opening-forgotten", "51", "Whose session a snapshot has absorbed does not ask for it again.";
     InDoubtForgotten, "in-doubt-forgotten", "58a", "A write is refused though an earlier attempt may be in a log.";
     TimeoutIsRefused, "timeout-is-refused", "58a", "A write that has used up its time is refused though it may be in a log.";
     FloorTooHigh, "floor-too-high", "55", "A write declares those before it as ended that are still pending.";

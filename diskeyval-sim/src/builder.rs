@@ -371,7 +371,7 @@ impl Sim {
         checkers: Vec<&mut dyn Checker>,
         notes: Option<&mut Vec<Note>>,
     ) -> Ran {
-        let mut invariants = invariants(&plan.setting).without(&self.off);
+        let mut invariants = invariants(plan).without(&self.off);
         let mut watchers = Watchers::new(vec![&mut invariants], None);
         for checker in checkers {
             watchers.checkers.push(checker);

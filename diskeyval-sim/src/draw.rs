@@ -184,7 +184,9 @@ fn draw_disturbances(choices: &mut Choices<'_>, wishes: &Wishes, setting: &Setti
     }
     let pause = *choices.pick(&[200, 600, 2_000]);
     let longest = *choices.pick(&[100, 500, 2_000, 6_000]);
-    stories::draw(choices, wishes, setting, deeds);
+    if stories::draw(choices, wishes, setting, deeds) {
+        return;
+    }
     let begin = if choices.chance(1, 2) { Duration::from_secs(2) } else { Duration::ZERO };
     let mut at = begin;
     loop {

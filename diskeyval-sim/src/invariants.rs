@@ -9,10 +9,13 @@ mod eras;
 mod facts;
 mod findings;
 mod limits;
+mod promises;
 mod store;
 #[cfg(test)]
 mod tests;
 mod tree;
+
+use core::time::Duration;
 
 use diskeyval_core::{
     Answer, Engine, Error, Event, Fault, Limits, NodeId, Record, Request, RoleName, Ticket,
@@ -25,6 +28,7 @@ pub use facts::Comparisons;
 pub(crate) use facts::LEAP;
 use findings::Findings;
 use limits::Caps;
+use promises::Promises;
 
 /// Every rule, with what it says. Those that only a simulator's schedule can judge (how soon a leader is elected,
 /// say) are not here.
@@ -52,6 +56,10 @@ pub const RULES: &[(&str, &str)] = &[
     ),
     ("S13", "applied, committed and last index are in this order"),
     ("S15", "a restart finds what was durable, or more of what was on its way, and nothing else"),
+    (
+        "S16",
+        "whoever has confirmed a leader's round votes for nobody else as long as that is good for a lease",
+    ),
     ("D1", "a disk that did nothing wrong is not said to have failed, or to be damaged"),
     ("D2", "a node whose disk was damaged says so, or still has everything that it promised"),
     (
@@ -75,6 +83,7 @@ pub const RULES: &[(&str, &str)] = &[
 pub struct Invariants {
     eras: Eras,
     caps: Caps,
+    promises: Option<Promises>,
     /// What the disk of each node did wrong.
     disks: Vec<Disk>,
     findings: Findings,
@@ -97,9 +106,17 @@ impl Invariants {
         Invariants {
             eras: Eras::new(names, founders),
             caps: Caps::new(names.len(), limits),
+            promises: None,
             disks: vec![Disk::default(); names.len()],
             findings: Findings::default(),
         }
+    }
+
+    /// Leaders may rely for so long on a round that is confirmed, and clocks run evenly enough for that.
+    #[must_use]
+    pub fn with_leases(mut self, lease: Duration) -> Invariants {
+        self.promises = Some(Promises::new(self.disks.len(), lease));
+        self
     }
 
     /// Looks away where these rules are broken. Names that are none are passed over.
@@ -145,6 +162,7 @@ impl Invariants {
         let before = facts.vitals(turn.node);
         if turn.vitals != before || !turn.records.is_empty() {
             facts.stands(turn.node, turn.vitals, findings);
+            facts.goes_by(turn.node, turn.engine.members_at(), || turn.engine.members(), findings);
         }
         for (to, word) in turn.words {
             facts.says(turn.node, *to, &word.claim(), findings);
@@ -181,6 +199,7 @@ impl Invariants {
                         .broken("S12", || format!("{} says that it was removed, and was not", name(node)));
                 }
                 Event::BegunAnew { .. } => {
+                    self.promises.iter_mut().for_each(|promises| promises.begins_anew(node));
                     (self.disks[node].told, self.disks[node].damaged) = (false, false);
                     self.eras.of(node).facts.began_anew(node, &mut self.findings);
                 }
@@ -272,6 +291,9 @@ impl Checker for Invariants {
         } else {
             self.check_opening(turn);
         }
+        if let Some(promises) = &mut self.promises {
+            promises.check(turn, &mut self.findings);
+        }
         self.caps.check(turn.node, &turn.vitals, &turn.engine.burden(), &mut self.findings);
         self.caps.check_disk(turn, &mut self.findings);
         if let Some(fault) = turn.halted {
@@ -287,6 +309,9 @@ impl Checker for Invariants {
 
     fn crashed(&mut self, _: Time, node: usize, wiped: bool) -> Result<(), Violation> {
         self.eras.crashed(node, wiped);
+        if wiped {
+            self.promises.iter_mut().for_each(|promises| promises.begins_anew(node));
+        }
         let disk = &mut self.disks[node];
         (disk.failed, disk.full, disk.told) = (false, false, false);
         self.disks[node].damaged &= !wiped;

@@ -31,6 +31,11 @@ impl Plan {
         self.has(Fault::Recover)
     }
 
+    /// Whether no clock is disturbed.
+    pub(crate) fn has_even_clocks(&self) -> bool {
+        ![Fault::ClockRate, Fault::ClockStep, Fault::ClockStop].into_iter().any(|fault| self.has(fault))
+    }
+
     fn has(&self, fault: Fault) -> bool {
         self.deeds.iter().any(|deed| matches!(&deed.what, What::Disturb(what) if what.fault == fault))
     }

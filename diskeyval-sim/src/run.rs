@@ -18,7 +18,7 @@ use crate::notes::{Note, What, name};
 use crate::observe::{Checker, Time, Violation};
 use crate::plan::{Plan, Rest, Setting};
 use crate::program::Program;
-use crate::world::{Watchers, World, limits};
+use crate::world::{DRIFT, Watchers, World, limits};
 
 /// How a run went.
 #[derive(Debug)]
@@ -76,7 +76,7 @@ pub fn run(plan: &Plan, wanted: Wanted<'_>) -> Ran {
 
 /// Carries out a plan with the standard clients, and looks away where these rules are broken.
 pub fn run_without(plan: &Plan, wanted: Wanted<'_>, off: &[&str]) -> Ran {
-    let mut invariants = invariants(&plan.setting).without(off);
+    let mut invariants = invariants(plan).without(off);
     // Who may forget what it has promised keeps to no rule. What is left is that nothing panics. Of two clusters the
     // checkers of both see all that clients are told.
     let (checkers, history) = match plan.forgets() {
@@ -88,12 +88,17 @@ pub fn run_without(plan: &Plan, wanted: Wanted<'_>, off: &[&str]) -> Ran {
     ran
 }
 
-/// The checkers of a cluster with this setting.
-pub(crate) fn invariants(setting: &Setting) -> Invariants {
+/// The checkers of the cluster of a plan.
+pub(crate) fn invariants(plan: &Plan) -> Invariants {
+    let setting = &plan.setting;
     let names: Vec<NodeId> = (0..setting.nodes)
         .map(|node| NodeId::new(&name(setting.namesake(node))).expect("a good name"))
         .collect();
-    Invariants::new(&names, setting.founders(), limits(setting.log_bytes))
+    let invariants = Invariants::new(&names, setting.founders(), limits(setting.log_bytes));
+    match setting.lease && plan.has_even_clocks() {
+        true => invariants.with_leases(setting.election_timeout * (1000 - DRIFT) / 1000),
+        false => invariants,
+    }
 }
 
 /// Carries out a plan with the standard clients, watched by `checkers`.
@@ -197,7 +202,8 @@ fn go(world: &mut World<'_, '_, '_>) -> Result<(), Violation> {
     must(world, "V2", LONGEST_BUDGET, "some request is always unanswered", |world| {
         world.has_answered(&core)
     })?;
-    let grown = highest_term(world, &core) - before;
+    // Who is no member in the end may have been in a later term.
+    let grown = highest_term(world, &core).saturating_sub(before);
     if grown > MOST_TERMS {
         let what = format!("the core needed {grown} terms to settle, and {MOST_TERMS} are allowed");
         return Err(Violation { rule: "V5", what });

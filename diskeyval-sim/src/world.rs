@@ -87,6 +87,8 @@ pub(crate) struct World<'w, 'k, 'c> {
     /// The program has done what it had to do, and does nothing more.
     program_rests: bool,
     wishes: Vec<Wish>,
+    /// The voters that were asked for, and until when they may come about.
+    asked_for: Vec<(Time, Vec<NodeId>)>,
     next_ticket: u64,
     watchers: &'w mut Watchers<'k>,
     words: u64,
@@ -259,7 +261,7 @@ impl Ord for Entry {
 }
 
 /// By how much clocks may run apart where there are leases, in thousandths.
-const DRIFT: u32 = 100;
+pub(crate) const DRIFT: u32 = 100;
 
 /// The limits that simulated nodes have: small enough to be reached.
 pub(crate) fn limits(log_bytes: usize) -> Limits {
@@ -375,6 +377,7 @@ impl<'w, 'k, 'c> World<'w, 'k, 'c> {
             program,
             program_rests: false,
             wishes: Vec::new(),
+            asked_for: Vec::new(),
             next_ticket: 0,
             watchers,
             words: 0,

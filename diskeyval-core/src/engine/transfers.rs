@@ -380,11 +380,12 @@ impl Engine {
     /// The state has moved on at once: whoever waits for what was absorbed is told.
     fn state_replaced(&mut self) {
         self.note_cluster();
-        self.members_applied();
         if !is(Mutant::AbsorbedWritesForgotten) {
             let own = Owner { node: self.id.clone(), incarnation: self.incarnation, boot: self.boot };
             self.desk.absorbed(self.kv.sessions(), &own);
         }
+        // If the session was ended meanwhile, and it is a member again, it wants another.
+        self.members_applied();
         self.owes_resync = true;
         self.pay_resync();
     }

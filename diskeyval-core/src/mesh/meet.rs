@@ -150,9 +150,11 @@ impl Mesh {
             let holder = old.partner().unwrap_or(&partner);
             // The life that counts here comes before any that would like to. Who knows of no seats goes by what they say
             // themselves.
+            let applied = self.members.as_ref().map(|(_, members)| members);
+            let members = if is(Mutant::AppliedMembersRank) { applied } else { self.known.as_ref() };
             let rank = |life: &Partner| {
                 let is_seated = |members: &Membership| members.names(&who, life.incarnation);
-                (self.known.as_ref().is_some_and(is_seated), life.named)
+                (members.is_some_and(is_seated), life.named)
             };
             let is_alive = self.now.since(old.heard) < self.election_timeout;
             if holder.incarnation != partner.incarnation && is_alive && rank(&partner) <= rank(holder) {

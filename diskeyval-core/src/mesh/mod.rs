@@ -340,7 +340,8 @@ impl Mesh {
 
     fn forget(&mut self, conn: ConnId, why: CloseReason) {
         let Some(link) = self.links.remove(&conn) else { return };
-        let is_met_elsewhere = self.links.values().any(|other| other.who == link.who);
+        let is_same = |other: &Link| other.who == link.who && !is(Mutant::GuestGoesWithNamesake);
+        let is_met_elsewhere = self.links.values().any(is_same);
         let Some(peer) = self.peers.get_mut(&link.who) else { return };
         let was_up = peer.link == Some(conn);
         if was_up && self.now.since(link.raised) >= self.rpc_timeout {

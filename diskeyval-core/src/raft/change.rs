@@ -165,7 +165,7 @@ impl Leader {
                     change.last = Some(last);
                 }
             }
-        } else if (is_ours || is(Mutant::ReturnsTooLate)) && self.has_lost_who_comes(common) {
+        } else if is_ours && self.has_lost_who_comes(common) {
             let announced = self.change.as_ref().map_or(&[][..], |pending| &pending.announced);
             let former = before(members, announced);
             self.append(common, Payload::Members(former));
@@ -177,7 +177,9 @@ impl Leader {
     /// Whether the voters change by an entry of this very reign that is not committed: then that can be undone.
     pub(super) fn may_return(&self, common: &Common) -> bool {
         let Configuration::Seats(entry, members) = common.configuration() else { return false };
-        members.is_joint() && entry.index > common.commit && entry.term == common.term
+        members.is_joint()
+            && entry.index > common.commit
+            && (entry.term == common.term || is(Mutant::ReturnsTooLate))
     }
 
     /// Whether no majority of those who come was heard for an election timeout.

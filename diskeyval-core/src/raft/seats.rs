@@ -11,7 +11,7 @@
 use crate::entry::Payload;
 use crate::id::{Incarnation, NodeId};
 use crate::members::{Configuration, Membership, Seat};
-use crate::mutants::{Mutant, is};
+use crate::mutants::{Mutant, is, is_armed};
 use crate::raft::common::Common;
 use crate::raft::leader::{Follower, Leader};
 
@@ -20,7 +20,8 @@ impl Leader {
     /// change: as it was asked for, and as it is needed.
     pub(super) fn found_or_change_members(&mut self, common: &mut Common) {
         let early = |common: &Common| common.log.is_founded() && is(Mutant::FillsSeatBeforeOwnCommit);
-        if !self.is_established(common) && !early(common) {
+        let late = |common: &Common| is_armed(Mutant::ReturnsTooLate) && self.may_return(common);
+        if !self.is_established(common) && !early(common) && !late(common) {
             return;
         }
         if !common.log.is_founded() {

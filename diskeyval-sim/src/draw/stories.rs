@@ -7,8 +7,17 @@ use crate::choice::Choices;
 use crate::faults::Fault;
 use crate::plan::{Ask, Deed, Disturbance, Request, Setting, Target, Targets, What};
 
-/// Some of them, as the setting allows.
-pub(super) fn draw(choices: &mut Choices<'_>, wishes: &Wishes, setting: &Setting, deeds: &mut Vec<Deed>) {
+/// Some of them, as the setting allows. Tells whether nothing else is to befall anybody.
+pub(super) fn draw(
+    choices: &mut Choices<'_>,
+    wishes: &Wishes,
+    setting: &Setting,
+    deeds: &mut Vec<Deed>,
+) -> bool {
+    if setting.nodes > 3 && setting.reshape.is_some() && choices.chance(1, 3) {
+        draw_half_changes(choices, wishes, setting, deeds);
+        return choices.chance(2, 3);
+    }
     // Every other cluster is left alone while it is founded.
     draw_founding(choices, wishes, setting, deeds);
     if setting.reshape.is_some() {
@@ -16,6 +25,9 @@ pub(super) fn draw(choices: &mut Choices<'_>, wishes: &Wishes, setting: &Setting
     }
     if setting.nodes > 2 && setting.lease && choices.chance(1, 3) {
         draw_late_answers(choices, wishes, setting, deeds);
+    }
+    if setting.nodes > 2 && setting.lease && choices.chance(1, 2) {
+        draw_early_votes(choices, wishes, setting, deeds);
     }
     if setting.nodes > 2 && !wishes.whole && choices.chance(1, 6) {
         draw_recovery(choices, wishes, setting, deeds);
@@ -26,6 +38,7 @@ pub(super) fn draw(choices: &mut Choices<'_>, wishes: &Wishes, setting: &Setting
     if setting.nodes > 2 && setting.compact_every <= 128 << 10 && choices.chance(1, 6) {
         draw_absences(choices, wishes, setting, deeds);
     }
+    false
 }
 
 /// Founding, and giving a seat to who comes late, are over in a moment: what befalls them is not left to chance.
@@ -131,6 +144,39 @@ fn draw_late_answers(choices: &mut Choices<'_>, wishes: &Wishes, setting: &Setti
             at += Duration::from_millis(choices.between(5, 40));
         }
         at = over + lasting;
+    }
+}
+
+/// A node would stand for election within an election timeout of when others have heard their leader, which may rely on that
+/// it is not elected. Either it hears nobody, and when it has waited long enough, all others start again. Or the leader has
+/// told it to stand, and what it says to that arrives late, with what it says after it.
+fn draw_early_votes(choices: &mut Choices<'_>, wishes: &Wishes, setting: &Setting, deeds: &mut Vec<Deed>) {
+    let allowed = |fault| wishes.faults.as_ref().is_none_or(|faults| faults.contains(&fault));
+    let timeout = u64::try_from(setting.election_timeout.as_micros()).unwrap_or(u64::MAX);
+    let trip = u64::try_from(setting.delay.1.as_micros()).unwrap_or(u64::MAX);
+    let mut at = Duration::from_millis(choices.between(1_500, 4_000));
+    for _ in 0..choices.between(3, 8) {
+        let one = choices.place(setting.nodes);
+        let mut act = |at: Duration, fault: Fault, node: Target, lasting: Duration, strength: u64| {
+            if allowed(fault) {
+                let nodes = Targets { one: node, other: Target::Node(one), group: !(1 << one) };
+                deeds.push(Deed { at, what: What::Disturb(Disturbance { fault, nodes, lasting, strength }) });
+            }
+        };
+        if choices.chance(1, 2) {
+            let lonely = Duration::from_micros(choices.between(timeout / 3, timeout * 3 / 2));
+            act(at, Fault::Isolate, Target::Node(one), lonely, 0);
+            at += lonely;
+            let short = Duration::from_micros(choices.between(1_000, 1_000 + timeout / 8));
+            act(at, Fault::PowerCut, Target::Leader, short, 0);
+        } else {
+            let late = Duration::from_micros(choices.between(timeout, timeout * 5 / 2));
+            act(at, Fault::Mute, Target::Node(one), late, 0);
+            let soon = at + Duration::from_micros(choices.below(trip + 1));
+            act(soon, Fault::Transfer, Target::Leader, Duration::from_secs(1), 1);
+            at += late;
+        }
+        at += setting.election_timeout * 4 + Duration::from_millis(choices.below(1_000));
     }
 }
 
@@ -270,6 +316,59 @@ fn draw_reshapes(choices: &mut Choices<'_>, wishes: &Wishes, setting: &Setting, 
     }
 }
 
+/// Everybody becomes a voter; then few are to be the only ones, and that goes slowly. One who was away learns of half of it by
+/// a snapshot. Or the leader is cut off; and when another leads, or is about to, the few are cut off from the others,
+/// together with the former leader.
+fn draw_half_changes(choices: &mut Choices<'_>, wishes: &Wishes, setting: &Setting, deeds: &mut Vec<Deed>) {
+    let allowed = |fault| wishes.faults.as_ref().is_none_or(|faults| faults.contains(&fault));
+    let timeout = u64::try_from(setting.election_timeout.as_micros()).unwrap_or(u64::MAX);
+    let (all, leader) = ((1 << setting.nodes) - 1, (Target::Leader, Target::Leader));
+    let mut act = |at: Duration, fault: Fault, (one, other), group: u64, lasting: Duration, strength: u64| {
+        if allowed(fault) {
+            let nodes = Targets { one, other, group };
+            deeds.push(Deed { at, what: What::Disturb(Disturbance { fault, nodes, lasting, strength }) });
+        }
+    };
+    let mut at = Duration::from_millis(choices.between(1_000, 4_000));
+    while at < setting.hostile {
+        act(at, Fault::Reshape, leader, all, Duration::from_secs(3), 0);
+        at += setting.election_timeout * 8;
+        let late = choices.between(timeout / 32, timeout / 8);
+        for nodes in all_links(setting) {
+            act(at, Fault::SlowLink, nodes, 0, setting.election_timeout * 14, (late / 1_000).min(399));
+        }
+        for node in (0..setting.nodes).map(Target::Node) {
+            let slow = choices.below(timeout / 2_000 + 1).min(499);
+            act(at, Fault::SlowDisk, (node, node), 0, setting.election_timeout * 14, slow);
+        }
+        let few = 1 << choices.place(setting.nodes) | 1 << choices.place(setting.nodes);
+        let away = Target::Node(choices.place(setting.nodes));
+        let misses_half = choices.chance(1, 3);
+        if misses_half {
+            act(at, Fault::Isolate, (away, away), 0, setting.election_timeout * 4, 0);
+        }
+        at += Duration::from_micros(choices.below(timeout));
+        act(at, Fault::Reshape, leader, few, Duration::from_secs(3), 0);
+        at += Duration::from_micros(choices.between(late, 2 * late + timeout / 2));
+        if misses_half {
+            act(at, Fault::Snapshot, leader, all, Duration::ZERO, 0);
+        } else {
+            let cut_off = Duration::from_micros(choices.between(timeout, timeout * 5 / 2));
+            act(at, Fault::Isolate, leader, 0, cut_off, 0);
+            at += cut_off;
+            act(at, Fault::Partition, leader, few, setting.election_timeout * 5, 0);
+        }
+        at += setting.election_timeout * 9 + Duration::from_millis(choices.below(1_000));
+    }
+}
+
+/// Each direction between two nodes.
+fn all_links(setting: &Setting) -> impl Iterator<Item = (Target, Target)> + use<> {
+    let nodes = setting.nodes;
+    let all = (0..nodes).flat_map(move |from| (0..nodes).map(move |to| (from, to)));
+    all.filter(|(from, to)| from != to).map(|(from, to)| (Target::Node(from), Target::Node(to)))
+}
+
 fn ask(choices: &mut Choices<'_>, deeds: &mut Vec<Deed>, at: Duration, node: usize, request: Request) {
     let budget = Duration::from_secs(5);
     let ask = Ask { client: node as u64 + 1, node, key: choices.below(8), request, budget };
@@ -279,6 +378,9 @@ fn ask(choices: &mut Choices<'_>, deeds: &mut Vec<Deed>, at: Duration, node: usi
 /// A majority loses its disks; later those who have not lost theirs are away for a while, too. Whoever has been
 /// heard of must not be forgotten, and nobody is beyond reach for as long as founding anew would need.
 pub(super) fn draw_doom(choices: &mut Choices<'_>, setting: &Setting, deeds: &mut Vec<Deed>) {
+    if !setting.lease && choices.chance(1, 2) {
+        return draw_early_doom(choices, setting, deeds);
+    }
     let mut act = |at: u64, fault: Fault, node: usize, lasting: u64| {
         let one = Target::Node(node);
         let nodes = Targets { one, other: one, group: 0 };
@@ -301,4 +403,28 @@ pub(super) fn draw_doom(choices: &mut Choices<'_>, setting: &Setting, deeds: &mu
             act(at + 3_000, Fault::Crash, node, choices.between(1_500, 6_000));
         }
     }
+}
+
+/// One who stands for election loses its disk before it can found a cluster, while others are too slow to do so. Who has
+/// voted for it may not vote for its next life in the same term.
+fn draw_early_doom(choices: &mut Choices<'_>, setting: &Setting, deeds: &mut Vec<Deed>) {
+    let timeout = u64::try_from(setting.election_timeout.as_micros()).unwrap_or(u64::MAX);
+    let first = choices.place(setting.nodes);
+    let mut act =
+        |at: u64, fault: Fault, (one, other): (Target, Target), lasting: Duration, strength: u64| {
+            let nodes = Targets { one, other, group: 0 };
+            let at = Duration::from_micros(at);
+            deeds.push(Deed { at, what: What::Disturb(Disturbance { fault, nodes, lasting, strength }) });
+        };
+    let long = setting.election_timeout * 8;
+    let late = choices.between(timeout / 8, timeout / 3);
+    for nodes in all_links(setting) {
+        act(0, Fault::SlowLink, nodes, long, (late / 1_000).min(399));
+    }
+    for node in (0..setting.nodes).filter(|node| *node != first).map(Target::Node) {
+        act(timeout / 8, Fault::ClockStop, (node, node), long, 0);
+    }
+    let short = Duration::from_micros(choices.between(100, 20_000));
+    let first = Target::Node(first);
+    act(choices.between(timeout, 4 * timeout), Fault::Wipe, (first, first), short, 0);
 }

@@ -42,6 +42,8 @@ pub(crate) struct Facts {
     storages: Vec<Storage>,
     /// Durable votes: for whom a storage has voted in a term.
     votes: BTreeMap<(usize, u64), usize>,
+    /// To which life of a candidate a storage has granted its vote in a term.
+    granted: BTreeMap<(usize, u64), usize>,
     /// Who was elected in a term. There may be two only by a founding that failed; see `reigns.rs`.
     reigns: BTreeMap<u64, Vec<Reign>>,
     /// What is committed, and in which term that was decided. The first is the entry behind the origin.
@@ -127,6 +129,8 @@ struct Node {
     /// What the disk will hold after each record on its way.
     pending: VecDeque<(u64, Image)>,
     vitals: Vitals,
+    /// The entry by whose members it goes, and the one by which it has to.
+    goes_by: (EntryId, Place),
     /// What it believed last of its followers, in the order in which it tells.
     beliefs: Vec<(Incarnation, u64)>,
 }
@@ -152,6 +156,7 @@ impl Facts {
             entered: EMPTY,
             pending: VecDeque::new(),
             vitals: UNBORN,
+            goes_by: (EntryId::default(), EMPTY),
             beliefs: Vec::new(),
         };
         Facts {
@@ -161,6 +166,7 @@ impl Facts {
             nodes: vec![node; names.len()],
             storages: Vec::new(),
             votes: BTreeMap::new(),
+            granted: BTreeMap::new(),
             reigns: BTreeMap::new(),
             committed: Vec::new(),
             origin: 0,
@@ -220,6 +226,7 @@ impl Facts {
         node.entered = node.now.last;
         // A life begins with the term that the disk has kept, and with nothing known to be committed.
         node.vitals = Vitals { term: Term(node.now.term), ..UNBORN };
+        node.goes_by = (EntryId::default(), EMPTY);
     }
 
     /// What a restart finds is what was durable, or also the beginning of what was on its way to the disk. Then that

@@ -370,7 +370,9 @@ impl World<'_, '_, '_> {
             let is_misled = this.engine.as_ref().is_some_and(|engine| {
                 !this.opened && matches!(engine.status().standing, Standing::Damaged(_))
             });
-            if this.stopping || is_misled && !this.is_out {
+            // And who is a member in the end finds out at once that its disk is damaged, and not when it leads in peace.
+            let finds_out = self.setting.reshape.is_some() && this.is_out;
+            if this.stopping || finds_out || is_misled && !this.is_out {
                 self.kill(node, Death::Process);
             }
         }
@@ -427,13 +429,15 @@ impl World<'_, '_, '_> {
         self.start(node);
     }
 
-    /// Nodes outside of the core come back, with clocks that are wrong, and their connections break again and again.
+    /// Nodes outside of the core come back, with clocks that are wrong where that may be, and their connections break again and again.
     pub(crate) fn let_flap(&mut self, core: &[usize]) {
         let blocked = self.routes.blocked();
         self.unblock(&blocked);
         for node in (0..self.nodes.len()).filter(|node| !core.contains(node)) {
             let rate = self.noise.between(PROPER / 2, 2 * PROPER);
-            self.change_clock(node, |clock, at| clock.set_rate(at, rate));
+            if !self.setting.lease {
+                self.change_clock(node, |clock, at| clock.set_rate(at, rate));
+            }
             for time in 1..200 {
                 let after = Duration::from_millis(time * 397 + self.noise.below(300));
                 let peer = core[self.noise.place(core.len())];

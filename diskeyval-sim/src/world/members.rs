@@ -1,7 +1,7 @@
 //! Changes of the members: what is asked of the nodes, and what of them can be spared meanwhile.
 //!
 //! Who can be spared is reckoned by all members that any log knows of, since any of them may be those that a leader goes by:
-//! of each half a majority has to be left that has forgotten nothing.
+//! of each half a majority has to be left that has forgotten nothing. So it is with what was asked for, and may come about.
 
 use core::time::Duration;
 
@@ -9,7 +9,7 @@ use diskeyval_core::inspect::Members;
 use diskeyval_core::{Incarnation, Member, MemberChange, NodeId, Request};
 
 use super::lives::Death;
-use super::{Undo, World, address_of};
+use super::{Node, Undo, World, address_of};
 use crate::notes::name;
 
 /// How long a change may take at the most: it is over when the run turns friendly and has settled.
@@ -64,6 +64,20 @@ impl World<'_, '_, '_> {
         {
             return;
         }
+        let wanted: Vec<NodeId> = match &change {
+            MemberChange::Reconfigure { members } => {
+                members.iter().map(|member| member.node.clone()).collect()
+            }
+            MemberChange::Promote { node } => {
+                voters.iter().filter(|id| *id != node).chain([node]).cloned().collect()
+            }
+            _ => Vec::new(),
+        };
+        // Who does not know yet that it is damaged would be taken for a voter like any other.
+        if reshape.least > 2 && !self.can_lose(&wanted, None) {
+            return;
+        }
+        self.asked_for.push((self.now + CHANGE_WITHIN, wanted));
         self.say(&[asked], || format!("{} is asked to {change}", name(asked)));
         self.coverage.count(match &change {
             MemberChange::Reconfigure { .. } => "members: reconfigure",
@@ -99,6 +113,19 @@ impl World<'_, '_, '_> {
         });
     }
 
+    /// Whether a majority of what may become the voters is left when a node has forgotten what it knows, too.
+    fn can_lose(&self, wanted: &[NodeId], node: Option<usize>) -> bool {
+        let is_lost = |other: usize, this: &Node| {
+            let forgot = this.began_anew && !this.was_member;
+            node == Some(other) || this.is_out || this.goes_on_alone || forgot
+        };
+        let is_whole = |id: &&NodeId| {
+            let mut lives = self.nodes.iter().enumerate().filter(|(other, _)| self.names[*other] == **id);
+            !lives.any(|(other, this)| is_lost(other, this))
+        };
+        wanted.is_empty() || wanted.iter().filter(is_whole).count() > wanted.len() / 2
+    }
+
     /// Whether the cluster can do without all that a node knows, while the members change.
     pub(super) fn may_forget_while_members_change(&self, node: usize) -> bool {
         let Some(reshape) = self.setting.reshape.filter(|reshape| reshape.least > 2) else { return false };
@@ -122,7 +149,9 @@ impl World<'_, '_, '_> {
         let known: Vec<&Members> = self.nodes.iter().filter_map(|this| this.members.as_ref()).collect();
         // A learner that is gone may be made a voter before anybody notices.
         let learns = |members: &&Members| members.learners.iter().any(|(id, _)| *id == self.names[node]);
+        let mut asked_for = self.asked_for.iter().filter(|(until, _)| *until >= self.now);
         !known.is_empty()
+            && asked_for.all(|(_, wanted)| self.can_lose(wanted, Some(node)))
             && !known.iter().any(learns)
             && known.iter().all(|members| can_spare(&members.seats) && can_spare(&members.outgoing))
     }

@@ -3,8 +3,8 @@
 //! Seats are filled and emptied, one at a time. Learners come and go. The voters change in two steps, and while they do,
 //! a majority of each half has to agree.
 
-use diskeyval_core::inspect::What;
-use diskeyval_core::{Incarnation, NodeId};
+use diskeyval_core::inspect::{self, What};
+use diskeyval_core::{EntryId, Incarnation, NodeId};
 
 use super::super::findings::Findings;
 use super::super::tree::{EMPTY, Place};
@@ -194,6 +194,32 @@ impl Facts {
             }
         }
         is_one_step
+    }
+
+    /// A node goes by the members that its log names, whether they stand in an entry or in a snapshot.
+    pub(crate) fn goes_by(
+        &mut self,
+        at: usize,
+        entry: EntryId,
+        members: impl FnOnce() -> Option<inspect::Members>,
+        findings: &mut Findings,
+    ) {
+        let place = self.tree.entry(self.nodes[at].now.last).configuration;
+        if core::mem::replace(&mut self.nodes[at].goes_by, (entry, place)) == (entry, place) {
+            return;
+        }
+        let members = members();
+        let known = members.as_ref().map(|members| Members {
+            seats: &members.seats,
+            outgoing: &members.outgoing,
+            learners: &members.learners,
+        });
+        if known != self.members(place) {
+            findings.broken("S12", || {
+                let index = self.tree.index(place);
+                format!("{} goes by other members of entry {index} than there are", name(at))
+            });
+        }
     }
 
     /// Whether a node is not among the voters that its log names.

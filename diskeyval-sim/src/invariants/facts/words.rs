@@ -73,6 +73,14 @@ impl Facts {
         self.comparisons.promises += 1;
         let storage = self.nodes[at].storage.expect("who speaks has a storage");
         let now = self.nodes[at].now;
+        if let Some(life) = self.nodes[candidate].storage {
+            let first = *self.granted.entry((storage, term)).or_insert(life);
+            if first != life {
+                findings.broken("S2", || {
+                    format!("{} grants its vote in term {term} to two lives of {}", name(at), name(candidate))
+                });
+            }
+        }
         let candidate = self.namesake(candidate);
         match self.votes.get(&(storage, term)) {
             Some(vote) if *vote == candidate => {}

@@ -173,3 +173,34 @@ fn a_founding_that_came_to_nothing_is_given_up() {
     script.keep(0, &[ballot(2, None), entry(1, &genesis(2, 8, ALL))]);
     script.legal();
 }
+
+/// FAULTS 34 and 46: what a snapshot says of the members is what their entry says.
+#[test]
+fn s12_whoever_goes_by_other_members_than_its_log_names_is_found() {
+    let half: &[(&str, Option<u8>)] = &[("n1", Some(1)), ("n2", Some(2))];
+    let known = |bound: &[(&str, Option<u8>)]| -> Vec<(NodeId, Option<Incarnation>)> {
+        let seat = |(name, bound): &(&str, Option<u8>)| {
+            (NodeId::new(name).expect("a good name"), bound.map(|bound| Incarnation(bound.into())))
+        };
+        bound.iter().map(seat).collect()
+    };
+    let goes_by = |outgoing: &[(&str, Option<u8>)]| inspect::Members {
+        seats: known(half),
+        outgoing: known(outgoing),
+        learners: Vec::new(),
+    };
+    let begun = || {
+        let mut script = with_an_empty_seat();
+        script.keep(0, &[entry(3, &changed(1, [half, BEFORE, &[]]))]);
+        script.legal()
+    };
+    let at = EntryId { index: Index(3), term: Term(1) };
+    let mut script = begun();
+    script.facts.goes_by(0, at, || Some(goes_by(BEFORE)), &mut script.findings);
+    // Nothing has changed: it is not looked at again.
+    script.facts.goes_by(0, at, || None, &mut script.findings);
+    script.legal();
+    let mut script = begun();
+    script.facts.goes_by(0, at, || Some(goes_by(&[])), &mut script.findings);
+    script.breaks("S12");
+}
