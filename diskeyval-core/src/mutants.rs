@@ -69,6 +69,7 @@ mutants! {
     PreGrantsCountAsVotes, "pre-grants-count-as-votes", "7", "Who would vote counts as who has voted.";
     IgnoresHigherTermInReply, "ignores-higher-term-in-reply", "8", "A higher term in an answer moves nobody.";
     NoCheckQuorum, "no-check-quorum", "9", "A leader that hears nobody goes on leading.";
+    LearnersKeepQuorum, "learners-keep-quorum", "9", "A leader that hears learners in the place of voters goes on leading.";
     NoJitter, "no-jitter", "10", "All wait for equally long before they stand for election.";
     NoPreVote, "no-pre-vote", "10", "Who hears no leader stands for election without asking first.";
     LeaderIsNotSticky, "leader-is-not-sticky", "10", "A leader helps others to be elected.";

@@ -12,6 +12,7 @@ mod lives;
 mod members;
 mod net;
 mod programs;
+mod quorums;
 mod recoveries;
 mod turn;
 mod wires;
@@ -138,6 +139,10 @@ pub(crate) struct Node {
     hands_over: Option<(Instant, u64)>,
     /// Its dials of late, by its own clock.
     dials: VecDeque<(Instant, usize)>,
+    /// From which nodes something has arrived that it has not looked at, as bits.
+    arrived: u64,
+    /// When it has looked at something from each, by its own clock.
+    heard: Vec<Option<Instant>>,
     /// It was in its seat, by a committed entry, and knows that in this incarnation for ever.
     was_member: bool,
     /// The members that its log names, by which entry, and which life of it has said so.
@@ -346,6 +351,8 @@ impl<'w, 'k, 'c> World<'w, 'k, 'c> {
             asked_to_stop_at: Instant::ZERO,
             hands_over: None,
             dials: VecDeque::new(),
+            arrived: 0,
+            heard: vec![None; nodes],
             was_member: false,
             members: None,
             members_at: EntryId::default(),

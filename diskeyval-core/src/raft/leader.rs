@@ -1,5 +1,6 @@
 //! What a leader does: put entries into its log, send them, count who has them, confirm that it leads.
-//! How it changes seats is in `seats.rs`, how it changes the voters in `change.rs`, and how it hands over in `transfer.rs`.
+//! Whether it still may is in `check_quorum.rs`, how it changes seats in `seats.rs`, how it changes the voters in `change.rs`, how
+//! it hands over in `transfer.rs`.
 
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
@@ -8,7 +9,7 @@ use crate::config::MAX_BATCH;
 use crate::entry::{Entry, Genesis, Payload};
 use crate::error::CloseReason;
 use crate::id::{ClusterId, EntryId, Incarnation, Index, NodeId, Term};
-use crate::members::{Configuration, Half, Membership, Seat};
+use crate::members::{Configuration, Membership, Seat};
 use crate::mutants::{Mutant, is, want_small_batches};
 use crate::raft::NotNow;
 use crate::raft::agree::Comparison;
@@ -188,36 +189,8 @@ impl Leader {
         }
     }
 
-    /// Whether no majority was heard for an election timeout.
-    pub(super) fn has_lost_its_quorum(&self, common: &Common) -> bool {
-        match self.quorum_heard(common) {
-            Some(heard) => common.now.since(heard) >= common.election_timeout,
-            None => true,
-        }
-    }
-
-    /// The latest moment since when a majority was heard; `None` if none needs to be, or none was.
-    fn quorum_heard(&self, common: &Common) -> Option<Instant> {
-        // Until it is committed that the voters change, those who come cannot cost a reign: see `change.rs`.
-        let who_comes = usize::from(self.may_return(common));
-        let heard = self.heard_by(common, common.configuration().halves().skip(who_comes));
-        let lost = heard.is_none_or(|heard| common.now.since(heard) >= common.election_timeout);
-        if lost && is(Mutant::NoCheckQuorum) { Some(common.now) } else { heard }
-    }
-
-    /// The latest moment since when a majority of each half was heard. One always hears oneself.
-    pub(super) fn heard_by<'h>(
-        &self,
-        common: &Common,
-        halves: impl Iterator<Item = Half<'h>>,
-    ) -> Option<Instant> {
-        let heard =
-            self.each(|progress| progress.heard).filter_map(|(id, life, heard)| Some((id, life, heard?)));
-        reached(halves, heard.chain(core::iter::once((&common.id, common.own, common.now))), 0)
-    }
-
     /// Something of each follower, in the life that is, or was, linked.
-    fn each<'l, T>(
+    pub(super) fn each<'l, T>(
         &'l self,
         of: impl Fn(&Progress) -> T + Clone + 'l,
     ) -> impl Iterator<Item = (&'l NodeId, Incarnation, T)> + Clone {

@@ -8,6 +8,7 @@
 mod agree;
 mod candidate;
 mod change;
+mod check_quorum;
 mod common;
 mod follower;
 mod leader;

@@ -78,6 +78,8 @@ impl World<'_, '_, '_> {
         this.silent = death == Death::Vanish;
         this.stopping = false;
         this.dials.clear();
+        this.heard.fill(None);
+        this.arrived = 0;
         this.waiting = 0;
         this.inbox.clear();
         this.wakes_at = None;

@@ -52,6 +52,8 @@ impl World<'_, '_, '_> {
         self.ask_disk(node, &mut scratch.ops);
         self.watch(node, role, &scratch, halted.as_ref());
         self.must_end_hand_over(node);
+        self.hears_all(node);
+        self.must_hear_a_majority(node);
         self.count_lease_reads(node);
         let misled = self.see_damage(node, &scratch.events);
         for (ticket, answer) in scratch.answers.drain(..) {

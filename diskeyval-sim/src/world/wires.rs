@@ -40,7 +40,8 @@ impl World<'_, '_, '_> {
         let this = &mut self.nodes[node];
         let now = this.clock.reckon(self.now);
         this.dials.push_back((now, to));
-        while this.dials.pop_front_if(|(at, _)| now.since(*at) > PACE_OVER).is_some() {}
+        // What is to come was before its clock went back.
+        this.dials.retain(|(at, _)| *at <= now && now.since(*at) <= PACE_OVER);
         let dials = this.dials.iter().filter(|(_, peer)| *peer == to).count();
         if dials > PACE {
             let what = format!("{} dials {} {dials} times within {PACE_OVER:?}", name(node), name(to));
@@ -228,6 +229,9 @@ impl World<'_, '_, '_> {
             match to {
                 Party::Node(to) if open => {
                     self.count_arrivals(to, &piece.words);
+                    if let Party::Node(from) = from {
+                        self.nodes[to].arrived |= 1 << from;
+                    }
                     self.give(to, Input::Received { conn: conn_id(conn, 1 - side), bytes: piece.bytes });
                 }
                 Party::Node(_) => self.lose(&piece.words),
