@@ -35,7 +35,7 @@ use promises::Promises;
 pub const RULES: &[(&str, &str)] = &[
     (
         "S1",
-        "a term has one leader, whom a majority of the seats of its own configuration has elected durably",
+        "a term has one leader, whom a majority of the seats of its own configuration has elected durably, and no learner stands",
     ),
     ("S2", "an incarnation votes once in a term, across restarts, and grants only the vote that it has cast"),
     ("S3", "term, commit index and applied index never go back, and a restart finds the last durable ballot"),

@@ -94,6 +94,16 @@ fn a_file_that_cannot_be_written_is_an_error() {
     }
 }
 
+/// What clients are told is not that of one cluster.
+#[test]
+fn of_a_plan_in_which_a_node_goes_on_alone_there_is_no_history() {
+    let file = scratch("none.jsonl");
+    let schedule = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/schedules/goes-on-alone.schedule");
+    let complaint = refuses(&["replay", schedule, "--history", path(&file)]);
+    assert!(complaint.contains("a node goes on alone"), "{complaint}");
+    assert!(!file.exists());
+}
+
 #[test]
 fn a_schedule_that_is_none_is_refused_with_a_remedy() {
     assert!(refuses(&["replay", "no/such.schedule"]).contains("`sim run --seed 0 --plan` prints a schedule"));

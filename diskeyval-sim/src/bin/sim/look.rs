@@ -47,6 +47,12 @@ pub(crate) fn tell(ran: &Ran, command: &str) -> ExitCode {
 
 /// Runs a plan, and writes what is wanted.
 pub(crate) fn observe(plan: &Plan, seed: u64, command: &str, args: &LookArgs) -> Result<Ran, Failure> {
+    if args.history.is_some() && (plan.parts() || plan.forgets()) {
+        return Err(Failure::new(
+            "there is no history to write: in this plan a node goes on alone, or a directory is put back from a copy, and \
+             what clients are told is not that of one cluster. Leave --history out, or take another seed",
+        ));
+    }
     let mut trace = args.trace.as_deref().map(create).transpose()?;
     let mut html = args.html.as_deref().map(create).transpose()?;
     let mut history = args.history.as_deref().map(create).transpose()?;

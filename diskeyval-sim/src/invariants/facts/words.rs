@@ -19,7 +19,12 @@ impl Facts {
             }
         };
         match *claim {
-            Claim::VoteRequest { term, pre: false, .. } => self.promises_vote(at, at, term.0, findings),
+            Claim::VoteRequest { term, pre, last, .. } => {
+                self.asks_for_votes(at, last, findings);
+                if !pre {
+                    self.promises_vote(at, at, term.0, findings);
+                }
+            }
             Claim::VoteReply { term, pre: false, granted: true } => {
                 self.promises_vote(at, to, term.0, findings);
             }
@@ -49,13 +54,22 @@ impl Facts {
             }
             // A leader sends what it has applied, so it calls that committed.
             // A pre-vote promises nothing, and services are judged by what clients see.
-            Claim::VoteRequest { pre: true, .. }
-            | Claim::VoteReply { pre: true, .. }
+            Claim::VoteReply { pre: true, .. }
             | Claim::Write { .. }
             | Claim::Refused { .. }
             | Claim::Read { .. }
             | Claim::ReadAt { .. }
             | Claim::Other => {}
+        }
+    }
+
+    /// Whoever asks for votes votes itself, by the log that it had then. One that is leaving may not know that, but is no learner.
+    fn asks_for_votes(&self, at: usize, last: EntryId, findings: &mut Findings) {
+        let then = self.tree.at(self.nodes[at].now.last, last.index.0);
+        let then = then.filter(|place| self.tree.entry(*place).term == last.term.0);
+        let members = then.and_then(|place| self.members(self.tree.entry(place).configuration));
+        if members.is_some_and(|members| members.learners().iter().any(|(id, _)| *id == self.names[at])) {
+            findings.broken("S1", || format!("{} is a learner, and stands for election", name(at)));
         }
     }
 

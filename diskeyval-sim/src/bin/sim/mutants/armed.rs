@@ -1,5 +1,6 @@
 //! Arms one mutant after the other, and hunts until it is killed.
 
+use std::path::Path;
 use std::process::ExitCode;
 use std::time::Instant;
 
@@ -8,6 +9,7 @@ use diskeyval_sim::choice::Choices;
 use diskeyval_sim::draw::{Wishes, draw};
 use diskeyval_sim::hunt::{Quarry, hunt};
 use diskeyval_sim::observe::Violation;
+use diskeyval_sim::run::{Wanted, run};
 
 use super::disk::{self, By};
 use crate::args::MutantsArgs;
@@ -17,8 +19,8 @@ use crate::look::{observe, tell};
 use crate::run::read_plan;
 use crate::shrink::shrink_plan;
 
-/// One line for each mutant: its name, what kills it (a seed, or `image:` or `rot:` with a number), and the rule that it
-/// breaks there. Of those that nothing has killed yet, `open` says so.
+/// One line for each mutant: its name, what kills it (a seed, or `image:` or `rot:` with a number, or `file:` with the name of
+/// a kept schedule), and the rule that it breaks there. Of those that nothing has killed yet, `open` says so.
 const RECORDED: &str = include_str!("recorded.txt");
 
 pub(crate) fn mutants(args: &MutantsArgs) -> Result<ExitCode, Failure> {
@@ -80,7 +82,7 @@ fn kill(mutant: Mutant, quarry: &Quarry) -> (Option<Killed>, u64) {
     (first.map(|(seed, violation)| Killed { seed, violation, hits }), hits)
 }
 
-/// What is recorded as killing it: a seed, `image:` or `rot:` with a number.
+/// What is recorded as killing it: a seed, `image:` or `rot:` with a number, `file:` with a schedule.
 fn recorded_text(mutant: Mutant) -> Option<&'static str> {
     let line = RECORDED.lines().find(|line| line.split_whitespace().next() == Some(mutant.name()))?;
     line.split_whitespace().nth(1)
@@ -117,11 +119,17 @@ fn tell_end(mutant: Mutant, by: By, ended: disk::Ended) -> bool {
 
 fn kill_all(chosen: &[Mutant], args: &MutantsArgs) -> Result<ExitCode, Failure> {
     let started = Instant::now();
-    let (mut seeds, mut by_disk, mut open) = (Vec::new(), 0, 0);
+    let (mut seeds, mut by_disk, mut by_file, mut open) = (Vec::new(), 0, 0, 0);
     for mutant in chosen {
         let mut quarry = quarry(args, Vec::new());
         if let Some((by, number)) = recorded_text(*mutant).filter(|_| args.recorded).and_then(By::parse) {
             by_disk += usize::from(tell_end(*mutant, by, disk::kill(*mutant, by, Some(number), 1)));
+            continue;
+        }
+        if let Some(name) =
+            recorded_text(*mutant).filter(|_| args.recorded).and_then(|by| by.strip_prefix("file:"))
+        {
+            by_file += usize::from(is_killed_by(*mutant, name)?);
             continue;
         }
         if args.recorded && recorded_text(*mutant) == Some("open") {
@@ -162,9 +170,26 @@ fn kill_all(chosen: &[Mutant], args: &MutantsArgs) -> Result<ExitCode, Failure> 
             started.elapsed().as_secs_f64()
         ));
     }
-    let killed = killed + by_disk;
+    let killed = killed + by_disk + by_file;
     say(format_args!("killed {killed}/{}", chosen.len()));
     Ok(if killed + open == chosen.len() { ExitCode::SUCCESS } else { ExitCode::from(VIOLATED) })
+}
+
+/// Runs a kept schedule, of something that chance hardly ever brings about.
+fn is_killed_by(mutant: Mutant, name: &str) -> Result<bool, Failure> {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/schedules").join(name);
+    let plan = read_plan(&file)?;
+    arm(Some(mutant));
+    let violation = run(&plan, Wanted::default()).violation;
+    let hits = hits();
+    arm(None);
+    match &violation {
+        Some(Violation { rule, .. }) => {
+            say(format_args!("{:<30} {name} {rule} ({hits} times wrong)", mutant.name()));
+        }
+        None => say(format_args!("{:<30} SURVIVES {name}, although {hits} times wrong", mutant.name())),
+    }
+    Ok(violation.is_some())
 }
 
 /// For each mutant: the rule that kills it first, how fast, and whether it is killed without that rule, too.

@@ -204,3 +204,37 @@ fn s12_whoever_goes_by_other_members_than_its_log_names_is_found() {
     script.facts.goes_by(0, at, || Some(goes_by(&[])), &mut script.findings);
     script.breaks("S12");
 }
+
+/// FAULTS 6: a learner neither leads nor asks whether it would.
+#[test]
+fn s1_a_learner_does_not_stand_for_election() {
+    let voters: &[(&str, Option<u8>)] = &[("n1", Some(1)), ("n2", Some(2))];
+    let request = |pre, last| {
+        let last = EntryId { index: Index(last), term: Term(1) };
+        Claim::VoteRequest { term: Term(2), pre, last, handed_over: false }
+    };
+    for pre in [true, false] {
+        let mut script = with_an_empty_seat();
+        let entries = [
+            entry(3, &changed(1, [voters, BEFORE, &[]])),
+            entry(4, &changed(1, [voters, &[], &[]])),
+            entry(5, &changed(1, [voters, &[], &[("n3", Some(3))]])),
+        ];
+        for (index, step) in (3..).zip(&entries) {
+            script.keep(0, core::slice::from_ref(step));
+            script.keep(1, core::slice::from_ref(step));
+            script.commit(0, index);
+        }
+        script = script.legal();
+        let founding = [entry(1, &genesis(1, 9, [Some(1), Some(2), None])), entry(2, &noop(1))];
+        script.keep(2, &[ballot(1, None)]);
+        script.keep(2, &founding);
+        script.keep(2, &entries);
+        script.keep(2, &[ballot(2, Some(2))]);
+        // That it is one, it did not know when it asked.
+        script.say(2, 0, request(pre, 2));
+        script = script.legal();
+        script.say(2, 0, request(pre, 5));
+        script.breaks("S1");
+    }
+}
