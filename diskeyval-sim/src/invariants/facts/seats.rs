@@ -11,7 +11,7 @@ use super::super::tree::{EMPTY, Place};
 use super::Facts;
 use crate::notes::name;
 
-type Seats = [(NodeId, Option<Incarnation>)];
+pub(super) type Seats = [(NodeId, Option<Incarnation>)];
 
 /// What an entry says of the members.
 #[derive(Clone, Copy, PartialEq, Eq)]

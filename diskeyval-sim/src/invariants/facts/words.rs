@@ -5,6 +5,7 @@ use diskeyval_core::inspect::Claim;
 
 use super::super::findings::Findings;
 use super::super::tree::Place;
+use super::seats::Seats;
 use super::{Facts, Image, voted};
 use crate::notes::name;
 
@@ -63,12 +64,17 @@ impl Facts {
         }
     }
 
-    /// Whoever asks for votes votes itself, by the log that it had then. One that is leaving may not know that, but is no learner.
+    /// Whoever asks for votes votes itself, by the log that it had then, or did so by the members before: it may be the only
+    /// one who knows better.
     fn asks_for_votes(&self, at: usize, last: EntryId, findings: &mut Findings) {
         let then = self.tree.at(self.nodes[at].now.last, last.index.0);
-        let then = then.filter(|place| self.tree.entry(*place).term == last.term.0);
-        let members = then.and_then(|place| self.members(self.tree.entry(place).configuration));
-        if members.is_some_and(|members| members.learners().iter().any(|(id, _)| *id == self.names[at])) {
+        let Some(then) = then.filter(|place| self.tree.entry(*place).term == last.term.0) else { return };
+        let configuration = self.tree.entry(then).configuration;
+        let before = self.tree.entry(self.tree.parent(configuration)).configuration;
+        let is_among = |seats: &Seats| seats.iter().any(|(id, _)| *id == self.names[at]);
+        let learns = self.members(configuration).is_some_and(|members| is_among(members.learners()));
+        let voted = self.members(before).is_some_and(|members| members.halves().any(is_among));
+        if learns && !voted {
             findings.broken("S1", || format!("{} is a learner, and stands for election", name(at)));
         }
     }
