@@ -61,6 +61,11 @@ impl Clock {
         self.rate = rate;
     }
 
+    /// A process begins, and has not looked at it yet.
+    pub(super) fn begin(&mut self) {
+        self.most = 0;
+    }
+
     /// What time it is for its node.
     pub(super) fn reckon(&self, at: Time) -> Instant {
         Instant::from_nanos(self.nanos(at).max(self.most))

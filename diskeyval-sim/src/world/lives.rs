@@ -42,6 +42,7 @@ impl World<'_, '_, '_> {
             this.disk.keep_copy();
         }
         this.life += 1;
+        this.clock.begin();
         this.silent = false;
         this.frozen = false;
         let life = this.life;

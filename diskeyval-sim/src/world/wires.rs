@@ -40,8 +40,7 @@ impl World<'_, '_, '_> {
         let this = &mut self.nodes[node];
         let now = this.clock.reckon(self.now);
         this.dials.push_back((now, to));
-        // What is to come was before its clock went back.
-        this.dials.retain(|(at, _)| *at <= now && now.since(*at) <= PACE_OVER);
+        while this.dials.pop_front_if(|(at, _)| now.since(*at) > PACE_OVER).is_some() {}
         let dials = this.dials.iter().filter(|(_, peer)| *peer == to).count();
         if dials > PACE {
             let what = format!("{} dials {} {dials} times within {PACE_OVER:?}", name(node), name(to));
