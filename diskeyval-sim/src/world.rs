@@ -141,6 +141,8 @@ pub(crate) struct Node {
     dials: VecDeque<(Instant, usize)>,
     /// From which nodes something has arrived that it has not looked at, as bits.
     arrived: u64,
+    /// Since when it leads, by its own clock.
+    leads_since: Option<Instant>,
     /// When it has looked at something from each, by its own clock.
     heard: Vec<Option<Instant>>,
     /// It was in its seat, by a committed entry, and knows that in this incarnation for ever.
@@ -352,6 +354,7 @@ impl<'w, 'k, 'c> World<'w, 'k, 'c> {
             hands_over: None,
             dials: VecDeque::new(),
             arrived: 0,
+            leads_since: None,
             heard: vec![None; nodes],
             was_member: false,
             members: None,

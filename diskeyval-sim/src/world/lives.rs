@@ -81,6 +81,7 @@ impl World<'_, '_, '_> {
         this.dials.clear();
         this.heard.fill(None);
         this.arrived = 0;
+        this.leads_since = None;
         this.waiting = 0;
         this.inbox.clear();
         this.wakes_at = None;

@@ -19,13 +19,17 @@ impl World<'_, '_, '_> {
         }
     }
 
-    /// After a turn of a node. It has given up leading when nobody was heard for one election timeout; two are given to it.
+    /// After a turn of a node. It has given up leading when nobody was heard for one election timeout; two are given to it, from
+    /// when it began.
     pub(super) fn must_hear_a_majority(&mut self, node: usize) {
-        let this = &self.nodes[node];
-        let leads = this.engine.as_ref().is_some_and(|engine| engine.vitals().role == RoleName::Leader);
-        let Some(members) = this.members.as_ref().filter(|_| leads && !this.goes_on_alone) else { return };
-        let now = this.clock.reckon(self.now);
         let limit = self.setting.election_timeout * 2;
+        let this = &mut self.nodes[node];
+        let now = this.clock.reckon(self.now);
+        let leads = this.engine.as_ref().is_some_and(|engine| engine.vitals().role == RoleName::Leader);
+        this.leads_since = this.leads_since.filter(|_| leads).or(leads.then_some(now));
+        let this = &self.nodes[node];
+        let has_led = this.leads_since.is_some_and(|since| now.since(since) >= limit);
+        let Some(members) = this.members.as_ref().filter(|_| has_led && !this.goes_on_alone) else { return };
         let is_heard = |id: &NodeId| {
             let mut lives = this.heard.iter().enumerate().filter(|(from, _)| self.names[*from] == *id);
             *id == self.names[node]
