@@ -23,10 +23,13 @@ impl fmt::Display for FileName {
     }
 }
 
+/// No store comes to so many files. There is always a next number.
+const MAX_NUMBER: u64 = 1 << 62;
+
 impl FileName {
     /// Reads a name as it is written; `None` if it is none of ours.
     pub fn parse(name: &str) -> Option<FileName> {
-        let number = |hex: &str| u64::from_str_radix(hex, 16).ok();
+        let number = |hex: &str| u64::from_str_radix(hex, 16).ok().filter(|number| *number < MAX_NUMBER);
         let file = match name.split_once('-') {
             None => FileName::Superblock,
             Some(("wal", hex)) => FileName::Segment(number(hex)?),
@@ -45,12 +48,19 @@ mod tests {
 
     #[test]
     fn names_are_read_as_they_are_written_and_in_no_other_form() {
-        for file in [FileName::Superblock, FileName::Segment(1), FileName::Snapshot(u64::MAX)] {
+        for file in [FileName::Superblock, FileName::Segment(1), FileName::Snapshot(MAX_NUMBER - 1)] {
             assert_eq!(FileName::parse(&file.to_string()), Some(file));
         }
-        for foreign in
-            ["", "super", "wal-1", "wal-000000000000000A", "wal-+00000000000000a", "lost+found", "-"]
-        {
+        for foreign in [
+            "",
+            "super",
+            "wal-1",
+            "wal-000000000000000A",
+            "wal-+00000000000000a",
+            "wal-ffffffffffffffff",
+            "lost+found",
+            "-",
+        ] {
             assert_eq!(FileName::parse(foreign), None, "{foreign:?}");
         }
     }
