@@ -1,0 +1,2 @@
+//! Three nodes in one process.
+fn main() {}
