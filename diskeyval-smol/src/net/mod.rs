@@ -16,6 +16,8 @@ mod dial;
 mod handshake;
 mod link;
 mod names;
+#[cfg(all(test, feature = "dev-certs", any(feature = "ring", feature = "aws-lc-rs")))]
+mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
