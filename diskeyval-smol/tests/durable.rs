@@ -32,7 +32,7 @@ fn what_was_acknowledged_is_there_after_all_nodes_have_ended() {
             node.end().await;
         }
         let mut nodes = Vec::new();
-        for config in configs {
+        for config in configs.clone() {
             nodes.push(Node::start(config).await.expect("its directory and its address are free"));
         }
         for n in 0..20 {
@@ -42,6 +42,17 @@ fn what_was_acknowledged_is_there_after_all_nodes_have_ended() {
         for node in nodes {
             node.end().await;
         }
+
+        // Two of them are lost for good.
+        let survivor = configs[0].clone();
+        let found = Recoverable::open(scratch.path("n1")).await.expect("it can go on");
+        assert_eq!(found.report().node, survivor.node_id);
+        let refused = Node::start(survivor.clone()).await.expect_err("it is being looked at");
+        assert!(matches!(refused, StartError::DirectoryInUse { .. }), "{refused:?}");
+        found.accept_data_loss().await.expect("done");
+        let alone = Node::start(survivor).await.expect("it starts");
+        assert_eq!(alone.get("k7").await.expect("it leads alone").as_deref(), Some(&b"v7"[..]));
+        alone.end().await;
     });
 }
 
@@ -99,13 +110,6 @@ fn a_directory_is_held_until_its_node_has_ended_and_errors_name_the_guilty() {
         nameless.tls = None;
         let refused = Node::start(nameless).await.expect_err("nodes speak TLS only");
         assert!(matches!(refused, StartError::Config(ConfigError::BadTls { .. })), "{refused:?}");
-
-        let dir = elsewhere.persistence.clone().expect("it has one").dir;
-        let found = Recoverable::open(&dir).await.expect("it holds something");
-        assert_eq!(found.report().node, elsewhere.node_id);
-        let refused = Node::start(elsewhere.clone()).await.expect_err("it is being looked at");
-        assert!(matches!(refused, StartError::DirectoryInUse { .. }), "{refused:?}");
-        drop(found);
 
         let node = Node::start(elsewhere.clone()).await.expect("it is free");
         let kept = node.get_with("k", Read::Linearizable).await.expect("read").expect("kept");
