@@ -15,11 +15,11 @@ use crate::lock;
 /// same answer, or threads would pile up.
 #[derive(Default)]
 pub(super) struct Names {
-    asked: Arc<Mutex<Vec<(Address, Arc<Question>)>>>,
+    asked: Arc<Mutex<Vec<Arc<Question>>>>,
 }
 
-#[derive(Default)]
 struct Question {
+    address: Address,
     answer: Mutex<Option<Result<Vec<SocketAddr>, String>>>,
     answered: Event,
 }
@@ -42,18 +42,20 @@ impl Names {
 
     fn ask(&self, address: &Address) -> Arc<Question> {
         let mut asked = lock(&self.asked);
-        if let Some((_, question)) = asked.iter().find(|(other, _)| other == address) {
+        if let Some(question) = asked.iter().find(|question| question.address == *address) {
             return question.clone();
         }
-        let question = Arc::new(Question::default());
-        asked.push((address.clone(), question.clone()));
+        let question =
+            Question { address: address.clone(), answer: Mutex::default(), answered: Event::new() };
+        let question = Arc::new(question);
+        asked.push(question.clone());
         drop(asked);
-        let (asking, answering, everything) = (address.clone(), question.clone(), self.asked.clone());
+        let (answering, everything) = (question.clone(), self.asked.clone());
         // It is not withdrawn by a dial that gives up: the thread is busy all the same.
         unblock(move || {
-            let found = resolve(&asking).map_err(|error: io::Error| error.to_string());
+            let found = resolve(&answering.address).map_err(|error: io::Error| error.to_string());
             *lock(&answering.answer) = Some(found);
-            lock(&everything).retain(|(other, _)| *other != asking);
+            lock(&everything).retain(|other| !Arc::ptr_eq(other, &answering));
             answering.answered.notify(usize::MAX);
         })
         .detach();
