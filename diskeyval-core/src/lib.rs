@@ -3,7 +3,7 @@
 #![forbid(unsafe_code)]
 
 extern crate alloc;
-#[cfg(test)]
+#[cfg(any(test, feature = "host"))]
 extern crate std;
 
 mod config;
@@ -13,6 +13,8 @@ mod entry;
 mod error;
 mod explain;
 mod founding;
+#[cfg(feature = "host")]
+pub mod host;
 mod id;
 pub mod identity;
 #[cfg(any(test, feature = "inspect"))]

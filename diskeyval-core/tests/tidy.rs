@@ -77,6 +77,12 @@ const MAY_NAME: &[(&str, &[&str], &str)] = &[
         &["entry", "error", "id", "io", "kv", "members", "prng", "store"],
         "has one node go on from its directory, alone: no peers, no time",
     ),
+    ("host.rs", &[], "a list of what it offers"),
+    (
+        "host/",
+        &["config", "error", "id", "identity", "io", "kv", "prng", "storage", "store", "time", "tls"],
+        "a clock, files and certificates for adapters; nothing of what a node does with them",
+    ),
     ("lib.rs", &[], "a list of what is public"),
 ];
 
@@ -97,8 +103,15 @@ struct Absent {
     why: &'static str,
 }
 
-const ALL: &[&str] = &["diskeyval-core/src/", "diskeyval-mio/src/", "diskeyval-sim/src/"];
+const ALL: &[&str] =
+    &["diskeyval-core/src/", "diskeyval-mio/src/", "diskeyval-sim/src/", "diskeyval-smol/src/"];
 const CORE: &[&str] = &["diskeyval-core/src/"];
+/// What the adapters share of the machine below them: the one part of the core that asks it for something.
+const HOST: &[&str] = &["diskeyval-core/src/host/", "diskeyval-core/src/host.rs"];
+/// The same, and the file in which it is announced.
+const HOST_AND_ROOT: &[&str] =
+    &["diskeyval-core/src/host/", "diskeyval-core/src/host.rs", "diskeyval-core/src/lib.rs"];
+const ADAPTERS: &[&str] = &["diskeyval-mio/src/", "diskeyval-smol/src/"];
 const RAFT: &[&str] = &["diskeyval-core/src/raft/"];
 const SIM: &[&str] = &["diskeyval-sim/src/"];
 const CORE_AND_SIM: &[&str] = &["diskeyval-core/src/", "diskeyval-sim/src/"];
@@ -108,9 +121,21 @@ const SIM_COMMAND: &str = "diskeyval-sim/src/bin/";
 const ABSENT: &[Absent] = &[
     Absent {
         within: CORE,
-        but: &[],
+        but: HOST_AND_ROOT,
         words: &["std"],
-        why: "no clock, file, socket, thread, path or environment in the core (rustls alone links std, for `tls`)",
+        why: "no clock, file, socket, thread, path or environment in the core (rustls links std, for `tls`; `host` does)",
+    },
+    Absent {
+        within: CORE,
+        but: HOST_AND_ROOT,
+        words: &["host::"],
+        why: "the machine is for adapters: nothing in the core knows that there is one",
+    },
+    Absent {
+        within: HOST,
+        but: &[],
+        words: &["Engine", "Effect", "Input", "TcpStream", "Mutex", "Condvar", "async"],
+        why: "the engine is driven, and sockets and sessions are owned, by adapters",
     },
     Absent {
         within: CORE_AND_SIM,
@@ -182,7 +207,7 @@ const ABSENT: &[Absent] = &[
         why: "only the store says what is durable",
     },
     Absent {
-        within: &["diskeyval-mio/src/"],
+        within: ADAPTERS,
         but: &[],
         words: &[
             "Ballot",
@@ -209,10 +234,22 @@ const ABSENT: &[Absent] = &[
         why: "an adapter moves bytes: no framing, no retry, no knowledge of leaders beyond what the board shows",
     },
     Absent {
-        within: &["diskeyval-mio/src/"],
-        but: &["diskeyval-mio/src/driver.rs"],
+        within: ADAPTERS,
+        but: &["diskeyval-mio/src/driver.rs", "diskeyval-smol/src/driver.rs"],
         words: &[".turn(", "turn.input", "Effect"],
-        why: "one thread owns the engine, and one place reads its clock",
+        why: "one thread or task owns the engine, and one place reads its clock",
+    },
+    Absent {
+        within: &["diskeyval-smol/src/"],
+        but: &[],
+        words: &["diskeyval_mio", "mio", "tokio", "thread", "block_on"],
+        why: "adapters know the core only; it waits for nothing but by being polled, and what may block is unblocked",
+    },
+    Absent {
+        within: &["diskeyval-mio/src/"],
+        but: &["diskeyval-mio/src/bin/"],
+        words: &["diskeyval_smol", "smol", "async"],
+        why: "adapters know the core only, and this one waits on threads",
     },
     Absent {
         within: SIM,
@@ -355,7 +392,7 @@ fn nothing_is_left_lying_about() {
 fn what_stands_twice_is_the_same() {
     let root = root();
     let read = |path: &str| fs::read_to_string(root.join(path)).expect(path);
-    for package in ["diskeyval-core", "diskeyval-mio", "diskeyval-sim"] {
+    for package in ["diskeyval-core", "diskeyval-mio", "diskeyval-sim", "diskeyval-smol"] {
         assert_eq!(read("LICENSE"), read(&format!("{package}/LICENSE")), "a package carries the licence");
     }
     let commands = read("diskeyval-core/src/script.rs");

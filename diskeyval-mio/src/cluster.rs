@@ -5,10 +5,10 @@ use std::io;
 use std::net::{Ipv4Addr, TcpListener};
 use std::time::{Duration, Instant};
 
+use diskeyval_core::host::StartError;
+use diskeyval_core::host::certs::{Authority, CertsError};
 use diskeyval_core::{Config, ConfigError, Error, Refusal};
 
-use crate::certs::{Authority, CertsError};
-use crate::error::StartError;
 use crate::node::Node;
 
 /// A cluster of nodes named `node-1`, `node-2` and so on in this process: on loopback, over mutual TLS

@@ -7,8 +7,6 @@
 //! What an operation is, and what its failure means, is decided elsewhere. Here they are carried out in order, and
 //! reported in order.
 
-mod directory;
-mod files;
 #[cfg(test)]
 mod tests;
 
@@ -19,22 +17,16 @@ use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
+use diskeyval_core::host::{Perform, belongs_to, verb};
 use diskeyval_core::{DiskDone, DiskError, DiskOp, Input, NodeId, OpId};
 use mio::Waker;
 use tracing::{error, warn};
 
-pub(crate) use self::directory::Directory;
-pub(crate) use self::files::Files;
 use crate::lock;
 use crate::notifier::text_of;
 
 /// What takes longer than this is worth a word in the log.
 const SLOW: Duration = Duration::from_secs(1);
-
-/// Who carries operations out.
-pub(crate) trait Perform: Send + 'static {
-    fn perform(&mut self, what: DiskOp) -> Result<DiskDone, DiskError>;
-}
 
 /// The driver's end.
 pub(crate) struct Disk {
@@ -207,16 +199,6 @@ fn serve(desk: &Desk, mut performer: impl Perform, node: &NodeId) {
     desk.ended.notify_all();
 }
 
-/// Whether nobody is waiting for `what` alone: it is a part of what `next` completes.
-fn belongs_to(what: &DiskOp, next: &DiskOp) -> bool {
-    match (what, next) {
-        (DiskOp::Write { file, .. }, DiskOp::Write { file: next, .. } | DiskOp::Sync { file: next }) => {
-            file == next
-        }
-        _ => false,
-    }
-}
-
 fn perform(performer: &mut impl Perform, what: DiskOp, node: &NodeId) -> Result<DiskDone, DiskError> {
     let (verb, begin) = (verb(&what), Instant::now());
     let result = catch_unwind(AssertUnwindSafe(|| performer.perform(what))).unwrap_or_else(|panic| {
@@ -229,20 +211,4 @@ fn perform(performer: &mut impl Perform, what: DiskOp, node: &NodeId) -> Result<
         warn!(%node, ?took, "the disk is slow: {verb}");
     }
     result
-}
-
-/// An operation in words.
-fn verb(what: &DiskOp) -> String {
-    match what {
-        DiskOp::List => "listing the directory".to_owned(),
-        DiskOp::Create { file, size } => format!("making {file} with {size} bytes"),
-        DiskOp::Write { file, at, parts } => {
-            let bytes: usize = parts.iter().map(|part| part.len()).sum();
-            format!("writing {bytes} bytes to {file} at {at}")
-        }
-        DiskOp::Sync { file } => format!("making {file} durable"),
-        DiskOp::Read { file, at, len } => format!("reading {len} bytes of {file} at {at}"),
-        DiskOp::Remove { file } => format!("removing {file}"),
-        DiskOp::SetAside { file, .. } => format!("setting {file} aside"),
-    }
 }

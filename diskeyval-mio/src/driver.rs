@@ -11,13 +11,11 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
-use diskeyval_core::{
-    Answer, DialError, Effect, Engine, Event, Input, Instant, NodeId, Request, Standing, Ticket,
-};
+use diskeyval_core::host::{Clock, Journal};
+use diskeyval_core::{Answer, Effect, Engine, Event, Input, Instant, NodeId, Request, Standing, Ticket};
 use tracing::{debug, error, info, warn};
 
 use crate::board::Board;
-use crate::clock::Clock;
 use crate::disk::Disk;
 use crate::net::Net;
 use crate::notifier::{Hub, Job, text_of};
@@ -53,8 +51,7 @@ pub(crate) struct Driver {
     events: Vec<Event>,
     answers: Vec<(Reply, Answer)>,
     jobs: Vec<Job>,
-    /// Why each peer was out of reach at the last dial: the log repeats nothing.
-    unreachable: Vec<(NodeId, DialError)>,
+    journal: Journal,
 }
 
 /// Whether the engine still reads what it had kept.
@@ -77,6 +74,7 @@ impl Driver {
         patience: Duration,
     ) -> Driver {
         Driver {
+            journal: Journal::new(node.clone()),
             node,
             engine,
             net,
@@ -91,7 +89,6 @@ impl Driver {
             events: Vec::new(),
             answers: Vec::new(),
             jobs: Vec::new(),
-            unreachable: Vec::new(),
         }
     }
 
@@ -226,7 +223,7 @@ impl Driver {
         self.shared.board.publish(engine.leader(), engine.is_leader(), engine.is_ready(), engine.metrics());
         let events = mem::take(&mut self.events);
         for event in &events {
-            self.log(event);
+            self.journal.note(event);
         }
         self.shared.hub.publish(&events, &mut self.jobs);
         for (reply, answer) in self.answers.drain(..) {
@@ -235,55 +232,6 @@ impl Driver {
         self.shared.hub.publish(&[], &mut self.jobs);
         self.events = events;
         self.events.clear();
-    }
-
-    fn log(&mut self, event: &Event) {
-        let node = &self.node;
-        match event {
-            Event::Change(_) => {}
-            Event::Leader { leader: Some(leader), term } => info!(%node, %leader, %term, "there is a leader"),
-            Event::Leader { leader: None, term } => info!(%node, %term, "there is no leader"),
-            Event::LinkUp { peer } => {
-                self.unreachable.retain(|(other, _)| other != peer);
-                info!(%node, %peer, "a link is up");
-            }
-            Event::LinkDown { peer, why } => warn!(%node, %peer, %why, "a link is down"),
-            Event::Unreachable { peer, why } => {
-                let last = self.unreachable.iter_mut().find(|(other, _)| other == peer);
-                match last {
-                    Some((_, last)) if last == why => {
-                        debug!(%node, %peer, %why, "a peer is still out of reach")
-                    }
-                    Some((_, last)) => {
-                        *last = why.clone();
-                        warn!(%node, %peer, %why, "a peer is out of reach");
-                    }
-                    None => {
-                        self.unreachable.push((peer.clone(), why.clone()));
-                        warn!(%node, %peer, %why, "a peer is out of reach");
-                    }
-                }
-            }
-            Event::Resync { revision } => info!(%node, revision, "the state has moved on at once"),
-            Event::Rotten(damage) => {
-                warn!(%node, %damage, "a file has rotted: it is written anew from memory, and set aside")
-            }
-            Event::Damaged(damage) => {
-                error!(%node, %damage, "this node keeps out of everything, and keeps its files")
-            }
-            Event::PeerDamaged { peer } => {
-                self.unreachable.retain(|(other, _)| other != peer);
-                warn!(%node, %peer, "a file of a peer is damaged, and it keeps out of everything");
-            }
-            Event::BegunAnew { set_aside, under } => {
-                let under = format_args!("aside-{under:016x}-");
-                warn!(%node, files = set_aside, %under, "this node begins anew, and has set its damaged files aside");
-            }
-            Event::NotAdmitted { why } => warn!(%node, why, "this node does not serve"),
-            Event::Admitted => info!(%node, "this node is in its seat, and serves"),
-            Event::Removed => warn!(%node, "this node was removed from its cluster, and serves no more"),
-            other => info!(%node, event = ?other, "something happened"),
-        }
     }
 
     /// Ends what is pending, closes what is open, and lets everybody know.

@@ -3,20 +3,15 @@
 
 mod board;
 #[cfg(feature = "dev-certs")]
-pub mod certs;
-mod clock;
-#[cfg(feature = "dev-certs")]
 mod cluster;
 mod disk;
 mod driver;
-mod error;
 mod events;
 mod net;
 mod node;
 mod notifier;
 mod pending;
 mod queue;
-mod recover;
 mod start;
 mod tls;
 mod typed;
@@ -25,18 +20,21 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 #[cfg(feature = "dev-certs")]
 pub use cluster::{Cluster, ClusterError};
+#[cfg(feature = "dev-certs")]
+pub use diskeyval_core::host::certs;
+pub use diskeyval_core::host::{
+    Commit, Deleted, Notice, RecoverError, Recoverable, Recovered, StartError, Swap,
+};
 pub use diskeyval_core::{
     Address, Change, CloseReason, Command, Config, ConfigError, Damage, DialError, Doubt, Error, Event,
     Expect, Explanation, Fault, FileName, Finding, Hindrance, Limits, Member, MemberChange, MemberStatus,
     Metrics, NodeId, Obstacle, Outcome, Part, Peer, Persistence, Read, Recovery, Refusal, RoleName, Standing,
     Status, StorageFault, Term, Tls, Versioned, View, explain, storage,
 };
-pub use error::StartError;
-pub use events::{Events, Notice};
-pub use node::{Commit, Deleted, Node, Swap};
+pub use events::Events;
+pub use node::Node;
 pub use notifier::SubscriptionId;
 pub use pending::Pending;
-pub use recover::{RecoverError, Recoverable, Recovered};
 pub use typed::Typed;
 
 /// Takes a lock. That another thread panicked while it held it is of no concern: each of our critical

@@ -11,14 +11,14 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use bytes::Bytes;
+use diskeyval_core::host::{Commit, Deleted, Notice, StartError, Swap, bind};
 use diskeyval_core::{
     Command, Config, Error, Expect, Fault, Metrics, NodeId, Outcome, Peer, Read, Refusal, Request, Status,
     Versioned, View, explain,
 };
 
 use crate::driver::Shared;
-use crate::error::StartError;
-use crate::events::{Events, Notice};
+use crate::events::Events;
 use crate::lock;
 use crate::notifier::SubscriptionId;
 use crate::pending::{Pending, Promise};
@@ -59,47 +59,6 @@ struct Inner {
     listeners: Arc<Listeners>,
 }
 
-/// A write that was committed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Commit {
-    /// The revision of the write: its place in the one order of all writes.
-    pub revision: u64,
-}
-
-/// A removal that was committed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Deleted {
-    /// The revision of the write: its place in the one order of all writes.
-    pub revision: u64,
-    /// Whether there was such a key.
-    pub found: bool,
-}
-
-/// What became of a compare-and-set. That it did not match is an answer, not an error.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[must_use = "the value may not have been as expected"]
-pub enum Swap {
-    /// The key was as expected, and has the new value.
-    Swapped {
-        /// The revision of the write: its place in the one order of all writes.
-        revision: u64,
-    },
-    /// The key was not as expected, and nothing was changed.
-    Mismatch {
-        /// The place in the order of all writes at which this was found.
-        revision: u64,
-        /// The revision that the key had there, if there was such a key.
-        actual: Option<u64>,
-    },
-}
-
-impl Swap {
-    /// Whether the key was as expected, and has the new value.
-    pub fn swapped(&self) -> bool {
-        matches!(self, Swap::Swapped { .. })
-    }
-}
-
 impl Node {
     /// Starts a node: it listens, dials its peers, and takes part, until it is told to end.
     ///
@@ -112,7 +71,7 @@ impl Node {
     /// What is wrong with the configuration, or why the address or the directory cannot be used.
     #[doc(alias = "diskeyval")]
     pub fn start(config: Config) -> Result<Node, StartError> {
-        Node::start_on(start::bind(&config)?, config)
+        Node::start_on(bind(&config)?, config)
     }
 
     /// Starts a node behind a listener that is bound already. For those who must know the port before the node
@@ -159,7 +118,7 @@ impl Node {
     /// read to find out.
     pub fn set(&self, key: impl Into<Bytes>, value: impl Into<Bytes>) -> Result<Commit, Error> {
         let command = Command::Set { key: key.into(), value: value.into() };
-        self.submit(command).wait().map(|outcome| Commit { revision: outcome.revision() })
+        self.submit(command).wait().map(Commit::from)
     }
 
     /// Removes a key.
@@ -167,9 +126,7 @@ impl Node {
     /// # Errors
     /// As [`set`](Node::set).
     pub fn delete(&self, key: impl Into<Bytes>) -> Result<Deleted, Error> {
-        let outcome = self.submit(Command::Delete { key: key.into() }).wait()?;
-        let found = matches!(outcome, Outcome::Deleted { found: true, .. });
-        Ok(Deleted { revision: outcome.revision(), found })
+        self.submit(Command::Delete { key: key.into() }).wait().map(Deleted::from)
     }
 
     /// Gives a key a value if it is as expected (absent, of a value, of a revision), else does nothing.
@@ -187,12 +144,7 @@ impl Node {
         value: impl Into<Bytes>,
     ) -> Result<Swap, Error> {
         let command = Command::CompareAndSet { key: key.into(), expect, value: value.into() };
-        self.submit(command).wait().map(|outcome| match outcome {
-            Outcome::Mismatch { revision, actual } => {
-                Swap::Mismatch { revision, actual: (actual != 0).then_some(actual) }
-            }
-            other => Swap::Swapped { revision: other.revision() },
-        })
+        self.submit(command).wait().map(Swap::from)
     }
 
     /// Hands a write over without waiting for it. Writes that were handed over by one thread before the

@@ -8,9 +8,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 use diskeyval_core::Event;
+use diskeyval_core::host::{Backlog, Notice};
 use tracing::error;
 
-use crate::events::{Backlog, Mailbox, Notice};
+use crate::events::Mailbox;
 use crate::lock;
 
 /// Names a subscription made by [`Node::on`](crate::Node::on).

@@ -5,8 +5,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use diskeyval_core::{
-    Answer, Command, Doubt, Error, Expect, Fault, Limits, Outcome, Recovery, Refusal, Request, Status,
-    Versioned, View,
+    Answer, Doubt, Error, Fault, Limits, Outcome, Recovery, Refusal, Request, Status, Versioned, View,
 };
 use mio::Waker;
 
@@ -142,14 +141,7 @@ impl Ask {
     /// Bytes of keys and values, so that the queue is bounded in what matters.
     fn size(&self) -> usize {
         match self {
-            Ask::Request { request: Request::Write(command), .. } => match command {
-                Command::Set { key, value } => key.len() + value.len(),
-                Command::CompareAndSet { key, expect: Expect::Value(expected), value } => {
-                    key.len() + expected.len() + value.len()
-                }
-                Command::CompareAndSet { key, value, .. } => key.len() + value.len(),
-                other => other.key().len(),
-            },
+            Ask::Request { request: Request::Write(command), .. } => command.payload(),
             Ask::Request { request: Request::Get { key, .. }, .. } => key.len(),
             _ => 0,
         }
@@ -231,7 +223,7 @@ impl Reply {
 #[cfg(test)]
 mod tests {
     use bytes::Bytes;
-    use diskeyval_core::Read;
+    use diskeyval_core::{Command, Read};
     use mio::{Events, Poll, Token};
 
     use super::*;

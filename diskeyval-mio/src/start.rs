@@ -4,18 +4,18 @@
 mod tests;
 
 use std::io;
-use std::net::{IpAddr, SocketAddr, TcpListener};
+use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use diskeyval_core::{Address, Config, ConfigError, Engine, Fault, Settings, StorageFault};
+use diskeyval_core::host::{Directory, Files, Ground, Perform, StartError, prepare};
+use diskeyval_core::{Config, Engine, Fault, Seed, Settings, StorageFault};
 
 use crate::board::Board;
-use crate::disk::{Directory, Disk, Files, Perform};
+use crate::disk::Disk;
 use crate::driver::{Driver, Shared};
-use crate::error::StartError;
-use crate::net::{Net, resolve};
+use crate::net::Net;
 use crate::notifier::Hub;
 use crate::queue::{End, Queue};
 use crate::tls::Context;
@@ -25,17 +25,6 @@ pub(crate) struct Started {
     pub(crate) shared: Arc<Shared>,
     pub(crate) local_addr: SocketAddr,
     pub(crate) threads: [JoinHandle<()>; 2],
-}
-
-/// Binds the address that is configured.
-pub(crate) fn bind(config: &Config) -> Result<TcpListener, StartError> {
-    let settings = config.validate()?;
-    let address = settings.own_address();
-    listen(address).map_err(|source| StartError::Bind { address: address.clone(), source })
-}
-
-fn listen(address: &Address) -> io::Result<TcpListener> {
-    TcpListener::bind(&*resolve(address)?)
 }
 
 /// Starts a node behind a listener.
@@ -49,31 +38,15 @@ fn start_with<P: Perform>(
     config: &mut Config,
     on: impl FnOnce(Directory) -> P,
 ) -> Result<Started, StartError> {
-    let local_addr =
-        listener.local_addr().map_err(|source| cannot("ask for the address of a socket", source))?;
-    // Whatever port it is that port 0 has become, peers and status are told the real one; and of two addresses, that
-    // of the listener. A name is kept: others may know it where they do not know the address.
-    config.port = local_addr.port();
-    if config.host.parse::<IpAddr>().is_ok() {
-        config.host = local_addr.ip().to_string();
-    }
-    let settings = config.validate()?;
-    let tls = match &config.tls {
-        Some(pem) => Context::new(pem, &config.node_id)?,
-        None => return Err(no_tls().into()),
-    };
-    let seed =
-        tls.seed().ok_or_else(|| cannot("draw random numbers", io::Error::other("the generator failed")))?;
-    // The last thing that can be refused without a trace, since it leaves one.
-    let directory = config.persistence.as_ref().map(|kept| Directory::open(&kept.dir)).transpose()?;
+    let Ground { settings, policy, seed, local_addr, directory } = prepare(&listener, config)?;
     let net = Net::new(
         listener,
         settings.node_id().clone(),
-        tls,
+        Context::new(&policy),
         settings.rpc_timeout(),
         settings.limits().max_strangers,
     )
-    .map_err(|source| cannot("watch sockets", source))?;
+    .map_err(|source| StartError::io("watch sockets", source))?;
     let shared = Arc::new(Shared {
         queue: Queue::new(net.waker(), settings.limits()),
         board: Board::default(),
@@ -82,7 +55,7 @@ fn start_with<P: Perform>(
     let is_kept = directory.is_some();
     let performer = directory.map(on);
     let threads = spawn(settings, config.election_timeout, seed, net, performer, &shared)
-        .map_err(|source| cannot("start a thread", source))?;
+        .map_err(|source| StartError::io("start a thread", source))?;
     if is_kept && let Err(fault) = wait_until_open(&shared) {
         for thread in threads {
             // Both catch what panics in them.
@@ -107,7 +80,7 @@ fn wait_until_open(shared: &Shared) -> Result<(), StorageFault> {
 fn spawn(
     settings: Settings,
     election_timeout: Duration,
-    seed: diskeyval_core::Seed,
+    seed: Seed,
     net: Net,
     performer: Option<impl Perform>,
     shared: &Arc<Shared>,
@@ -130,16 +103,4 @@ fn spawn(
             Err(error)
         }
     }
-}
-
-fn no_tls() -> ConfigError {
-    ConfigError::BadTls {
-        part: "cert",
-        why: "there is none, and nodes speak only mutual TLS: set certificate, key and CA with `Config::tls`"
-            .into(),
-    }
-}
-
-fn cannot(what: &'static str, source: io::Error) -> StartError {
-    StartError::Io { what, source }
 }

@@ -101,7 +101,7 @@ impl Command {
     }
 
     /// Bytes of key and values, for limits.
-    pub(crate) fn payload(&self) -> usize {
+    pub fn payload(&self) -> usize {
         match self {
             Command::Set { key, value } => key.len() + value.len(),
             Command::Delete { key } => key.len(),

@@ -22,6 +22,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use diskeyval_core::host::Clock;
 use diskeyval_core::{CloseReason, ConnId, DialError, Input, Instant, NodeId, Origin};
 use mio::net::TcpListener;
 use mio::{Events, Interest, Poll, Token, Waker};
@@ -30,7 +31,6 @@ use tracing::{debug, warn};
 use self::accept::Door;
 use self::dial::Dialling;
 use self::names::Names;
-pub(crate) use self::names::resolve;
 use self::socket::{Incoming, Lost, Socket, Stage};
 use crate::tls::{self, Context};
 
@@ -262,7 +262,7 @@ impl Net {
     }
 
     /// Closes everything in order, waits for that as long as a close may take, and lets go.
-    pub(crate) fn shut_down(&mut self, clock: &crate::clock::Clock) {
+    pub(crate) fn shut_down(&mut self, clock: &Clock) {
         let _ = self.door.close(self.poll.registry());
         self.dials.clear();
         self.undated.clear();

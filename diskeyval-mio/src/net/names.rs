@@ -2,11 +2,12 @@
 //! half a minute, and the driver must not.
 
 use std::io;
-use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
+use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex};
 use std::thread;
 
 use diskeyval_core::Address;
+use diskeyval_core::host::resolve;
 use mio::Waker;
 
 use crate::lock;
@@ -67,13 +68,4 @@ impl Names {
         self.asked.retain(|address| !answers.iter().any(|answer| answer.address == *address));
         answers
     }
-}
-
-/// All addresses of a host, in the resolver's order. May block.
-pub(crate) fn resolve(address: &Address) -> io::Result<Vec<SocketAddr>> {
-    let found: Vec<_> = (address.host(), address.port()).to_socket_addrs()?.collect();
-    if found.is_empty() {
-        return Err(io::Error::new(io::ErrorKind::NotFound, "the name has no address"));
-    }
-    Ok(found)
 }

@@ -5,6 +5,7 @@ use std::net::{Shutdown, TcpListener, TcpStream};
 use std::time::Duration;
 
 use diskeyval_core::identity::Identity;
+use diskeyval_core::tls::Policy;
 use diskeyval_core::{Address, DialId, Tls};
 use rcgen::{
     BasicConstraints, CertificateParams, CertifiedIssuer, ExtendedKeyUsagePurpose, IsCa, KeyPair,
@@ -13,7 +14,6 @@ use rcgen::{
 use rustls::Connection;
 
 use super::*;
-use crate::clock::Clock;
 
 /// How long anything may take on a busy machine.
 const AGES: Duration = Duration::from_secs(60);
@@ -42,7 +42,7 @@ impl Ca {
     }
 
     fn context(&self, node: &str) -> Context {
-        Context::new(&self.pem(node), &id(node)).expect("good certificates")
+        Context::new(&Policy::from_pem(&self.pem(node), &id(node)).expect("good certificates"))
     }
 }
 
@@ -461,7 +461,7 @@ fn a_certificate_of_another_ca_is_refused_and_both_ends_can_say_so() {
     let mut pem = rogue.pem("a");
     pem.ca.push_str(&ca.0.pem());
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
-    let context = Context::new(&pem, &id("a")).expect("it looks well");
+    let context = Context::new(&Policy::from_pem(&pem, &id("a")).expect("it looks well"));
     let net = Net::new(listener, id("a"), context, AGES, 64).expect("a net");
     let mut a = Rig { net, clock: Clock::new(), port: 0, told: Vec::new() };
     a.dial("127.0.0.1", b.port, AGES);

@@ -3,27 +3,28 @@
 use std::fs::{self, File, TryLockError};
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
-use std::{process, thread};
+use std::string::ToString;
+use std::time::Duration;
+use std::{format, process, thread};
 
-use diskeyval_core::FileName;
-
-use crate::error::StartError;
+use super::StartError;
+use crate::store::FileName;
 
 /// The file whose lock holds the directory. It stays there, and says nothing by being there. A file, since not every
 /// system can lock a directory.
 const LOCK: &str = "lock";
 
-/// For how long a lock is waited for. A process that was killed a moment ago may not have let go yet, and one that only
+/// How often a lock is tried for, and how long between. A process that was killed a moment ago may not have let go yet, and one that only
 /// looks holds it for a moment.
-const PATIENCE: Duration = Duration::from_millis(500);
+const TRIES: u32 = 25;
+const BETWEEN: Duration = Duration::from_millis(20);
 
 /// What the name of a file begins with until it is whole.
 const UNFINISHED: &str = "new-";
 
 /// A directory that this process holds, for as long as this lives.
 #[derive(Debug)]
-pub(crate) struct Directory {
+pub struct Directory {
     path: PathBuf,
     /// Its lock ends with it.
     _lock: File,
@@ -32,8 +33,11 @@ pub(crate) struct Directory {
 }
 
 impl Directory {
-    /// Makes it if it is not there, and takes it for this process.
-    pub(crate) fn open(path: &str) -> Result<Directory, StartError> {
+    /// Makes it if it is not there, and takes it for this process. May wait for half a second for one who is about to let go.
+    ///
+    /// # Errors
+    /// Why it cannot be used, or who has it.
+    pub fn open(path: &str) -> Result<Directory, StartError> {
         // Whoever changes the working directory later does not move it.
         let path = std::path::absolute(path)
             .map_err(|source| StartError::Directory { path: path.into(), source })?;
@@ -112,11 +116,14 @@ fn take(path: &Path) -> Result<File, Refusal> {
     let mut options = File::options();
     let lock =
         options.read(true).write(true).create(true).truncate(false).open(path).map_err(Refusal::Failed)?;
-    let end = Instant::now() + PATIENCE;
+    let mut left = TRIES;
     loop {
         match lock.try_lock() {
             Ok(()) => break,
-            Err(TryLockError::WouldBlock) if Instant::now() < end => thread::sleep(PATIENCE / 25),
+            Err(TryLockError::WouldBlock) if left > 0 => {
+                left -= 1;
+                thread::sleep(BETWEEN);
+            }
             Err(TryLockError::WouldBlock) => {
                 let holder = fs::read_to_string(path).ok().and_then(|text| text.trim().parse().ok());
                 return Err(Refusal::Held { holder });

@@ -4,7 +4,8 @@ use std::fmt;
 use std::io;
 use std::path::PathBuf;
 
-use diskeyval_core::{Address, ConfigError, StorageFault};
+use crate::config::Address;
+use crate::error::{ConfigError, StorageFault};
 
 /// Why a node does not start.
 #[derive(Debug)]
@@ -42,6 +43,13 @@ pub enum StartError {
         /// What the operating system says.
         source: io::Error,
     },
+}
+
+impl StartError {
+    /// The operating system refuses something.
+    pub fn io(what: &'static str, source: io::Error) -> StartError {
+        StartError::Io { what, source }
+    }
 }
 
 impl fmt::Display for StartError {
@@ -118,6 +126,8 @@ impl From<StorageFault> for StartError {
 
 #[cfg(test)]
 mod tests {
+    use std::string::ToString;
+
     use super::*;
 
     #[test]

@@ -1,14 +1,17 @@
 //! Certificates as files in a directory, as `diskeyval certs` writes them.
 
+use std::borrow::ToOwned;
 use std::collections::BTreeMap;
+use std::format;
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
-
-use diskeyval_core::NodeId;
-use diskeyval_core::identity::Identity;
+use std::string::{String, ToString};
+use std::vec::Vec;
 
 use super::{Authority, CertsError, Issued, client, io_error};
+use crate::id::NodeId;
+use crate::identity::Identity;
 
 /// What [`write_new`] has written.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -1,23 +1,38 @@
 //! The operations, on real files.
 
+use std::borrow::ToOwned;
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{self, ErrorKind};
+use std::string::String;
 use std::thread::{self, JoinHandle};
+use std::vec::Vec;
+use std::{format, vec};
 
 use bytes::Bytes;
-use diskeyval_core::{DiskDone, DiskError, DiskOp, FileName};
 
-use super::{Directory, Perform, verb};
+use super::Directory;
+use crate::io::{DiskDone, DiskError, DiskOp};
+use crate::store::FileName;
+
+/// Who carries operations out.
+pub trait Perform: Send + 'static {
+    /// Carries one out. May block.
+    ///
+    /// # Errors
+    /// Why it was not carried out, or not wholly.
+    fn perform(&mut self, what: DiskOp) -> Result<DiskDone, DiskError>;
+}
 
 /// How many files are kept open, unless more have something that is not durable yet.
-pub(super) const MAX_OPEN: usize = 8;
+const MAX_OPEN: usize = 8;
 
 /// What a new file is filled with at a time, and the most that is gathered for one write.
 const CHUNK: usize = 1 << 20;
 
 /// The files of a directory.
-pub(crate) struct Files {
+#[derive(Debug)]
+pub struct Files {
     directory: Directory,
     open: BTreeMap<FileName, Open>,
     uses: u64,
@@ -28,6 +43,7 @@ pub(crate) struct Files {
 }
 
 /// A file that is open.
+#[derive(Debug)]
 struct Open {
     file: File,
     /// Whether something was written that is not durable yet. Then it must not be closed: that it could not be
@@ -57,12 +73,13 @@ impl Perform for Files {
 }
 
 impl Files {
-    pub(crate) fn new(directory: Directory) -> Files {
+    /// All that is asked for is done there.
+    pub fn new(directory: Directory) -> Files {
         Files { directory, open: BTreeMap::new(), uses: 0, gathered: Vec::new(), giving_back: Vec::new() }
     }
 
     #[cfg(test)]
-    pub(super) fn open_files(&self) -> usize {
+    fn open_files(&self) -> usize {
         self.open.len()
     }
 
@@ -280,3 +297,32 @@ fn read_at(mut file: &File, bytes: &mut [u8], at: u64) -> io::Result<usize> {
     file.seek(SeekFrom::Start(at))?;
     file.read(bytes)
 }
+
+/// Whether nobody is waiting for `what` alone: it is a part of what `next` completes.
+pub fn belongs_to(what: &DiskOp, next: &DiskOp) -> bool {
+    match (what, next) {
+        (DiskOp::Write { file, .. }, DiskOp::Write { file: next, .. } | DiskOp::Sync { file: next }) => {
+            file == next
+        }
+        _ => false,
+    }
+}
+
+/// An operation in words.
+pub fn verb(what: &DiskOp) -> String {
+    match what {
+        DiskOp::List => "listing the directory".to_owned(),
+        DiskOp::Create { file, size } => format!("making {file} with {size} bytes"),
+        DiskOp::Write { file, at, parts } => {
+            let bytes: usize = parts.iter().map(|part| part.len()).sum();
+            format!("writing {bytes} bytes to {file} at {at}")
+        }
+        DiskOp::Sync { file } => format!("making {file} durable"),
+        DiskOp::Read { file, at, len } => format!("reading {len} bytes of {file} at {at}"),
+        DiskOp::Remove { file } => format!("removing {file}"),
+        DiskOp::SetAside { file, .. } => format!("setting {file} aside"),
+    }
+}
+
+#[cfg(test)]
+mod tests;

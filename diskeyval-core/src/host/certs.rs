@@ -7,7 +7,7 @@
 //! use std::path::Path;
 //!
 //! use diskeyval_core::NodeId;
-//! # use diskeyval_mio::certs;
+//! use diskeyval_core::host::certs;
 //!
 //! let nodes = [NodeId::new("node-1")?, NodeId::new("node-2")?, NodeId::new("node-3")?];
 //! certs::write_new(Path::new("certs"), &nodes, &[])?;
@@ -16,13 +16,15 @@
 
 mod files;
 
+use std::borrow::ToOwned;
 use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::string::{String, ToString};
+use std::time::{Duration, UNIX_EPOCH};
+use std::vec::Vec;
+use std::{format, vec};
 
-use diskeyval_core::NodeId;
-use diskeyval_core::identity::Identity;
 use rcgen::{
     BasicConstraints, CertificateParams, DistinguishedName, DnType, DnValue, ExtendedKeyUsagePurpose, IsCa,
     Issuer, KeyIdMethod, KeyPair, KeyUsagePurpose, PKCS_ECDSA_P256_SHA256, SanType, date_time_ymd,
@@ -33,6 +35,9 @@ use x509_cert::Certificate;
 use x509_cert::der::{Decode, Tag, Tagged};
 use x509_cert::ext::pkix::{BasicConstraints as FoundConstraints, SubjectKeyIdentifier};
 use x509_cert::name::Name;
+
+use crate::id::NodeId;
+use crate::identity::Identity;
 
 pub use self::files::{Files, Written, write_new};
 
@@ -262,11 +267,11 @@ fn new_key() -> Result<KeyPair, CertsError> {
 }
 
 /// Since 1970, in whole seconds.
-#[expect(clippy::disallowed_methods, reason = "certificates are about the wall clock")]
+#[expect(clippy::disallowed_types, reason = "certificates are about the wall clock")]
 fn now() -> Result<Duration, CertsError> {
     /// The year 9500: certificates cannot speak of a year after 9999.
     const END: u64 = 237_600_000_000;
-    match SystemTime::now().duration_since(UNIX_EPOCH) {
+    match std::time::SystemTime::now().duration_since(UNIX_EPOCH) {
         Ok(now) if now.as_secs() < END => Ok(Duration::from_secs(now.as_secs())),
         _ => Err(CertsError::Clock),
     }

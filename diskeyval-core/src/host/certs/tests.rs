@@ -3,13 +3,14 @@
 use std::fs;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use diskeyval_core::Tls;
-use diskeyval_core::identity::of_certificate;
-use diskeyval_core::tls::Policy;
 use x509_cert::ext::pkix::name::GeneralName;
 use x509_cert::ext::pkix::{AuthorityKeyIdentifier, ExtendedKeyUsage, SubjectAltName};
 
 use super::*;
+use crate::config::Tls;
+use crate::error::ConfigError;
+use crate::identity::of_certificate;
+use crate::tls::Policy;
 
 /// A directory that is gone at the end.
 struct Scratch(PathBuf);
@@ -46,7 +47,7 @@ fn named(pem: &str) -> Identity {
     of_certificate(&CertificateDer::from_pem_slice(pem.as_bytes()).expect("PEM")).expect("a name")
 }
 
-fn policy(ca: &Authority, issued: &Issued, name: &str) -> Result<Policy, diskeyval_core::ConfigError> {
+fn policy(ca: &Authority, issued: &Issued, name: &str) -> Result<Policy, ConfigError> {
     let tls =
         Tls { cert: issued.cert_pem.clone(), key: issued.key_pem.clone(), ca: ca.cert_pem().to_owned() };
     Policy::from_pem(&tls, &id(name))

@@ -1,16 +1,15 @@
 //! The directory of a node whose cluster has lost its quorum for good: looked into, and gone on from.
 
 use std::fmt;
+use std::format;
 use std::fs;
 use std::io;
 use std::path::Path;
+use std::string::String;
 
-use diskeyval_core::Recovery;
-use diskeyval_core::storage::{NoRecovery, Recoverer};
-
-use crate::disk::{Directory, Files, Perform};
-use crate::error::StartError;
-use crate::tls;
+use super::{Directory, Files, Perform, StartError, start};
+use crate::io::Recovery;
+use crate::storage::{NoRecovery, Recoverer};
 
 /// A directory that could be gone on from. As long as this lives, no node can be started there.
 ///
@@ -19,13 +18,13 @@ use crate::tls;
 /// they and this node refuse each other.
 ///
 /// ```no_run
-/// use diskeyval_mio::Recoverable;
+/// use diskeyval_core::host::Recoverable;
 ///
 /// let found = Recoverable::open("/var/lib/n1")?;
 /// println!("{:?}", found.report());
 /// found.accept_data_loss()?;
 /// // The node is started as before, and leads alone.
-/// # Ok::<(), diskeyval_mio::RecoverError>(())
+/// # Ok::<(), diskeyval_core::host::RecoverError>(())
 /// ```
 pub struct Recoverable {
     recoverer: Recoverer,
@@ -66,12 +65,8 @@ impl Recoverable {
         // A node would make it.
         fs::metadata(dir).map_err(cannot)?;
         let text = dir.to_str().ok_or_else(|| cannot(io::Error::other("its name is no text")))?;
-        let seed = tls::seed().ok_or_else(|| StartError::Io {
-            what: "draw random numbers",
-            source: io::Error::other("the generator failed, or none was built in"),
-        })?;
+        let mut recoverer = Recoverer::new(start::seed()?);
         let mut files = Files::new(Directory::open(text)?);
-        let mut recoverer = Recoverer::new(seed);
         go_on(&mut recoverer, &mut files)?;
         match recoverer.found().cloned() {
             Some(report) => Ok(Recoverable { recoverer, files, report }),

@@ -1,19 +1,27 @@
-//! The clock of the driver. It counts the time during which the machine was suspended: a node that wakes
+//! The clock of a driver. It counts the time during which the machine was suspended: a node that wakes
 //! up after an hour must know that its lease and its elections are an hour old.
 
-use std::time::Duration;
+use core::time::Duration;
 
-use diskeyval_core::Instant;
+use crate::time::Instant;
 
 /// `CLOCK_BOOTTIME`, and where there is none, what std offers.
 #[derive(Clone, Debug)]
-pub(crate) struct Clock {
+pub struct Clock {
     #[cfg(not(any(target_os = "linux", target_os = "android")))]
+    #[expect(clippy::disallowed_types, reason = "a driver has to read a clock somewhere")]
     zero: std::time::Instant,
 }
 
+impl Default for Clock {
+    fn default() -> Clock {
+        Clock::new()
+    }
+}
+
 impl Clock {
-    pub(crate) fn new() -> Clock {
+    /// A clock; all of one machine that know suspension agree, others begin anew.
+    pub fn new() -> Clock {
         Clock {
             #[cfg(not(any(target_os = "linux", target_os = "android")))]
             zero: std::time::Instant::now(),
@@ -21,12 +29,12 @@ impl Clock {
     }
 
     /// The present, for the engine: taken once a turn, after its last input has been received.
-    pub(crate) fn now(&self) -> Instant {
+    pub fn now(&self) -> Instant {
         Instant::from_nanos(self.nanos())
     }
 
     /// How long to wait for `at`; nothing if it has passed.
-    pub(crate) fn until(&self, at: Instant) -> Duration {
+    pub fn until(&self, at: Instant) -> Duration {
         at.since(self.now())
     }
 

@@ -1,0 +1,266 @@
+//! All connections of a node: what comes in on them becomes inputs of the engine, and what the engine wants becomes bytes.
+//! No decision about the protocol is taken here, nothing is tried again, and the only clocks are the deadlines of single
+//! sockets.
+//!
+//! Each connection is a task that owns its stream. What it and the driver have for each other, they leave on a desk:
+//!
+//! ```text
+//! accept.rs: accepted ─┐                                      ┌─ orders: bytes to send, to close ── driver
+//!                      ├─> handshake.rs ─> link.rs <─ desk.rs ┤
+//! dial.rs: dialled ────┘                                      └─ news: inputs for the engine ─────> driver
+//! ```
+
+mod accept;
+mod desk;
+mod dial;
+mod handshake;
+mod link;
+mod names;
+#[cfg(all(test, feature = "dev-certs", any(feature = "ring", feature = "aws-lc-rs")))]
+mod tests;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::{IpAddr, SocketAddr};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use async_rustls::{TlsAcceptor, TlsConnector};
+use bytes::Bytes;
+use diskeyval_core::tls::Policy;
+use diskeyval_core::{Address, CloseReason, ConnId, DialId, Input, NodeId, Origin};
+use smol::net::{TcpListener, TcpStream};
+use smol::{Executor, Task, Timer};
+use tracing::{debug, warn};
+
+use self::accept::Door;
+use self::desk::{Desk, Mail, News};
+use self::names::Names;
+use crate::bell::Bell;
+use crate::lock;
+
+/// How long a connection that is being closed may take to deliver what was sent on it.
+const CLOSING: Duration = Duration::from_secs(1);
+
+/// The driver's end of all connections.
+pub(crate) struct Net {
+    common: Arc<Common>,
+    door: Door,
+    max_strangers: usize,
+    /// The next number of a connection, which is its [`ConnId`] once it is open.
+    next: u64,
+    connections: BTreeMap<u64, Connection>,
+    /// Accepted connections that have not shown a certificate; the lowest number is the oldest.
+    strangers: BTreeSet<u64>,
+}
+
+/// What the tasks of a node share.
+struct Common {
+    node: NodeId,
+    acceptor: TlsAcceptor,
+    connector: TlsConnector,
+    /// How long a handshake may take.
+    handshake: Duration,
+    names: Names,
+    mail: Arc<Mail>,
+    /// Who was refused last, and why: the log repeats nothing.
+    refused: Mutex<Option<(IpAddr, String)>>,
+}
+
+struct Connection {
+    desk: Arc<Desk>,
+    stage: Stage,
+    remote: Option<SocketAddr>,
+    /// Dropping it cuts the connection off.
+    _task: Task<()>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stage {
+    /// The engine has not been told of it yet.
+    Coming,
+    Open,
+    /// The engine is done with it.
+    Going,
+}
+
+impl Net {
+    pub(crate) fn new(
+        listener: TcpListener,
+        node: NodeId,
+        policy: &Policy,
+        handshake: Duration,
+        max_strangers: usize,
+        bell: Arc<Bell>,
+        executor: &Executor<'static>,
+    ) -> Net {
+        let common = Common {
+            acceptor: policy.server_config().into(),
+            connector: policy.client_config().into(),
+            handshake,
+            names: Names::default(),
+            mail: Arc::new(Mail::new(bell.clone())),
+            refused: Mutex::default(),
+            node: node.clone(),
+        };
+        Net {
+            common: Arc::new(common),
+            door: Door::open(listener, node, bell, executor),
+            max_strangers,
+            next: 1,
+            connections: BTreeMap::new(),
+            strangers: BTreeSet::new(),
+        }
+    }
+
+    /// What has arrived since the last time, in its order.
+    pub(crate) fn collect(&mut self, inputs: &mut Vec<Input>, executor: &Executor<'static>) {
+        while let Some((stream, remote)) = self.door.next() {
+            self.let_in(stream, remote, executor);
+        }
+        for news in self.common.mail.take() {
+            match news {
+                News::Ended(id) => {
+                    self.strangers.remove(&id);
+                    self.connections.remove(&id);
+                }
+                News::Failed(input) => inputs.push(input),
+                News::Of(id, input) => {
+                    let Some(connection) = self.connections.get_mut(&id) else { continue };
+                    if let Input::Received { bytes, .. } = &input {
+                        connection.desk.taken(bytes.len());
+                    }
+                    match (&input, connection.stage) {
+                        (Input::Opened { .. }, _) => {
+                            connection.stage = Stage::Open;
+                            self.strangers.remove(&id);
+                        }
+                        (Input::Closed { .. }, Stage::Open) => connection.stage = Stage::Going,
+                        (_, Stage::Open) => {}
+                        // The engine has closed it, and wants to hear no more of it.
+                        (_, Stage::Coming | Stage::Going) => continue,
+                    }
+                    inputs.push(input);
+                }
+            }
+        }
+    }
+
+    /// Begins to connect.
+    pub(crate) fn dial(
+        &mut self,
+        dial: DialId,
+        peer: &NodeId,
+        address: Address,
+        within: Duration,
+        executor: &Executor<'static>,
+    ) {
+        debug!(node = %self.common.node, %peer, %address, "dialling");
+        let (common, desk, id) = (self.common.clone(), Arc::new(Desk::default()), self.next_id());
+        let task = executor.spawn(dial::dialled(common, desk.clone(), id, dial, address, within));
+        self.connections.insert(id, Connection { desk, stage: Stage::Coming, remote: None, _task: task });
+    }
+
+    /// Sends bytes on a connection, if it is still there.
+    pub(crate) fn send(&self, to: ConnId, bytes: Bytes) {
+        if let Some(connection) = self.connections.get(&to.0)
+            && connection.stage == Stage::Open
+            && !bytes.is_empty()
+        {
+            connection.desk.send(bytes);
+        }
+    }
+
+    /// Closes a connection once what was sent on it has left.
+    pub(crate) fn close(&mut self, which: ConnId, why: &CloseReason) {
+        if let Some(connection) = self.connections.get_mut(&which.0) {
+            debug!(node = %self.common.node, conn = %which, %why, "closing a connection");
+            connection.stage = Stage::Going;
+            connection.desk.close();
+        }
+    }
+
+    /// Has the tasks of connections see what was ordered: once a turn for each, so that what belongs together leaves
+    /// together.
+    pub(crate) fn flush(&self) {
+        for connection in self.connections.values() {
+            connection.desk.flush();
+        }
+    }
+
+    /// Closes everything in order, waits for that as long as a close may take, and lets go.
+    pub(crate) async fn shut_down(&mut self, bell: &Bell) {
+        self.door.close();
+        self.connections.retain(|_, connection| connection.stage != Stage::Coming);
+        for connection in self.connections.values_mut() {
+            connection.stage = Stage::Going;
+            connection.desk.close();
+            connection.desk.flush();
+        }
+        let all_gone = async {
+            while !self.connections.is_empty() {
+                for news in self.common.mail.take() {
+                    if let News::Ended(id) = news {
+                        self.connections.remove(&id);
+                    }
+                }
+                if !self.connections.is_empty() {
+                    bell.heard().await;
+                }
+            }
+        };
+        let late = async {
+            // Each of them ends itself after this; one that is not given the time to is cut off.
+            Timer::after(CLOSING + CLOSING / 4).await;
+        };
+        futures_lite::future::or(all_gone, late).await;
+        self.connections.clear();
+    }
+
+    fn let_in(&mut self, stream: TcpStream, remote: SocketAddr, executor: &Executor<'static>) {
+        self.make_room(remote);
+        let (common, desk, id) = (self.common.clone(), Arc::new(Desk::default()), self.next_id());
+        let task = executor.spawn(handshake::accepted(common, desk.clone(), id, stream, remote));
+        let connection = Connection { desk, stage: Stage::Coming, remote: Some(remote), _task: task };
+        self.connections.insert(id, connection);
+        self.strangers.insert(id);
+    }
+
+    /// Strangers are few at a time. The oldest has had its chance.
+    fn make_room(&mut self, newcomer: SocketAddr) {
+        while self.strangers.len() >= self.max_strangers {
+            let Some(oldest) = self.strangers.pop_first() else { return };
+            let Some(from) = self.connections.remove(&oldest).and_then(|connection| connection.remote) else {
+                continue;
+            };
+            warn!(
+                node = %self.common.node, %from, %newcomer, limit = self.max_strangers,
+                "a connection was cut: too many have not shown their certificate, and it is the oldest"
+            );
+        }
+    }
+
+    fn next_id(&mut self) -> u64 {
+        let id = self.next;
+        self.next += 1;
+        id
+    }
+}
+
+impl Common {
+    /// A connection that has shown its certificate is the engine's from now on.
+    fn opened(&self, id: u64, who: diskeyval_core::identity::Identity, origin: Origin) {
+        debug!(node = %self.node, conn = %ConnId(id), %who, "a connection is open");
+        self.mail.post(News::Of(id, Input::Opened { conn: ConnId(id), who, origin }));
+    }
+
+    /// Whoever is refused tries again and again: the same from the same address is told once.
+    fn refused(&self, from: IpAddr, why: String) {
+        let mut refused = lock(&self.refused);
+        if refused.as_ref().is_some_and(|(last, text)| *last == from && *text == why) {
+            debug!(node = %self.node, %from, why, "a connection was refused again");
+        } else {
+            warn!(node = %self.node, %from, why, "a connection was refused");
+            *refused = Some((from, why));
+        }
+    }
+}
