@@ -81,8 +81,10 @@ pub(super) fn restarted_in_order(certificates: Certificates<'_>) {
     cluster.serves("after");
 }
 
-/// The log is given up early, so that files come and go.
+/// The log is given up early, and cut into small files, so that files come and go.
 fn eager(config: &mut Config) {
+    config.limits.max_key = 1 << 10;
+    config.limits.max_value = 16 << 10;
     if let Some(kept) = &mut config.persistence {
         kept.compact_every = 64 << 10;
     }

@@ -32,7 +32,7 @@ pub(super) fn cut_anywhere(certificates: Certificates<'_>) {
         cluster.proxies.set_all(Passage::Brittle);
         // A link that was up breaks within some bytes, and then each that is made in its place.
         let before = cluster.proxies.connections();
-        until("many links have broken", || cluster.proxies.connections() >= before + 60);
+        until("many links have broken", || cluster.proxies.connections() >= before + 30);
         cluster.proxies.set_all(Passage::Open);
         cluster.wait_until_seated();
         load.wait_for(20);
