@@ -81,8 +81,8 @@ pub trait Adapter: Sync {
 /// A node that runs. It is asked from many threads at once.
 pub trait Node: Send + Sync {
     /// Hands a request to the engine, and waits for its answer, however long that takes. One that the node does not
-    /// get to any more is answered as [`Refusal::Stopped`](diskeyval_core::Refusal::Stopped), and one whose answer is
-    /// lost as [`Doubt::Stopped`](diskeyval_core::Doubt::Stopped).
+    /// get to any more is answered as [`Refusal::Stopped`](diskeyval_core::Refusal::Stopped), one whose answer is
+    /// lost as [`Doubt::Stopped`](diskeyval_core::Doubt::Stopped), and what cannot be refused (a status, a view) by [`Answer::Stopped`].
     ///
     /// An adapter that is asynchronous blocks on it here. [`Request::Stop`] is not asked for: that is [`stop`](Node::stop).
     fn ask(&self, request: Request, budget: Duration) -> Answer;
