@@ -5,6 +5,7 @@ mod adapter;
 #[path = "../examples/threads/certs.rs"]
 mod certs;
 
+use std::net::TcpListener;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -21,7 +22,9 @@ impl Adapter for Threads {
     }
 
     fn start(&self, config: Config) -> Result<adapter::Node, String> {
-        adapter::Node::start(config).map_err(|error| error.to_string())
+        let listener =
+            TcpListener::bind((config.host.as_str(), config.port)).map_err(|error| error.to_string())?;
+        adapter::Node::start(listener, config).map_err(|error| error.to_string())
     }
 }
 

@@ -33,7 +33,7 @@ fn main() -> Result<(), Box<dyn Error>> {
             config = config.peer(names[other], "127.0.0.1", ports[other])?;
         }
         config.tls = Some(tls);
-        nodes.push(Node::start_on(listener?, config)?);
+        nodes.push(Node::start(listener?, config)?);
     }
 
     let budget = Duration::from_secs(30);

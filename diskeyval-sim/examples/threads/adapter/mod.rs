@@ -12,7 +12,7 @@ mod driver;
 mod links;
 
 use std::error::Error as StdError;
-use std::net::{IpAddr, TcpListener, ToSocketAddrs};
+use std::net::{IpAddr, TcpListener};
 use std::sync::mpsc::{self, SyncSender};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
@@ -36,14 +36,8 @@ pub(crate) struct Node {
 }
 
 impl Node {
-    /// Starts a node where its configuration says.
-    pub(crate) fn start(config: Config) -> Result<Node, Box<dyn StdError>> {
-        let address = (config.host.as_str(), config.port).to_socket_addrs()?.collect::<Vec<_>>();
-        Node::start_on(TcpListener::bind(&*address)?, config)
-    }
-
-    /// Starts a node behind a listener.
-    pub(crate) fn start_on(listener: TcpListener, mut config: Config) -> Result<Node, Box<dyn StdError>> {
+    /// Starts a node behind a listener that is bound where its configuration says.
+    pub(crate) fn start(listener: TcpListener, mut config: Config) -> Result<Node, Box<dyn StdError>> {
         // Whatever port 0 has become, others are told the real one.
         let local = listener.local_addr()?;
         config.port = local.port();

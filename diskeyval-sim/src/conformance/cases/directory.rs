@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::net::TcpStream;
 use std::path::Path;
 
 use diskeyval_core::FileName;
@@ -44,6 +45,7 @@ pub(super) fn another_nodes_directory(certificates: Certificates<'_>) {
                 _ => false,
             }
         });
+        until("it closes everything", || TcpStream::connect(cluster.addresses[0]).is_err());
         cluster.kill(0);
     }
     assert_eq!(contents(&cluster.directory(1)), before, "what is another's is not touched");

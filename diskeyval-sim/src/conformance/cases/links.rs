@@ -3,6 +3,8 @@
 use std::thread;
 use std::time::Duration;
 
+use diskeyval_core::{Config, DialError};
+
 use crate::conformance::cluster::{BUDGET, Certificates, Cluster, Plan, member, until};
 use crate::conformance::load::{Load, Reins};
 use crate::conformance::proxy::Passage;
@@ -43,7 +45,11 @@ pub(super) fn cut_anywhere(certificates: Certificates<'_>) {
 }
 
 pub(super) fn cut_again_and_again(certificates: Certificates<'_>) {
-    let cluster = Cluster::start(certificates, &Plan::in_memory(3));
+    let plan = Plan::in_memory(3).with(|config| {
+        // That a connection is gone has to be told: nobody finds it out by silence.
+        config.rpc_timeout = Duration::from_secs(600);
+    });
+    let cluster = Cluster::start(certificates, &plan);
     let reins = Reins::default();
     thread::scope(|scope| {
         let load = Load::begin(scope, &reins, &cluster, &[0, 1, 2], 3);
@@ -104,7 +110,7 @@ pub(super) fn nobody_listens(certificates: Certificates<'_>) {
         let third = config.peers.iter_mut().find(|peer| peer.node_id.as_str() == "node-2").expect("a peer");
         third.port = cluster.addresses[2].port();
     }
-    two_of_three(&cluster);
+    two_of_three(&cluster, &DialError::Refused);
 }
 
 pub(super) fn nobody_answers(certificates: Certificates<'_>) {
@@ -117,11 +123,12 @@ pub(super) fn nobody_answers(certificates: Certificates<'_>) {
         }),
     );
     cluster.proxies.set(2, Passage::Held);
-    two_of_three(&cluster);
+    two_of_three(&cluster, &DialError::Silent);
 }
 
-/// The third is not there, and comes later.
-fn two_of_three(cluster: &Cluster) {
+/// The third is not there, and comes later. That makes a difference to the engine: who refuses is not there, who is
+/// silent may be.
+fn two_of_three(cluster: &Cluster, why: &DialError) {
     cluster.run(0);
     cluster.run(1);
     cluster.serves("two");
@@ -130,7 +137,9 @@ fn two_of_three(cluster: &Cluster) {
         let third = member(&status, 2).expect("it has a seat");
         assert!(third["seat"].is_null() && third["linked"] == false, "{third}");
         until("it is told what is wrong", || {
-            member(&cluster.status(which), 2).is_some_and(|third| third["trouble"].is_string())
+            let status = cluster.status(which);
+            let trouble = member(&status, 2).and_then(|third| third["trouble"].as_str());
+            trouble.is_some_and(|trouble| trouble.contains(&why.to_string()))
         });
     }
     cluster.run(2);
@@ -140,7 +149,7 @@ fn two_of_three(cluster: &Cluster) {
 }
 
 /// Small, so that little fills it.
-fn narrow(config: &mut diskeyval_core::Config) {
+fn narrow(config: &mut Config) {
     config.limits.max_key = 1 << 10;
     config.limits.max_value = 32 << 10;
     config.limits.append_window = 128 << 10;
