@@ -103,6 +103,11 @@ pub(super) const CASES: &[Case] = &[
         links::silence,
     ),
     case(
+        "by-name",
+        "Peers are found by the name of their host, at whichever of its addresses they are.",
+        links::by_name,
+    ),
+    case(
         "nobody-listens",
         "Two of three found their cluster although nobody listens at the address of the third.",
         links::nobody_listens,

@@ -103,6 +103,19 @@ fn is_replaced_and_comes_back(cluster: &Cluster, passage: Passage) {
     cluster.wait_until_equal();
 }
 
+pub(super) fn by_name(certificates: Certificates<'_>) {
+    let plan = Plan::in_memory(3).with(|config| {
+        // Where that is ::1 as well, nobody listens there, and the next is tried.
+        for peer in &mut config.peers {
+            peer.host = "localhost".to_owned();
+        }
+    });
+    let cluster = Cluster::start(certificates, &plan);
+    cluster.serves("by name");
+    cluster.proxies.cut_all();
+    cluster.serves("again");
+}
+
 pub(super) fn nobody_listens(certificates: Certificates<'_>) {
     let mut cluster = Cluster::plan(certificates, &Plan::in_memory(3));
     // Past the proxies, which would accept in its stead.
