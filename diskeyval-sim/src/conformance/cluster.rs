@@ -13,7 +13,7 @@ use serde_json::Value;
 
 use super::AGES;
 use super::proxy::{Passage, Proxies};
-use super::remote::{Gone, Remote, lock, tail};
+use super::remote::{Gone, Remote, STARTING, lock, tail};
 use super::scratch::Scratch;
 use super::words::{Ask, Found, Told, Trouble};
 
@@ -315,6 +315,7 @@ fn free_address() -> SocketAddr {
         let place = process::id().wrapping_mul(67).wrapping_add(NEXT.fetch_add(1, Ordering::Relaxed));
         let port = 10_000 + u16::try_from(place % 20_000).expect("small");
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+        let _none = lock(&STARTING);
         if TcpListener::bind(address).is_ok() {
             return address;
         }

@@ -67,10 +67,17 @@ impl<'scope> Load<'scope> {
         });
     }
 
-    pub(super) fn end(self) -> Ledger {
+    pub(super) fn end(mut self) -> Ledger {
         self.stop.store(true, Ordering::Relaxed);
         let join = |writer: ScopedJoinHandle<'_, Vec<Write>>| writer.join().expect("a writer does not panic");
-        Ledger(self.writers.into_iter().flat_map(join).collect())
+        Ledger(std::mem::take(&mut self.writers).into_iter().flat_map(join).collect())
+    }
+}
+
+impl Drop for Load<'_> {
+    /// A case that fails in the middle does not wait for writers who write on and on.
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
     }
 }
 

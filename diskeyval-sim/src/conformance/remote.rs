@@ -136,12 +136,18 @@ pub(super) fn cycle(config: &Config, log: &Path) -> Result<(), String> {
     said.unwrap_or_else(|| Err(format!("its process ended without a word: {}", tail(log))))
 }
 
+/// Held while a process is started. Until it has become a program of its own, it has all sockets of this one: none that
+/// is let go meanwhile is free.
+pub(super) static STARTING: Mutex<()> = Mutex::new(());
+
 fn spawn(part: &str, config: &Config, log: &Path) -> (Child, impl Iterator<Item = String> + use<>) {
     let log = File::options().create(true).append(true).open(log).expect("a file for its log");
     let program: PathBuf = env::current_exe().expect("the path of this program");
     let mut command = Command::new(program);
     command.env(PART, part).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(log);
+    let starting = lock(&STARTING);
     let mut child = command.spawn().expect("this program runs, so it can be started");
+    drop(starting);
     let mut line = serde_json::to_vec(config).expect("plain data");
     line.push(b'\n');
     // If it cannot be written, the process is gone, and says so by its silence.

@@ -35,7 +35,9 @@ pub(super) fn an_address_in_use(certificates: Certificates<'_>) {
     let other = TcpListener::bind(cluster.addresses[0]).expect("a free address");
     let why = cluster.try_to_run(0, &cluster.configs[0]).expect_err("its address is taken");
     assert!(!why.is_empty());
+    let none = remote::lock(&remote::STARTING);
     drop(other);
+    drop(none);
     cluster.run(0);
     cluster.serves("free");
 }
