@@ -40,6 +40,7 @@ impl conformance::Node for Started {
             Request::TransferLeadership { to } => {
                 Answer::Transferred(node.transfer_leadership(to.as_ref(), budget))
             }
+            Request::ChangeMembers { change } => Answer::MembersChanged(node.submit_change(change).wait()),
             Request::View => match node.view() {
                 Ok(view) => Answer::View(view),
                 Err(_) => Answer::Stopped,

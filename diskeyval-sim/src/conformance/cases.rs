@@ -46,6 +46,11 @@ pub(super) const CASES: &[Case] = &[
         life::the_leader_is_killed,
     ),
     case(
+        "members-come-and-go",
+        "A node of which nobody was told at the start joins, is found, votes and comes back; another is removed, and told so.",
+        life::members_come_and_go,
+    ),
+    case(
         "stopped-with-a-full-desk",
         "Each request that was handed over before the stop is answered, and the stop ends in time.",
         life::stopped_with_a_full_desk,

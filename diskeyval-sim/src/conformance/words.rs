@@ -3,7 +3,9 @@
 
 use std::collections::BTreeMap;
 
-use diskeyval_core::{Answer, Command, Error, Expect, NodeId, Outcome, Read, Request, Versioned};
+use diskeyval_core::{
+    Answer, Command, Error, Expect, MemberChange, NodeId, Outcome, Read, Request, Versioned,
+};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -30,6 +32,7 @@ pub(super) enum Ask {
     Status,
     Snapshot,
     Transfer { to: Option<String> },
+    Change { change: MemberChange },
     Stop,
 }
 
@@ -49,6 +52,7 @@ pub(super) enum Told {
     Status(Value),
     Snapshot(Result<u64, Trouble>),
     Transferred(Result<(), Trouble>),
+    MembersChanged(Result<u64, Trouble>),
     Stopped,
     /// An answer to something else than was asked.
     Strange(String),
@@ -90,6 +94,7 @@ impl Ask {
             Ask::Transfer { to: Some(to) } => {
                 Request::TransferLeadership { to: Some(NodeId::new(&to).ok()?) }
             }
+            Ask::Change { change } => Request::ChangeMembers { change },
             Ask::Stop => return None,
         })
     }
@@ -111,6 +116,7 @@ impl From<Answer> for Told {
             },
             Answer::Snapshot(result) => Told::Snapshot(result.map_err(Trouble::from)),
             Answer::Transferred(result) => Told::Transferred(result.map_err(Trouble::from)),
+            Answer::MembersChanged(result) => Told::MembersChanged(result.map_err(Trouble::from)),
             Answer::Stopped => Told::Stopped,
             other => Told::Strange(format!("{other:?}")),
         }

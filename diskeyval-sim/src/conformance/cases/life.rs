@@ -4,10 +4,12 @@ use std::net::TcpListener;
 use std::thread;
 use std::time::Duration;
 
-use crate::conformance::cluster::{BUDGET, Certificates, Cluster, Plan, is_gone, member};
+use diskeyval_core::{Member, MemberChange};
+
+use crate::conformance::cluster::{BUDGET, Certificates, Cluster, Plan, is_gone, member, name, until};
 use crate::conformance::load::{Load, Reins};
 use crate::conformance::remote;
-use crate::conformance::words::Ask;
+use crate::conformance::words::{Ask, Told};
 
 pub(super) fn one_alone(certificates: Certificates<'_>) {
     let cluster = Cluster::start(certificates, &Plan::in_memory(1));
@@ -75,6 +77,46 @@ pub(super) fn the_leader_is_killed(certificates: Certificates<'_>) {
     let status = cluster.status(former);
     assert_ne!(status["incarnation"], life, "what has lost its memory is another life");
     assert_eq!(member(&status, former).expect("a member")["seat"], status["incarnation"]);
+    cluster.wait_until_equal();
+}
+
+pub(super) fn members_come_and_go(certificates: Certificates<'_>) {
+    let mut cluster = Cluster::plan(certificates, &Plan::on_disk(4));
+    let (newcomer, address) = (name(3), cluster.addresses[3].to_string());
+    for config in &mut cluster.configs[..3] {
+        config.peers.retain(|peer| peer.node_id != newcomer);
+    }
+    // It is found where it says, and there alone: nobody was told of it at the start.
+    cluster.configs[3].advertise = address.parse().ok();
+    cluster.configs[3].join = true;
+    for which in 0..3 {
+        cluster.run(which);
+    }
+    cluster.serves("three");
+    let change = |which: usize, change: MemberChange| {
+        until("the members change", || {
+            match cluster.node(which).ask(Ask::Change { change: change.clone() }, BUDGET) {
+                Ok(Told::MembersChanged(Ok(_))) => true,
+                Ok(Told::MembersChanged(Err(_))) => false,
+                other => panic!("a change of the members is answered by {other:?}"),
+            }
+        });
+    };
+    cluster.run(3);
+    let member = Member { node: newcomer.clone(), address: address.parse().ok() };
+    change(0, MemberChange::AddLearner { member });
+    until("it is brought up to date", || cluster.standing(3) == "learner");
+    assert_eq!(cluster.value(3, "three-0").as_deref(), Some("three"));
+    change(1, MemberChange::Promote { node: newcomer.clone() });
+    cluster.serves("four");
+    // It is a node like the others, and is dialled where it was said to be.
+    cluster.kill(3);
+    cluster.run(3);
+    cluster.serves("again");
+    change(3, MemberChange::Remove { node: name(0) });
+    until("who was removed is told so", || cluster.standing(0) == "removed");
+    cluster.stop(0);
+    cluster.serves("three others");
     cluster.wait_until_equal();
 }
 
