@@ -26,6 +26,9 @@ impl Adapter for Mio {
     }
 
     fn start(&self, config: Config) -> Result<Started, String> {
+        // What a node has to say is shown if a case fails. One process may start several.
+        #[cfg(feature = "cli")]
+        let _ = tracing_subscriber::fmt().with_writer(std::io::stderr).with_ansi(false).try_init();
         Node::start(config).map(Started).map_err(|error| error.to_string())
     }
 }
