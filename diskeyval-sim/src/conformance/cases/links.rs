@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use diskeyval_core::{Config, DialError};
 
-use crate::conformance::cluster::{BUDGET, Certificates, Cluster, Plan, member, until};
+use crate::conformance::AGES;
+use crate::conformance::cluster::{Certificates, Cluster, Plan, member, until};
 use crate::conformance::load::{Load, Reins};
 use crate::conformance::proxy::Passage;
 use crate::conformance::words::{Ask, Told, Trouble};
@@ -47,7 +48,7 @@ pub(super) fn cut_anywhere(certificates: Certificates<'_>) {
 pub(super) fn cut_again_and_again(certificates: Certificates<'_>) {
     let plan = Plan::in_memory(3).with(|config| {
         // That a connection is gone has to be told: nobody finds it out by silence.
-        config.rpc_timeout = Duration::from_secs(600);
+        config.rpc_timeout = AGES * 2;
     });
     let cluster = Cluster::start(certificates, &plan);
     let reins = Reins::default();
@@ -191,7 +192,7 @@ pub(super) fn credit_comes_back(certificates: Certificates<'_>) {
     let plan = Plan::in_memory(3).with(|config| {
         narrow(config);
         // A link that stands still is not given up, nor made anew: it would stand still until the end of this case.
-        config.rpc_timeout = Duration::from_secs(600);
+        config.rpc_timeout = AGES * 2;
     });
     let cluster = Cluster::start(certificates, &plan);
     let (leader, others) = cluster.split();
@@ -201,9 +202,7 @@ pub(super) fn credit_comes_back(certificates: Certificates<'_>) {
     for number in 0..256 {
         // Both ways: what the follower writes is forwarded, and comes back as an entry.
         for which in [leader, others[0]] {
-            let ask = Ask::Set { key: format!("k{}", number % 16), value: value.clone() };
-            let answer = cluster.node(which).ask(ask, BUDGET * 4);
-            assert!(matches!(answer, Ok(Told::Written(Ok(_)))), "write {number}: {answer:?}");
+            cluster.set(which, &format!("k{}", number % 16), &value);
         }
     }
 }
