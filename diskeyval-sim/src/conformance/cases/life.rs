@@ -30,6 +30,14 @@ pub(super) fn nothing_is_left(certificates: Certificates<'_>) {
         let log = cluster.path().join("cycle.log");
         remote::cycle(&cluster.configs[0], &log).unwrap_or_else(|why| panic!("{why}"));
     }
+    // And with links to others.
+    let cluster = Cluster::plan(certificates, &Plan::on_disk(3));
+    cluster.run(1);
+    cluster.run(2);
+    cluster.serves("two");
+    let log = cluster.path().join("cycle.log");
+    remote::cycle(&cluster.configs[0], &log).unwrap_or_else(|why| panic!("{why}"));
+    cluster.serves("still");
 }
 
 pub(super) fn an_address_in_use(certificates: Certificates<'_>) {
