@@ -17,7 +17,7 @@ use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
 
 use tidy::code::{code, found, length, strangers, test_modules};
-use tidy::listed::{options, script_commands};
+use tidy::listed::{cases, options, script_commands};
 use tidy::texts::{headings, leftover, links};
 
 /// A file or folder of the core (below `diskeyval-core/src`), which modules of the core it may name, and why no
@@ -117,6 +117,9 @@ const SIM: &[&str] = &["diskeyval-sim/src/"];
 const CORE_AND_SIM: &[&str] = &["diskeyval-core/src/", "diskeyval-sim/src/"];
 /// The simulator's command: it measures, prints and reads files, and decides nothing of a run.
 const SIM_COMMAND: &str = "diskeyval-sim/src/bin/";
+/// The suite for adapters, which simulates nothing: it has nodes in processes, sockets, files and a clock.
+const SUITE: &str = "diskeyval-sim/src/conformance.rs";
+const SUITE_PARTS: &str = "diskeyval-sim/src/conformance/";
 
 const ABSENT: &[Absent] = &[
     Absent {
@@ -252,21 +255,27 @@ const ABSENT: &[Absent] = &[
         why: "adapters know the core only, and this one waits on threads",
     },
     Absent {
+        within: &["diskeyval-sim/src/conformance/"],
+        but: &[],
+        words: &["Engine", "Effect", "Input", "inspect", "invariants"],
+        why: "the suite sees nodes from outside, as programs do: what it needs, every adapter has",
+    },
+    Absent {
         within: SIM,
-        but: &[SIM_COMMAND],
+        but: &[SIM_COMMAND, SUITE, SUITE_PARTS],
         words: &["std::process", "std::env", "std::fs", "std::net", "stdin", "stdout", "stderr"],
         why: "the library judges what it is given",
     },
     Absent {
         within: SIM,
-        but: &[SIM_COMMAND],
+        but: &[SIM_COMMAND, SUITE, SUITE_PARTS],
         words: &["std::time", "SystemTime", "elapsed"],
         why: "a run knows simulated time only; `core::time` has spans",
     },
     Absent {
         within: SIM,
         // A hunt runs each seed on one thread, and adds up what does not depend on their order.
-        but: &[SIM_COMMAND, "diskeyval-sim/src/hunt.rs"],
+        but: &[SIM_COMMAND, "diskeyval-sim/src/hunt.rs", SUITE, SUITE_PARTS],
         words: &["std::thread", "mpsc", "Mutex", "RwLock", "Condvar"],
         why: "one thread, one queue of what is due: two would race",
     },
@@ -405,6 +414,14 @@ fn what_stands_twice_is_the_same() {
     for option in options(&config) {
         assert!(chapter.contains(&format!("| `{option}` |")), "docs/src/configuration.md lacks `{option}`");
     }
+    let suite = cases(&read("diskeyval-sim/src/conformance/cases.rs"));
+    let rows: Vec<String> = suite.iter().map(|(name, demand)| format!("| `{name}` | {demand} |")).collect();
+    let chapter = read("docs/src/conformance.md");
+    let told: Vec<&str> = chapter.lines().filter(|line| line.starts_with("| `")).collect();
+    assert_eq!(
+        told, rows,
+        "the tables of docs/src/conformance.md list the cases of the suite, in their order"
+    );
 }
 
 // ---- The checker ---------------------------------------------------------------------------------------

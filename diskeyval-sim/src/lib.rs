@@ -6,6 +6,8 @@ pub mod builder;
 mod checks;
 pub mod choice;
 mod clients;
+#[cfg(feature = "conformance")]
+pub mod conformance;
 pub mod coverage;
 pub mod draw;
 pub mod faults;

@@ -1,4 +1,4 @@
-//! What sources list that a chapter has to explain: commands of scripts, and options.
+//! What sources list that a chapter has to explain: commands of scripts, options, and cases of a suite.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -37,6 +37,20 @@ pub(crate) fn options(source: &str) -> Vec<String> {
     }
     assert!(options.len() > 15, "the options were not found: {options:?}");
     options
+}
+
+/// The cases of the suite for adapters, and what they demand: the first two texts behind each `case(`.
+pub(crate) fn cases(source: &str) -> Vec<(String, String)> {
+    let list = source.split_once("CASES: &[Case] = &[").and_then(|(_, rest)| rest.split_once("\n];"));
+    let (list, _) = list.expect("the list was not found");
+    let mut found = Vec::new();
+    for case in list.split("case(").skip(1) {
+        let mut texts = case.split('"').skip(1).step_by(2);
+        let texts = texts.next().zip(texts.next()).expect("a name, and what is demanded");
+        found.push((texts.0.to_owned(), texts.1.to_owned()));
+    }
+    assert!(found.len() > 20, "the cases were not found: {found:?}");
+    found
 }
 
 fn camel(snake: &str) -> String {
