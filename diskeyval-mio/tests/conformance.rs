@@ -8,9 +8,9 @@ use diskeyval_mio::Node;
 use diskeyval_mio::certs::Authority;
 use diskeyval_sim::conformance::{self, Adapter};
 
-struct Mio;
+pub(crate) struct Mio;
 
-struct Started(Node);
+pub(crate) struct Started(Node);
 
 impl Adapter for Mio {
     type Node = Started;

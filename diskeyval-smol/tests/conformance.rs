@@ -9,9 +9,9 @@ use diskeyval_smol::Node;
 use diskeyval_smol::certs::Authority;
 use smol::block_on;
 
-struct Smol;
+pub(crate) struct Smol;
 
-struct Started(Node);
+pub(crate) struct Started(Node);
 
 impl Adapter for Smol {
     type Node = Started;
