@@ -118,9 +118,12 @@ impl Life {
                 error!(%node, what = text_of(&*panic), "the driver has panicked, which is a bug: the node stops");
                 End::Crashed
             });
-            driving.finish(end).await;
+            driving.finish(end).await
         };
-        executor.run(driven).await;
+        let (ending, end) = executor.run(driven).await;
+        // Whoever is told of the end finds the address free: a task that was cancelled holds its socket until it is dropped.
+        drop(executor);
+        ending.0.end(&end);
     }
 }
 
@@ -308,8 +311,8 @@ impl Driving {
         }
     }
 
-    /// Ends what is pending, closes what is open, and lets everybody know.
-    async fn finish(mut self, end: End) {
+    /// Ends what is pending, and closes what is open. Gives whoever has to be told of the end.
+    async fn finish(mut self, end: End) -> (Ending, End) {
         for ask in self.shared().queue.close(end.clone()) {
             ask.refuse(end.refusal());
         }
@@ -335,7 +338,7 @@ impl Driving {
             warn!(%node, "the disk does not answer: its directory stays in use until it does");
         }
         info!(%node, ?end, "the node has ended");
-        ending.0.end(&end);
+        (ending, end)
     }
 }
 
