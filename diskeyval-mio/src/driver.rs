@@ -7,6 +7,8 @@
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
 use std::mem;
+#[cfg(unix)]
+use std::os::fd::RawFd;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
@@ -34,7 +36,9 @@ pub(crate) struct Shared {
     pub(crate) hub: Arc<Hub>,
 }
 
-pub(crate) struct Driver {
+/// A node that is being driven: by a thread of its own ([`live`](Driving::live)), or step by step by a loop of the
+/// program's ([`Driver`](crate::Driver)).
+pub(crate) struct Driving {
     node: NodeId,
     engine: Engine,
     net: Net,
@@ -64,7 +68,7 @@ enum Opening {
     Done,
 }
 
-impl Driver {
+impl Driving {
     pub(crate) fn new(
         node: NodeId,
         engine: Engine,
@@ -72,8 +76,8 @@ impl Driver {
         disk: Option<Disk>,
         shared: Arc<Shared>,
         patience: Duration,
-    ) -> Driver {
-        Driver {
+    ) -> Driving {
+        Driving {
             journal: Journal::new(node.clone()),
             node,
             engine,
@@ -94,33 +98,44 @@ impl Driver {
 
     /// The life of the driver's thread.
     pub(crate) fn live(mut self) {
-        let end = catch_unwind(AssertUnwindSafe(|| self.run())).unwrap_or_else(|panic| {
-            error!(node = %self.node, what = text_of(&*panic), "the driver has panicked, which is a bug: the node stops");
-            End::Crashed
-        });
-        self.finish(end);
-    }
-
-    fn run(&mut self) -> End {
         loop {
             let span = self.how_long();
-            if let Err(error) = self.net.wait(span) {
-                error!(node = %self.node, %error, "the operating system does not tell of sockets any more: the node stops");
-                return End::Crashed;
-            }
-            self.net.collect();
-            if let Some(disk) = &self.disk {
-                disk.take(&mut self.net.inputs);
-            }
-            self.shared.queue.take(&mut self.asks);
-            if let Some(end) = self.turn() {
-                return end;
+            if let Some(end) = self.step(span) {
+                return self.finish(end);
             }
         }
     }
 
-    /// How long there is nothing to do unless something arrives; `None` is for ever.
-    fn how_long(&self) -> Option<Duration> {
+    /// Waits for so long, or until there is something to do, and does it. Tells the end of the node.
+    pub(crate) fn step(&mut self, span: Option<Duration>) -> Option<End> {
+        catch_unwind(AssertUnwindSafe(|| self.wait_and_turn(span))).unwrap_or_else(|panic| {
+            error!(node = %self.node, what = text_of(&*panic), "the driver has panicked, which is a bug: the node stops");
+            Some(End::Crashed)
+        })
+    }
+
+    fn wait_and_turn(&mut self, span: Option<Duration>) -> Option<End> {
+        if let Err(error) = self.net.wait(span) {
+            error!(node = %self.node, %error, "the operating system does not tell of sockets any more: the node stops");
+            return Some(End::Crashed);
+        }
+        self.net.collect();
+        if let Some(disk) = &self.disk {
+            disk.take(&mut self.net.inputs);
+        }
+        self.shared.queue.take(&mut self.asks);
+        self.turn()
+    }
+
+    /// What becomes readable when there is something to do.
+    #[cfg(unix)]
+    pub(crate) fn as_raw_fd(&self) -> RawFd {
+        self.net.as_raw_fd()
+    }
+
+    /// How long there is nothing to do unless something arrives; `None` is for ever. From now on, whatever arrives ends the
+    /// wait.
+    pub(crate) fn how_long(&self) -> Option<Duration> {
         let nothing_waits = self.shared.queue.doze() && self.disk.as_ref().is_none_or(Disk::doze);
         if self.net.is_busy() || !nothing_waits || self.opening == Opening::Stirred {
             return Some(Duration::ZERO);
@@ -235,7 +250,7 @@ impl Driver {
     }
 
     /// Ends what is pending, closes what is open, and lets everybody know.
-    fn finish(mut self, end: End) {
+    pub(crate) fn finish(mut self, end: End) {
         for ask in self.shared.queue.close(end.clone()) {
             ask.refuse(end.refusal());
         }

@@ -10,6 +10,7 @@ mod events;
 mod net;
 mod node;
 mod notifier;
+mod own_loop;
 mod pending;
 mod queue;
 mod start;
@@ -34,6 +35,7 @@ pub use diskeyval_core::{
 pub use events::Events;
 pub use node::Node;
 pub use notifier::SubscriptionId;
+pub use own_loop::Driver;
 pub use pending::Pending;
 pub use typed::Typed;
 

@@ -14,13 +14,14 @@ use bytes::Bytes;
 use diskeyval_core::host::{Commit, Deleted, Notice, StartError, Swap, bind};
 use diskeyval_core::{
     Command, Config, Error, Expect, Fault, Metrics, NodeId, Outcome, Peer, Read, Refusal, Request, Status,
-    Versioned, View, explain,
+    StorageFault, Versioned, View, explain,
 };
 
 use crate::driver::Shared;
 use crate::events::Events;
 use crate::lock;
 use crate::notifier::SubscriptionId;
+use crate::own_loop::Driver;
 use crate::pending::{Pending, Promise};
 use crate::queue::{Ask, End, Reply};
 use crate::start::{self, Started};
@@ -32,7 +33,8 @@ use crate::typed::Typed;
 /// called from any thread; those that wait do so for the `proposal_timeout` of the configuration at the
 /// most ([`with_timeout`](Node::with_timeout) makes a handle with another one).
 ///
-/// Two threads live for each node: `dkv-<id>-io` drives it, and `dkv-<id>-events` runs the functions that
+/// Two threads live for each node: `dkv-<id>-io` drives it (unless a loop of the program's does:
+/// [`with_driver`](Node::with_driver)), and `dkv-<id>-events` runs the functions that
 /// were given to [`on`](Node::on) and [`Pending::on_complete`]. With `persistence` there is a third,
 /// `dkv-<id>-disk`, which alone waits for the disk.
 ///
@@ -85,6 +87,26 @@ impl Node {
         Ok(Node::of(started, config))
     }
 
+    /// Makes a node, and what drives it, for those who do that in a loop of their own: the node has no thread
+    /// `dkv-<id>-io`. It listens from now on, and lives by the [turns](Driver::turn) that are taken.
+    ///
+    /// With `persistence`, [`wait_open`](Node::wait_open) tells whether it could read what it had kept.
+    ///
+    /// # Errors
+    /// As [`start`](Node::start), but for what lies in the directory.
+    pub fn with_driver(config: Config) -> Result<(Node, Driver), StartError> {
+        Node::with_driver_on(bind(&config)?, config)
+    }
+
+    /// As [`with_driver`](Node::with_driver), behind a listener that is bound already ([`start_on`](Node::start_on)).
+    ///
+    /// # Errors
+    /// As [`with_driver`](Node::with_driver).
+    pub fn with_driver_on(listener: TcpListener, mut config: Config) -> Result<(Node, Driver), StartError> {
+        let (started, driving) = start::make_on(listener, &mut config)?;
+        Ok((Node::of(started, config), Driver::new(driving)))
+    }
+
     /// The handle of a node that has been started with this configuration.
     pub(crate) fn of(started: Started, config: Config) -> Node {
         let Started { shared, local_addr, threads } = started;
@@ -95,7 +117,7 @@ impl Node {
             peers: config.peers,
             joins: config.join,
             local_addr,
-            threads: Mutex::new(threads.into()),
+            threads: Mutex::new(threads),
             stopping: AtomicBool::new(false),
             subscriptions: AtomicU64::new(1),
         };
@@ -314,6 +336,15 @@ impl Node {
         known.unwrap_or_else(|| Err(Refusal::NoQuorum { why: self.obstacles() }.into()))
     }
 
+    /// Waits until the node has read what it had kept, which [`start`](Node::start) does by itself. In memory-only mode that
+    /// is so at once. How it fares afterwards, and whatever else may go wrong, is told by [`fault`](Node::fault).
+    ///
+    /// # Errors
+    /// What lies in the directory is not for this node, or cannot be read: the node has ended.
+    pub fn wait_open(&self) -> Result<(), StorageFault> {
+        start::wait_until_open(&self.inner.shared)
+    }
+
     /// Waits until this node is in its seat ([`ready`](Node::ready)). Rolling restarts wait for this
     /// before they go on to the next node. One that joins is there once somebody has announced it
     /// ([`add_learner`](Node::add_learner)).
@@ -367,6 +398,11 @@ impl Node {
                 let _ = thread.join();
             }
         }
+    }
+
+    /// Has the node end, as [`end`](Node::end) does, and does not wait for that.
+    pub fn stop(&self) {
+        self.inner.stop();
     }
 
     /// Whether everything of this node is closed.

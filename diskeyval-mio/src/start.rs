@@ -3,18 +3,17 @@
 #[cfg(all(test, feature = "dev-certs"))]
 mod tests;
 
-use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use diskeyval_core::host::{Directory, Files, Ground, Perform, StartError, prepare};
-use diskeyval_core::{Config, Engine, Fault, Seed, Settings, StorageFault};
+use diskeyval_core::{Config, Engine, Fault, StorageFault};
 
 use crate::board::Board;
 use crate::disk::Disk;
-use crate::driver::{Driver, Shared};
+use crate::driver::{Driving, Shared};
 use crate::net::Net;
 use crate::notifier::Hub;
 use crate::queue::{End, Queue};
@@ -24,10 +23,16 @@ use crate::tls::Context;
 pub(crate) struct Started {
     pub(crate) shared: Arc<Shared>,
     pub(crate) local_addr: SocketAddr,
-    pub(crate) threads: [JoinHandle<()>; 2],
+    /// Those that end with the node.
+    pub(crate) threads: Vec<JoinHandle<()>>,
 }
 
-/// Starts a node behind a listener.
+/// Makes a node behind a listener, and what is to drive it.
+pub(crate) fn make_on(listener: TcpListener, config: &mut Config) -> Result<(Started, Driving), StartError> {
+    make_with(listener, config, Files::new)
+}
+
+/// Starts a node behind a listener, on a thread of its own, and waits until it has read what it had kept.
 pub(crate) fn start_on(listener: TcpListener, config: &mut Config) -> Result<Started, StartError> {
     start_with(listener, config, Files::new)
 }
@@ -38,10 +43,33 @@ fn start_with<P: Perform>(
     config: &mut Config,
     on: impl FnOnce(Directory) -> P,
 ) -> Result<Started, StartError> {
+    let (mut started, driving) = make_with(listener, config, on)?;
+    let thread = thread::Builder::new().name(format!("dkv-{}-io", config.node_id));
+    let thread = thread.spawn(move || driving.live()).map_err(|source| {
+        started.shared.hub.close();
+        StartError::io("start a thread", source)
+    })?;
+    started.threads.push(thread);
+    if let Err(fault) = wait_until_open(&started.shared) {
+        for thread in started.threads {
+            // Both catch what panics in them.
+            let _ = thread.join();
+        }
+        return Err(fault.into());
+    }
+    Ok(started)
+}
+
+fn make_with<P: Perform>(
+    listener: TcpListener,
+    config: &mut Config,
+    on: impl FnOnce(Directory) -> P,
+) -> Result<(Started, Driving), StartError> {
     let Ground { settings, policy, seed, local_addr, directory } = prepare(&listener, config)?;
+    let node = settings.node_id().clone();
     let net = Net::new(
         listener,
-        settings.node_id().clone(),
+        node.clone(),
         Context::new(&policy),
         settings.rpc_timeout(),
         settings.limits().max_strangers,
@@ -52,55 +80,29 @@ fn start_with<P: Perform>(
         board: Board::default(),
         hub: Arc::new(Hub::default()),
     });
-    let is_kept = directory.is_some();
-    let performer = directory.map(on);
-    let threads = spawn(settings, config.election_timeout, seed, net, performer, &shared)
-        .map_err(|source| StartError::io("start a thread", source))?;
-    if is_kept && let Err(fault) = wait_until_open(&shared) {
-        for thread in threads {
-            // Both catch what panics in them.
-            let _ = thread.join();
-        }
-        return Err(fault.into());
+    let no_thread = |source| StartError::io("start a thread", source);
+    let start_disk = |directory| Disk::start(&node, on(directory), net.waker());
+    // If nothing comes of the rest, it ends with this.
+    let disk = directory.map(start_disk).transpose().map_err(no_thread)?;
+    if disk.is_none() {
+        shared.board.opened();
     }
-    Ok(Started { shared, local_addr, threads })
+    let hub = shared.hub.clone();
+    let notifier = thread::Builder::new().name(format!("dkv-{node}-events"));
+    let notifier = notifier.spawn(move || hub.serve()).map_err(no_thread)?;
+    // The engine stops within an election timeout, which is at most twice the configured one.
+    let patience = config.election_timeout * 2 + Duration::from_secs(1);
+    let driving = Driving::new(node, Engine::open(settings, seed), net, disk, shared.clone(), patience);
+    Ok((Started { shared, local_addr, threads: vec![notifier] }, driving))
 }
 
 /// Waits until the node has read what it had kept. That it cannot is told by whoever starts it; how it fares
 /// afterwards, and whatever else may go wrong, by the node.
-fn wait_until_open(shared: &Shared) -> Result<(), StorageFault> {
+pub(crate) fn wait_until_open(shared: &Shared) -> Result<(), StorageFault> {
     let opened = shared.board.wait(None, |news| match &news.end {
         Some(End::Halted(Fault::Storage(fault))) => Some(Err(fault.clone())),
         Some(_) => Some(Ok(())),
         None => news.is_open.then_some(Ok(())),
     });
     opened.unwrap_or(Ok(()))
-}
-
-fn spawn(
-    settings: Settings,
-    election_timeout: Duration,
-    seed: Seed,
-    net: Net,
-    performer: Option<impl Perform>,
-    shared: &Arc<Shared>,
-) -> io::Result<[JoinHandle<()>; 2]> {
-    let node = settings.node_id().clone();
-    let start_disk = |performer| Disk::start(&node, performer, net.waker());
-    // If nothing comes of the rest, it ends with this.
-    let disk = performer.map(start_disk).transpose()?;
-    let hub = shared.hub.clone();
-    let notifier = thread::Builder::new().name(format!("dkv-{node}-events")).spawn(move || hub.serve())?;
-    // The engine stops within an election timeout, which is at most twice the configured one.
-    let patience = election_timeout * 2 + Duration::from_secs(1);
-    let io_thread = thread::Builder::new().name(format!("dkv-{node}-io"));
-    let engine = Engine::open(settings, seed);
-    let driver = Driver::new(node, engine, net, disk, shared.clone(), patience);
-    match io_thread.spawn(move || driver.live()) {
-        Ok(driver) => Ok([driver, notifier]),
-        Err(error) => {
-            shared.hub.close();
-            Err(error)
-        }
-    }
 }

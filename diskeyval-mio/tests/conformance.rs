@@ -10,7 +10,7 @@ use diskeyval_sim::conformance::{self, Adapter};
 
 pub(crate) struct Mio;
 
-pub(crate) struct Started(Node);
+pub(crate) struct Started(pub(crate) Node);
 
 impl Adapter for Mio {
     type Node = Started;

@@ -324,8 +324,8 @@ impl Node {
         self.inner.shared.board.wait(None, |news| news.end.clone()).await;
     }
 
-    /// Has the node end, without waiting for it.
-    pub(crate) fn stop(&self) {
+    /// Has the node end, as [`end`](Node::end) does, and does not wait for that.
+    pub fn stop(&self) {
         self.inner.stop();
     }
 

@@ -18,6 +18,8 @@ mod tests;
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::io;
 use std::net::IpAddr;
+#[cfg(unix)]
+use std::os::fd::{AsRawFd, RawFd};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -38,6 +40,9 @@ const WAKER: Token = Token(0);
 const LISTENER: Token = Token(1);
 const FIRST: usize = 2;
 
+/// The most that the operating system tells at a time.
+const EVENTS: usize = 256;
+
 /// How long a connection that is being closed may take to deliver what was sent on it.
 const CLOSING: Duration = Duration::from_secs(1);
 
@@ -49,6 +54,8 @@ pub(crate) struct Net {
     refused: Option<(IpAddr, String)>,
     poll: Poll,
     events: Events,
+    /// The operating system may have had more to tell than there was room for.
+    has_more: bool,
     waker: Arc<Waker>,
     node: NodeId,
     tls: Context,
@@ -93,7 +100,8 @@ impl Net {
             names: Names::new(waker.clone(), format!("dkv-{node}-dns")),
             door: Door::new(listener, max_strangers),
             poll,
-            events: Events::with_capacity(256),
+            events: Events::with_capacity(EVENTS),
+            has_more: false,
             waker,
             node,
             tls,
@@ -117,6 +125,12 @@ impl Net {
         self.waker.clone()
     }
 
+    /// What becomes readable when the operating system has news, or the waker is used.
+    #[cfg(unix)]
+    pub(crate) fn as_raw_fd(&self) -> RawFd {
+        self.poll.as_raw_fd()
+    }
+
     /// The first deadline of a socket.
     pub(crate) fn deadline(&self) -> Option<Instant> {
         let first = self.deadlines.first().map(|(at, _)| *at);
@@ -126,6 +140,7 @@ impl Net {
     /// Whether the next turn has something to do already.
     pub(crate) fn is_busy(&self) -> bool {
         !self.inputs.is_empty()
+            || self.has_more
             || !self.ready.is_empty()
             || !self.undated.is_empty()
             || self.door.is_busy()
@@ -138,6 +153,7 @@ impl Net {
             Err(error) if error.kind() != io::ErrorKind::Interrupted => return Err(error),
             _ => {}
         }
+        self.has_more = self.events.iter().count() == EVENTS;
         for event in &self.events {
             match event.token() {
                 WAKER => {}
