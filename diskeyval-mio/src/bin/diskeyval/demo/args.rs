@@ -25,6 +25,7 @@ Examples:
   diskeyval demo --seconds 300 --kills --disturb-every 1 --disturb-for 300
   diskeyval demo --seconds 120 --memory --kills           a rolling restart of nodes that forget everything
   diskeyval demo --seconds 120 --reshape --disturb-every 2 --disturb-for 500
+  diskeyval demo --seconds 300 --mixed                    both adapters in one cluster
 
 Exit codes:
   0  nothing lost, duplicated or stale, and nothing else wrong either
@@ -61,6 +62,10 @@ pub(crate) struct DemoArgs {
     /// happens but kills, each time of any member or of the leader
     #[arg(long, conflicts_with_all = ["kills", "memory"])]
     pub(super) reshape: bool,
+
+    /// Every second node is driven by the async adapter. Needs the feature `smol`
+    #[arg(long)]
+    pub(super) mixed: bool,
 
     /// The nodes keep all in memory. Without `--kills` none of them is killed
     #[arg(long, conflicts_with = "data")]

@@ -7,12 +7,13 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use bytes::Bytes;
-use diskeyval_mio::{Error, Expect, Node, Read, Swap};
+use diskeyval_mio::{Error, Expect, Read, Swap};
 use diskeyval_sim::history::{Action, Operation, Outcome, Record};
 use diskeyval_sim::lines;
 
 use super::clock;
 use super::dice::Dice;
+use super::node::Node;
 use super::words::Work;
 
 /// The clients at work.

@@ -15,6 +15,7 @@ use diskeyval_sim::history::Record;
 use super::child::{Child, News, Notes};
 use super::interrupt::Interrupt;
 use super::keep::Keep;
+use super::node::Adapter;
 use super::words::{Order, Setup, Tiding, Work};
 
 /// How long anything may take that normally takes a moment, on the slowest machine.
@@ -63,6 +64,8 @@ pub(super) struct Beginning<'a> {
     pub(super) work: &'a dyn Fn(usize) -> Work,
     /// Where they keep what they have promised.
     pub(super) keep: Option<&'a Keep>,
+    /// Who drives a node.
+    pub(super) adapter: &'a dyn Fn(usize) -> Adapter,
 }
 
 /// Where nobody listens.
@@ -149,7 +152,8 @@ impl Cluster {
                 config = config.persist(&keep.of(number)?);
             }
             let is_expected = beginning.founders == self.children.len();
-            let setup = Setup { config, life: 1, is_expected, work: (beginning.work)(number) };
+            let (work, adapter) = ((beginning.work)(number), (beginning.adapter)(number));
+            let setup = Setup { config, life: 1, is_expected, adapter, work };
             self.tell(number, |child| child.set_up(&setup))?;
             self.setups.push(setup);
         }
@@ -179,6 +183,11 @@ impl Cluster {
                 .map_err(|error| error.to_string())?;
         }
         Ok(config)
+    }
+
+    /// Who drives each node.
+    pub(super) fn adapters(&self) -> Vec<Adapter> {
+        self.setups.iter().map(|setup| setup.adapter).collect()
     }
 
     /// Who is a member, whatever became of its process.

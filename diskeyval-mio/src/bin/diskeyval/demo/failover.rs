@@ -16,6 +16,7 @@ use super::dice::Dice;
 use super::interrupt::Interrupt;
 use super::keep::Keep;
 use super::kind::{Kind, answered};
+use super::node::Adapter;
 use super::progress::Progress;
 use super::report::{longest_pause, rounded};
 use super::words::Work;
@@ -107,6 +108,7 @@ fn round(interrupt: &Interrupt, memory: bool) -> Result<Round, Halt> {
         is_proxied: false,
         work: &|_| work.clone(),
         keep: keep.as_ref(),
+        adapter: &|_| Adapter::Mio,
     })?;
     cluster.mark()?;
 

@@ -15,6 +15,7 @@ mod failover;
 mod interrupt;
 mod keep;
 mod kind;
+mod node;
 mod progress;
 mod proxy;
 mod report;
@@ -38,6 +39,7 @@ use cluster::{Beginning, Cluster, Halt, name};
 use disturb::{Disturber, Manner};
 use interrupt::Interrupt;
 use keep::Keep;
+use node::Adapter;
 use progress::Progress;
 use proxy::Proxies;
 use report::{Report, Run};
@@ -66,6 +68,9 @@ pub(crate) fn run(args: &DemoArgs) -> Result<(), Failure> {
         return Err(Failure::input(format!(
             "with --reshape, {NEWCOMERS} nodes come beside --nodes, and {MAX_MEMBERS} are the most"
         )));
+    }
+    if args.mixed && cfg!(not(feature = "smol")) {
+        return Err(Failure::input("--mixed needs a command that was compiled with the feature `smol`"));
     }
     // Removed when the nodes are gone.
     let keep = Keep::chosen(args.memory, args.data.as_deref()).map_err(Failure::failed)?;
@@ -105,12 +110,14 @@ pub(crate) fn run(args: &DemoArgs) -> Result<(), Failure> {
         write_history(file, &records)
             .map_err(|error| Failure::failed(format!("{} cannot be written: {error}", path.display())))?;
     }
+    let adapters = args.mixed.then(|| cluster.adapters());
     let run = Run {
         nodes: args.nodes.into(),
         clients: args.clients.into(),
         begin,
         end: stopped,
         reigns,
+        adapters,
         disturbances: disturber.done,
         reshaped: reshaper.map(|reshaper| reshaper.done),
         trouble: finished.err().map(Halt::why),
@@ -154,6 +161,7 @@ fn start(args: &DemoArgs, keep: Option<&Keep>, interrupt: Interrupt) -> Result<(
         is_proxied: !args.reshape,
         work: &work,
         keep,
+        adapter: &|node| Adapter::of(node, args.mixed),
     })?;
     cluster.mark()?;
     Ok((cluster, proxies))

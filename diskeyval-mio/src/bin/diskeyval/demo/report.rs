@@ -1,5 +1,6 @@
 //! What came of a run: figures, and the judgement on its history.
 
+use std::collections::BTreeMap;
 use std::io::{self, Write};
 
 use diskeyval_sim::history::{Operation, Outcome};
@@ -10,6 +11,7 @@ use serde::Serialize;
 use super::clock::millis;
 use super::disturb::Disturbance;
 use super::kind::{Kind, answered, ended};
+use super::node::Adapter;
 use super::reshape::Reshaped;
 
 /// What a run was.
@@ -21,6 +23,8 @@ pub(super) struct Run {
     pub(super) end: u64,
     /// Who led, one after the other.
     pub(super) reigns: Vec<usize>,
+    /// Who drove each node, if not all the same.
+    pub(super) adapters: Option<Vec<Adapter>>,
     pub(super) disturbances: Vec<Disturbance>,
     /// How the members changed, if they were to.
     pub(super) reshaped: Option<Reshaped>,
@@ -73,6 +77,8 @@ struct Figures {
     elections_in_peace: usize,
     elections: usize,
     leader_changes: usize,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    terms_led: Option<BTreeMap<&'static str, usize>>,
     longest_pause_ms: f64,
     events: usize,
     lost: usize,
@@ -123,6 +129,15 @@ impl Report {
 
     fn leader_changes(&self) -> usize {
         self.run.reigns.windows(2).filter(|pair| pair[0] != pair[1]).count()
+    }
+
+    /// In how many terms a node of each adapter has led.
+    fn led(&self, adapters: &[Adapter]) -> BTreeMap<&'static str, usize> {
+        let mut led: BTreeMap<_, _> = adapters.iter().map(|adapter| (adapter.name(), 0)).collect();
+        for adapter in self.run.reigns.iter().filter_map(|leader| adapters.get(*leader)) {
+            *led.entry(adapter.name()).or_default() += 1;
+        }
+        led
     }
 
     fn seconds(&self) -> f64 {
@@ -188,6 +203,17 @@ impl Report {
             "elections",
             self.elections()
         )?;
+        if let Some(adapters) = &self.run.adapters {
+            let led = self.led(adapters);
+            let each = led.iter().map(|(name, terms)| format!("{terms} on {name}"));
+            writeln!(
+                out,
+                "{:18}{:>9}   {}",
+                "terms led",
+                self.elections(),
+                each.collect::<Vec<_>>().join(", ")
+            )?;
+        }
         let pause = millis(self.longest_pause);
         writeln!(out, "{:18}{pause:>6.0} ms   without a successful write of any client", "longest pause")?;
         let judged = [
@@ -226,6 +252,7 @@ impl Report {
             elections_in_peace: reshaped.elections_in_peace,
             elections: self.elections(),
             leader_changes: self.leader_changes(),
+            terms_led: self.run.adapters.as_deref().map(|adapters| self.led(adapters)),
             longest_pause_ms: rounded(millis(self.longest_pause)),
             events: judgement.events,
             lost: judgement.lost.len(),

@@ -6,6 +6,8 @@ use std::net::SocketAddr;
 use diskeyval_mio::{Config, MemberChange};
 use serde::{Deserialize, Serialize};
 
+use super::node::Adapter;
+
 /// The first line that a child is told, as JSON. Keys and certificates travel with it, and so never touch a
 /// disk.
 #[derive(Clone, Serialize, Deserialize)]
@@ -16,6 +18,8 @@ pub(super) struct Setup {
     pub(super) life: u64,
     /// Whether it is in vain if the node does not come to its seat.
     pub(super) is_expected: bool,
+    /// Who drives the node.
+    pub(super) adapter: Adapter,
     /// What its clients do.
     pub(super) work: Work,
 }

@@ -9,11 +9,12 @@ use std::sync::mpsc::{self, Receiver};
 use std::thread;
 use std::time::Duration;
 
-use diskeyval_mio::{CloseReason, Error, Event, Events, MemberChange, Node, Notice, Read, Refusal};
+use diskeyval_mio::{CloseReason, Error, Event, MemberChange, Notice, Read, Refusal};
 use diskeyval_sim::history::{self, Record};
 
 use super::clients::{Client, Crew, say, tell, text};
 use super::clock;
+use super::node::{Events, Node};
 use super::words::{MARK, Order, Setup, Tiding};
 use crate::exit::Failure;
 
@@ -46,7 +47,7 @@ fn live(at: Option<SocketAddr>) -> Result<(), String> {
     let lines = read_orders()?;
     let Ok(first) = lines.recv() else { return Ok(()) };
     let setup: Setup = serde_json::from_str(&first).map_err(|error| error.to_string())?;
-    let node = Node::start_on(listener, setup.config).map_err(|error| error.to_string())?;
+    let node = setup.adapter.start_on(listener, setup.config).map_err(|error| error.to_string())?;
     // Before anything can have been written.
     let events = node.events();
     let (teller, life, removed) = (node.clone(), setup.life, Arc::new(AtomicBool::new(false)));
@@ -94,8 +95,11 @@ fn live(at: Option<SocketAddr>) -> Result<(), String> {
 
 /// Other orders do not wait for it.
 fn change_members(node: &Node, change: MemberChange) {
-    let pending = node.with_timeout(CHANGE_WITHIN).submit_change(change);
-    thread::spawn(move || report(&Tiding::Changed(pending.wait().map_err(|error| error.to_string()))));
+    let node = node.clone();
+    thread::spawn(move || {
+        let changed = node.change(change, CHANGE_WITHIN);
+        report(&Tiding::Changed(changed.map_err(|error| error.to_string())))
+    });
 }
 
 /// Even while its threads are frozen, it ends when its parent does: by the thread that started it, which is the
@@ -164,7 +168,7 @@ fn tell_events(events: Events, node: &Node, life: u64, removed: &AtomicBool) -> 
             }
             Notice::Resync { .. } => {
                 stream = another();
-                if let Ok(Some(mark)) = node.get_with(MARK, Read::Local) {
+                if let Ok(Some(mark)) = node.get_with(MARK.into(), Read::Local) {
                     say(Tiding::HasMark(text(&mark.value)).to_line())?;
                 }
             }
