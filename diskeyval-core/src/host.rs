@@ -16,6 +16,7 @@ mod journal;
 mod notice;
 mod recover;
 mod start;
+mod tickets;
 
 pub use answers::{Commit, Deleted, Swap, decode, encode};
 pub use clock::Clock;
@@ -26,3 +27,4 @@ pub use journal::Journal;
 pub use notice::{Backlog, Notice};
 pub use recover::{RecoverError, Recoverable, Recovered};
 pub use start::{Ground, bind, prepare, resolve};
+pub use tickets::Tickets;

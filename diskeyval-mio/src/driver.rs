@@ -4,8 +4,6 @@
 //! wait -> collect what has arrived -> read the clock -> one turn of the engine -> perform its effects
 //! ```
 
-use std::collections::HashMap;
-use std::hash::{BuildHasherDefault, Hasher};
 use std::mem;
 #[cfg(unix)]
 use std::os::fd::RawFd;
@@ -13,7 +11,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
-use diskeyval_core::host::{Clock, Journal};
+use diskeyval_core::host::{Clock, Journal, Tickets};
 use diskeyval_core::{Answer, Effect, Engine, Event, Input, Instant, NodeId, Request, Standing, Ticket};
 use tracing::{debug, error, info, warn};
 
@@ -26,8 +24,8 @@ use crate::queue::{Ask, End, Queue, Reply};
 /// How long the disk may take for what was handed over before the end.
 const LAST_OPERATIONS: Duration = Duration::from_secs(5);
 
-/// The ticket under which the driver itself asks how its node stands. Nobody else gets it.
-const OWN: Ticket = Ticket(0);
+/// The ticket under which the driver itself asks how its node stands.
+const OWN: Ticket = Tickets::<Reply>::OWN;
 
 /// What the driver's thread shares with everybody.
 pub(crate) struct Shared {
@@ -47,7 +45,8 @@ pub(crate) struct Driving {
     clock: Clock,
     shared: Arc<Shared>,
     asks: Vec<Ask>,
-    tickets: Tickets,
+    /// Who waits for which answer.
+    tickets: Tickets<Reply>,
     /// How long the engine may take to stop, and when that is over.
     patience: Duration,
     stop_by: Option<Instant>,
@@ -274,51 +273,5 @@ impl Driving {
         info!(node = %self.node, ?end, "the node has ended");
         self.shared.board.end(end);
         self.shared.hub.close();
-    }
-}
-
-/// Who waits for which answer.
-#[derive(Default)]
-struct Tickets {
-    last: u64,
-    waiting: HashMap<u64, Reply, BuildHasherDefault<Spread>>,
-}
-
-impl Tickets {
-    fn issue(&mut self, reply: Reply) -> Ticket {
-        self.last += 1;
-        self.waiting.insert(self.last, reply);
-        Ticket(self.last)
-    }
-
-    fn redeem(&mut self, ticket: Ticket) -> Option<Reply> {
-        self.waiting.remove(&ticket.0)
-    }
-
-    fn all(&mut self) -> impl Iterator<Item = Reply> {
-        mem::take(&mut self.waiting).into_values()
-    }
-}
-
-/// Tickets are our own numbers: nobody can choose them so that they collide, and two multiplications
-/// less than SipHash has rounds are plenty.
-#[derive(Default)]
-struct Spread(u64);
-
-impl Hasher for Spread {
-    fn finish(&self) -> u64 {
-        self.0
-    }
-
-    fn write(&mut self, bytes: &[u8]) {
-        for byte in bytes {
-            self.write_u64(u64::from(*byte) ^ self.0);
-        }
-    }
-
-    fn write_u64(&mut self, number: u64) {
-        // The table takes its place from the low bits and its tag from the high ones.
-        let mixed = number.wrapping_mul(0x9e37_79b9_7f4a_7c15);
-        self.0 = mixed ^ (mixed >> 32);
     }
 }

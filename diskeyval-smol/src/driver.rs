@@ -5,22 +5,21 @@
 //! ```
 
 use std::any::Any;
-use std::collections::HashMap;
 use std::fmt;
 use std::future::Future;
-use std::mem;
 use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use diskeyval_core::host::{Clock, Journal};
+use diskeyval_core::host::{Clock, Journal, Tickets};
 use diskeyval_core::{Answer, Effect, Engine, Event, Input, Instant, NodeId, Request, Standing, Ticket};
 use futures_lite::FutureExt;
-use smol::{Executor, Timer};
+use smol::Executor;
 use tracing::{debug, error, info, warn};
 
+use crate::alarm::Alarm;
 use crate::bell::Bell;
 use crate::board::Board;
 use crate::disk::Disk;
@@ -32,8 +31,8 @@ use crate::queue::{Ask, End, Queue, acts};
 /// How long the disk may take for what was handed over before the end.
 const LAST_OPERATIONS: Duration = Duration::from_secs(5);
 
-/// The ticket under which the driver itself asks how its node stands. Nobody else gets it.
-const OWN: Ticket = Ticket(0);
+/// The ticket under which the driver itself asks how its node stands.
+const OWN: Ticket = Tickets::<Promise>::OWN;
 
 /// What moves a node: a future, to be spawned on any executor, that is done when the node has ended.
 ///
@@ -132,10 +131,12 @@ struct Driving {
     life: Life,
     opening: Opening,
     clock: Clock,
+    alarm: Alarm,
     /// What the engine has to be told, in its order.
     inputs: Vec<Input>,
     asks: Vec<Ask>,
-    tickets: Tickets,
+    /// Who waits for which answer.
+    tickets: Tickets<Promise>,
     /// When the engine must have stopped.
     stop_by: Option<Instant>,
     /// What the last turn has brought for the embedding program.
@@ -159,6 +160,7 @@ impl Driving {
         Driving {
             opening: if life.disk.is_some() { Opening::Stirred } else { Opening::Done },
             clock: Clock::new(),
+            alarm: Alarm::default(),
             inputs: Vec::new(),
             asks: Vec::new(),
             tickets: Tickets::default(),
@@ -189,22 +191,15 @@ impl Driving {
     }
 
     /// Waits until something has arrived, or the engine wants its turn.
-    async fn wait(&self) {
+    async fn wait(&mut self) {
         if self.opening == Opening::Stirred {
             return;
         }
         let engine = self.life.engine.deadline().map(|deadline| deadline.at);
-        match engine.into_iter().chain(self.stop_by).min() {
+        match engine.into_iter().chain(self.stop_by).min().map(|at| self.clock.until(at)) {
             None => self.life.bell.heard().await,
-            Some(at) => {
-                let due = async {
-                    let span = self.clock.until(at);
-                    if !span.is_zero() {
-                        Timer::after(span).await;
-                    }
-                };
-                self.life.bell.heard().or(due).await;
-            }
+            Some(Duration::ZERO) => {}
+            Some(span) => self.life.bell.heard().or(self.alarm.within(span)).await,
         }
     }
 
@@ -339,29 +334,6 @@ impl Driving {
         }
         info!(%node, ?end, "the node has ended");
         (ending, end)
-    }
-}
-
-/// Who waits for which answer.
-#[derive(Default)]
-struct Tickets {
-    last: u64,
-    waiting: HashMap<u64, Promise>,
-}
-
-impl Tickets {
-    fn issue(&mut self, promise: Promise) -> Ticket {
-        self.last += 1;
-        self.waiting.insert(self.last, promise);
-        Ticket(self.last)
-    }
-
-    fn redeem(&mut self, ticket: Ticket) -> Option<Promise> {
-        self.waiting.remove(&ticket.0)
-    }
-
-    fn all(&mut self) -> impl Iterator<Item = Promise> {
-        mem::take(&mut self.waiting).into_values()
     }
 }
 

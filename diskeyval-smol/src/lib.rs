@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 #![forbid(unsafe_code)]
 
+mod alarm;
 mod bell;
 mod board;
 #[cfg(feature = "dev-certs")]

@@ -12,11 +12,12 @@ use bytes::{Buf, Bytes};
 use diskeyval_core::tls;
 use diskeyval_core::{CloseReason, ConnId, Input};
 use futures_lite::{AsyncRead, AsyncWrite, FutureExt};
-use smol::Timer;
 use smol::net::TcpStream;
+use smol::{Async, Timer};
 
 use super::CLOSING;
 use super::desk::{Desk, Mail, News};
+use super::inbound::Inbound;
 
 /// The most that is read from one connection before others have their turn.
 const READ_BUDGET: usize = 256 << 10;
@@ -33,6 +34,8 @@ const MUCH_DRAINED: usize = 32 << 10;
 pub(super) struct Link {
     id: u64,
     stream: TlsStream<TcpStream>,
+    /// The same socket, to be asked whether it has something.
+    socket: Arc<Async<std::net::TcpStream>>,
     desk: Arc<Desk>,
     mail: Arc<Mail>,
     /// What waits to be sealed. It is sealed only while the socket takes it, so that rustls holds little.
@@ -43,6 +46,9 @@ pub(super) struct Link {
     drained: usize,
     /// Where plaintext is read to.
     scratch: Box<[u8]>,
+    /// Whether there may be something to read. Trying costs a system call, and most of the time it is the driver that
+    /// has woken the task.
+    inbound: Inbound,
     /// Whether our side has been closed.
     shut: bool,
 }
@@ -64,15 +70,18 @@ enum End {
 
 impl Link {
     pub(super) fn new(id: u64, stream: TlsStream<TcpStream>, desk: Arc<Desk>, mail: Arc<Mail>) -> Link {
+        let socket = stream.get_ref().0.clone().into();
         Link {
             id,
             stream,
+            socket,
             desk,
             mail,
             outgoing: VecDeque::new(),
             sealed: 0,
             drained: 0,
             scratch: vec![0; RECORD].into(),
+            inbound: Inbound::default(),
             shut: false,
         }
     }
@@ -98,6 +107,7 @@ impl Link {
         let close = self.desk.look(&mut self.outgoing, context);
         if let Err(error) = self.write(context) {
             // The other end may have said why before it was gone.
+            self.inbound.stir();
             let end = match self.read(context) {
                 Poll::Ready(end @ (End::Tls(_) | End::Finished)) => end,
                 _ => End::of(error),
@@ -196,54 +206,75 @@ impl Link {
 
     /// Reads what is there, as long as the driver keeps up. What could be read before the connection was lost counts.
     fn read(&mut self, context: &mut Context<'_>) -> Poll<End> {
-        let mut budget = READ_BUDGET;
-        if !self.desk.received(0) {
+        if !self.inbound.is_stirred(context) {
             return Poll::Pending;
         }
+        if !self.desk.received(0) {
+            // The driver wakes this task when it has taken some of what came.
+            self.inbound.stir();
+            return Poll::Pending;
+        }
+        let waker = self.inbound.waker();
+        let mut when_readable = Context::from_waker(&waker);
+        // What it has told so far is about to be read.
+        let _ = self.socket.poll_readable(&mut when_readable);
+        let mut budget = READ_BUDGET;
         loop {
-            match Pin::new(&mut self.stream).poll_read(context, &mut self.scratch) {
+            let read = match Pin::new(&mut self.stream).poll_read(&mut when_readable, &mut self.scratch) {
                 Poll::Ready(Ok(0)) => return Poll::Ready(End::Finished),
-                Poll::Ready(Ok(n)) => {
-                    budget = budget.saturating_sub(n);
-                    if !self.deliver(n) {
-                        // The driver wakes this task when it has taken some of it.
-                        return Poll::Pending;
-                    }
-                    if budget == 0 {
-                        context.waker().wake_by_ref();
-                        return Poll::Pending;
-                    }
-                }
+                Poll::Ready(Ok(n)) => n,
                 Poll::Ready(Err(error)) => {
-                    self.rescue();
+                    self.take_plaintext();
                     return Poll::Ready(End::of(error));
                 }
                 Poll::Pending => return Poll::Pending,
+            };
+            self.deliver(read);
+            let (more, is_closed) = self.take_plaintext();
+            if is_closed {
+                return Poll::Ready(End::Finished);
+            }
+            if !self.desk.received(0) {
+                // The driver wakes this task when it has taken some of it.
+                self.inbound.stir();
+                return Poll::Pending;
+            }
+            budget = budget.saturating_sub(read + more);
+            if budget == 0 {
+                waker.wake_by_ref();
+                return Poll::Pending;
+            }
+            // Asking the reactor is cheaper than to read once more only to learn that there is nothing.
+            if self.socket.poll_readable(&mut when_readable).is_pending() {
+                return Poll::Pending;
             }
         }
     }
 
-    /// What came before a failure of the session is genuine, and is still in it.
-    fn rescue(&mut self) {
+    /// Delivers what the session has deciphered already: what came before it failed is genuine, too. So many bytes, and
+    /// whether the other end has closed it.
+    fn take_plaintext(&mut self) -> (usize, bool) {
+        let mut taken = 0;
         loop {
             let read = match &mut self.stream {
                 TlsStream::Client(stream) => stream.get_mut().1.reader().read(&mut self.scratch),
                 TlsStream::Server(stream) => stream.get_mut().1.reader().read(&mut self.scratch),
             };
             match read {
-                Ok(n) if n > 0 => self.deliver(n),
-                _ => return,
-            };
+                Ok(0) => return (taken, true),
+                Ok(n) => taken += self.deliver(n),
+                // There is no more of it.
+                Err(_) => return (taken, false),
+            }
         }
     }
 
-    /// Hands over what was read, in memory of its own size: whoever keeps some of it keeps no more than that. Whether more
-    /// may be read.
-    fn deliver(&self, n: usize) -> bool {
+    /// Hands over what was read, in memory of its own size: whoever keeps some of it keeps no more than that.
+    fn deliver(&self, n: usize) -> usize {
         let bytes = Bytes::copy_from_slice(&self.scratch[..n]);
-        let may_go_on = self.desk.received(n);
+        self.desk.received(n);
         self.mail.post(News::Of(self.id, Input::Received { conn: ConnId(self.id), bytes }));
-        may_go_on
+        n
     }
 }
 

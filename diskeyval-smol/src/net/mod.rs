@@ -14,6 +14,7 @@ mod accept;
 mod desk;
 mod dial;
 mod handshake;
+mod inbound;
 mod link;
 mod names;
 #[cfg(all(test, feature = "dev-certs", any(feature = "ring", feature = "aws-lc-rs")))]

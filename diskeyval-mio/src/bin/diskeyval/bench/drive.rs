@@ -17,7 +17,7 @@ const VALUE: &[u8] = &[b'v'; 100];
 pub(super) const PAYLOAD: u64 = 16 + VALUE.len() as u64;
 
 /// How many writes are on their way when keys are written only to be there.
-const FILLING: usize = 1_000;
+pub(super) const FILLING: usize = 1_000;
 
 /// Writes every key once.
 pub(super) fn fill(node: &Node, keys: u64) -> Result<(), Error> {
@@ -33,11 +33,11 @@ pub(super) fn fill(node: &Node, keys: u64) -> Result<(), Error> {
     pending.into_iter().try_for_each(|oldest| oldest.wait().map(drop))
 }
 
-fn set(number: u64) -> Command {
+pub(super) fn set(number: u64) -> Command {
     Command::Set { key: key(number), value: Bytes::from_static(VALUE) }
 }
 
-fn key(number: u64) -> Bytes {
+pub(super) fn key(number: u64) -> Bytes {
     Bytes::copy_from_slice(format!("key-{number:012}").as_bytes())
 }
 
@@ -48,14 +48,36 @@ pub(super) struct Load {
     pub(super) op: Op,
     /// Keys are drawn from so many.
     pub(super) keys: u64,
-    /// What ends in between counts.
+    pub(super) span: Span,
+}
+
+/// What ends in between counts.
+#[derive(Clone, Copy)]
+pub(super) struct Span {
     pub(super) begin: Instant,
-    pub(super) end: Instant,
+    end: Instant,
+}
+
+impl Span {
+    /// One of this length that begins soon.
+    pub(super) fn of(length: Duration, soon: Duration) -> Span {
+        let begin = Instant::now() + soon;
+        Span { begin, end: begin + length }
+    }
+
+    /// Notes how long it took, if it ended while it counts. Tells whether it is time for the next.
+    pub(super) fn note(&self, began: Instant, ended: &mut Vec<Ended>) -> bool {
+        let at = Instant::now();
+        if at >= self.begin && at < self.end {
+            ended.push(Ended { at, took: at - began });
+        }
+        at < self.end
+    }
 }
 
 /// An operation that has ended.
 #[derive(Clone, Copy)]
-struct Ended {
+pub(super) struct Ended {
     at: Instant,
     took: Duration,
 }
@@ -69,17 +91,17 @@ pub(super) struct Counted {
 }
 
 impl Counted {
-    fn new(load: &Load, mut ended: Vec<Ended>) -> Counted {
+    pub(super) fn new(counts: Span, mut ended: Vec<Ended>) -> Counted {
         ended.sort_unstable_by_key(|ended| ended.at);
-        let (mut last, mut longest_gap) = (load.begin, Duration::ZERO);
-        for at in ended.iter().map(|ended| ended.at).chain([load.end]) {
+        let (mut last, mut longest_gap) = (counts.begin, Duration::ZERO);
+        for at in ended.iter().map(|ended| ended.at).chain([counts.end]) {
             longest_gap = longest_gap.max(at - last);
             last = at;
         }
         let nanos = |ended: Ended| u64::try_from(ended.took.as_nanos()).unwrap_or(u64::MAX);
         let mut took: Vec<u64> = ended.into_iter().map(nanos).collect();
         took.sort_unstable();
-        Counted { span: load.end - load.begin, took, longest_gap }
+        Counted { span: counts.end - counts.begin, took, longest_gap }
     }
 
     pub(super) fn ops_per_second(&self) -> f64 {
@@ -118,24 +140,15 @@ impl Load {
             By::Waits => by_waits(self, in_flight),
             By::Threads => by_threads(self, in_flight),
         };
-        Ok(Counted::new(self, ended?))
+        Ok(Counted::new(self.span, ended?))
     }
 
     fn start(&self, draws: &mut Draws) -> Flight {
-        let number = draws.next() % self.keys;
+        let number = draws.below(self.keys);
         match self.op {
             Op::Put => Flight::Put(self.node.submit(set(number))),
             Op::Get => Flight::Get(self.node.submit_get(key(number), Read::Linearizable)),
         }
-    }
-
-    /// Notes how long it took, if it ended while it counts. Tells whether it is time for the next.
-    fn note(&self, began: Instant, ended: &mut Vec<Ended>) -> bool {
-        let at = Instant::now();
-        if at >= self.begin && at < self.end {
-            ended.push(Ended { at, took: at - began });
-        }
-        at < self.end
     }
 }
 
@@ -163,7 +176,7 @@ struct Tally {
 
 /// The end of an operation begins the next, on the thread of the node that tells of it.
 fn by_calls(load: Load, in_flight: usize) -> Result<Vec<Ended>, Error> {
-    let tally = Arc::new(Mutex::new(Tally { draws: Draws(1), ended: Vec::new() }));
+    let tally = Arc::new(Mutex::new(Tally { draws: Draws::new(1), ended: Vec::new() }));
     let (ended, ends) = mpsc::channel();
     let load = Arc::new(load);
     for _ in 0..in_flight {
@@ -183,7 +196,7 @@ fn go_on(load: &Arc<Load>, tally: &Arc<Mutex<Tally>>, ended: Sender<Result<(), E
     let flight = load.start(&mut tally.lock().unwrap_or_else(PoisonError::into_inner).draws);
     let (load, tally) = (load.clone(), tally.clone());
     flight.on_complete(move |end| {
-        let next = load.note(began, &mut tally.lock().unwrap_or_else(PoisonError::into_inner).ended);
+        let next = load.span.note(began, &mut tally.lock().unwrap_or_else(PoisonError::into_inner).ended);
         if end.is_ok() && next {
             go_on(&load, &tally, ended);
         } else {
@@ -195,12 +208,12 @@ fn go_on(load: &Arc<Load>, tally: &Arc<Mutex<Tally>>, ended: Sender<Result<(), E
 
 /// One thread: waits for the oldest, begins the next.
 fn by_waits(load: &Load, in_flight: usize) -> Result<Vec<Ended>, Error> {
-    let (mut draws, mut ended) = (Draws(1), Vec::new());
+    let (mut draws, mut ended) = (Draws::new(1), Vec::new());
     let mut flights: VecDeque<(Instant, Flight)> =
         (0..in_flight).map(|_| (Instant::now(), load.start(&mut draws))).collect();
     while let Some((began, flight)) = flights.pop_front() {
         flight.wait()?;
-        if load.note(began, &mut ended) {
+        if load.span.note(began, &mut ended) {
             flights.push_back((Instant::now(), load.start(&mut draws)));
         }
     }
@@ -210,11 +223,11 @@ fn by_waits(load: &Load, in_flight: usize) -> Result<Vec<Ended>, Error> {
 /// As many threads as operations, each with one at a time.
 fn by_threads(load: &Load, in_flight: usize) -> Result<Vec<Ended>, Error> {
     let one = |seed: u64| -> Result<Vec<Ended>, Error> {
-        let (mut draws, mut ended) = (Draws(seed), Vec::new());
+        let (mut draws, mut ended) = (Draws::new(seed), Vec::new());
         loop {
             let began = Instant::now();
             load.start(&mut draws).wait()?;
-            if !load.note(began, &mut ended) {
+            if !load.span.note(began, &mut ended) {
                 return Ok(ended);
             }
         }
@@ -234,9 +247,17 @@ fn by_threads(load: &Load, in_flight: usize) -> Result<Vec<Ended>, Error> {
 }
 
 /// Numbers that look drawn, the same at each run (splitmix64).
-struct Draws(u64);
+pub(super) struct Draws(u64);
 
 impl Draws {
+    pub(super) fn new(seed: u64) -> Draws {
+        Draws(seed)
+    }
+
+    pub(super) fn below(&mut self, end: u64) -> u64 {
+        self.next() % end
+    }
+
     fn next(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);

@@ -2,17 +2,17 @@
 
 use std::fmt;
 use std::path::Path;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use diskeyval_mio::{Cluster, Error, Metrics, Node};
 
-use super::drive::{self, Counted, Load, PAYLOAD};
+use super::drive::{self, Counted, Load, PAYLOAD, Span};
 use super::place::{Place, durable};
 use super::row::Row;
 use super::{By, Op};
 use crate::exit::Failure;
 
-const KEYS: u64 = 100_000;
+pub(super) const KEYS: u64 = 100_000;
 
 /// How long a cluster may take to begin.
 pub(super) const PATIENCE: Duration = Duration::from_secs(30);
@@ -40,14 +40,15 @@ impl fmt::Display for Case<'_> {
 
 /// What came of it.
 pub(super) struct Measured {
-    counted: Counted,
+    pub(super) counted: Counted,
     /// What the writes have cost the disk, if they went to one.
-    cost: Option<Cost>,
+    pub(super) cost: Option<Cost>,
 }
 
 impl Measured {
-    pub(super) fn rows(&self, case: &Case<'_>, round: u16) -> Vec<Row> {
-        let row = |metric: &str, unit: &str, value| Row::ours(&case.to_string(), metric, unit, round, value);
+    pub(super) fn rows(&self, peer: &str, case: &Case<'_>, round: u16) -> Vec<Row> {
+        let row =
+            |metric: &str, unit: &str, value| Row::of(peer, &case.to_string(), metric, unit, round, value);
         let counted = &self.counted;
         let mut rows = vec![
             row("ops", "1/s", Some(counted.ops_per_second())),
@@ -73,21 +74,26 @@ pub(super) struct Cost {
 }
 
 impl Cost {
-    /// From the counters before and after. The leader is the node that was asked for the writes.
-    pub(super) fn between(cluster: &Cluster, leader: &Node, before: &[Metrics]) -> Cost {
-        let (mut writes, mut bytes, mut own, mut others) = (0, 0, 0, 0);
-        for (node, before) in cluster.nodes().iter().zip(before) {
-            let now = node.metrics();
+    /// Of a cluster of this adapter.
+    pub(super) fn of(cluster: &Cluster, leader: &Node, before: &[Metrics]) -> Cost {
+        let now = cluster.nodes().iter().map(|node| (node.id() == leader.id(), node.metrics()));
+        Cost::between(now.zip(before).map(|((leads, now), before)| (leads, *before, now)))
+    }
+
+    /// From the counters of each node before and after. The leader is the node that was asked for the writes.
+    pub(super) fn between(nodes: impl Iterator<Item = (bool, Metrics, Metrics)>) -> Cost {
+        let (mut writes, mut bytes, mut own, mut others, mut followers) = (0, 0, 0, 0, 0);
+        for (leads, before, now) in nodes {
             let syncs = now.persistence_saves - before.persistence_saves;
-            if node.id() == leader.id() {
+            if leads {
                 writes = now.proposals_committed - before.proposals_committed;
                 bytes = now.persistence_bytes_written - before.persistence_bytes_written;
                 own = syncs;
             } else {
                 others += syncs;
+                followers += 1;
             }
         }
-        let followers = cluster.nodes().len() as u64 - 1;
         Cost {
             writes_per_sync: ratio(writes, own),
             writes_per_sync_of_followers: ratio(writes * followers, others),
@@ -118,11 +124,10 @@ pub(super) fn measure(case: &Case<'_>) -> Result<Measured, Failure> {
     if case.op == Op::Get {
         drive::fill(leader, KEYS).map_err(failed)?;
     }
-    let begin = Instant::now() + WARM_UP;
-    let load = Load { node: leader.clone(), op: case.op, keys: KEYS, begin, end: begin + case.span };
+    let load = Load { node: leader.clone(), op: case.op, keys: KEYS, span: Span::of(case.span, WARM_UP) };
     let before = counters(&cluster);
     let counted = load.run(case.by, case.in_flight).map_err(failed)?;
-    let cost = (place.is_some() && case.op == Op::Put).then(|| Cost::between(&cluster, leader, &before));
+    let cost = (place.is_some() && case.op == Op::Put).then(|| Cost::of(&cluster, leader, &before));
     still_leads(leader, case)?;
     cluster.end();
     Ok(Measured { counted, cost })
@@ -141,13 +146,18 @@ pub(super) fn still_leads(leader: &Node, case: &dyn fmt::Display) -> Result<(), 
     if leader.is_leader() {
         return Ok(());
     }
-    Err(Failure::failed(format!(
+    Err(changed_leader(case))
+}
+
+pub(super) fn changed_leader(case: &dyn fmt::Display) -> Failure {
+    Failure::failed(format!(
         "{case}: the leader has changed meanwhile, which spoils the figures: is this machine too busy?"
-    )))
+    ))
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::row::OURS;
     use super::*;
 
     const SHORT: Duration = Duration::from_millis(100);
@@ -158,7 +168,7 @@ mod tests {
             for op in [Op::Put, Op::Get] {
                 let case = Case { op, in_flight: 4, by, nodes: 1, span: SHORT, data: None };
                 let measured = measure(&case).expect("it runs");
-                let rows = measured.rows(&case, 0);
+                let rows = measured.rows(OURS, &case, 0);
                 assert!(rows[0].value.is_some_and(|ops| ops > 0.0), "{by:?} {op:?}");
                 assert_eq!(rows[0].case, format!("embed-mem-{}-c4", op.name()));
             }
@@ -170,7 +180,7 @@ mod tests {
         let parent = Place::below(&std::env::temp_dir()).expect("a directory");
         let data = Some(parent.path());
         let case = Case { op: Op::Put, in_flight: 1, by: By::Waits, nodes: 1, span: SHORT, data };
-        let rows = measure(&case).expect("it runs").rows(&case, 0);
+        let rows = measure(&case).expect("it runs").rows(OURS, &case, 0);
         assert_eq!(rows[0].case, "embed-fsync-put-c1");
         let value = |metric| rows.iter().find(|row| row.metric == metric).and_then(|row| row.value);
         let writes_per_sync = value("writes-per-sync").expect("it was counted");

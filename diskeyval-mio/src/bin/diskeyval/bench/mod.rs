@@ -4,6 +4,8 @@
 mod beside;
 mod drive;
 mod load;
+#[cfg(feature = "smol")]
+mod on_smol;
 mod place;
 mod report;
 mod row;
@@ -18,8 +20,12 @@ use clap::{Subcommand, ValueEnum};
 use self::beside::Beside;
 use self::load::Case;
 use self::report::Report;
+use self::row::OURS;
 use self::storage::StorageArgs;
 use crate::exit::Failure;
+
+/// The name of the async adapter among programs.
+const ON_SMOL: &str = "diskeyval-smol";
 
 /// Measure this machine
 #[derive(Debug, clap::Args)]
@@ -92,6 +98,11 @@ pub(crate) struct LoadArgs {
     #[arg(long)]
     json: bool,
 
+    /// Measure the async adapter by turns with the blocking one, and compare. Each of its nodes has a thread of its own, too,
+    /// and each operation in flight is a task. Needs the feature `smol`
+    #[arg(long)]
+    smol: bool,
+
     /// Another command that is run by turns with ours, and compared; can be given several times
     #[arg(long, value_name = "NAME=COMMAND")]
     beside: Vec<Beside>,
@@ -147,8 +158,16 @@ fn run_load(args: &LoadArgs) -> Result<(), Failure> {
                     data: args.data.as_deref(),
                 };
                 progress(format_args!("round {} of {}: {case}", round + 1, args.rounds));
-                let rows = load::measure(&case)?.rows(&case, round);
+                let rows = load::measure(&case)?.rows(OURS, &case, round);
                 report.add_ours(round, rows, args.json)?;
+                if args.smol {
+                    report.add(
+                        round,
+                        ON_SMOL,
+                        measure_on_smol(&case)?.rows(ON_SMOL, &case, round),
+                        args.json,
+                    )?;
+                }
             }
         }
         for beside in &args.beside {
@@ -157,6 +176,14 @@ fn run_load(args: &LoadArgs) -> Result<(), Failure> {
         }
     }
     report.finish(args.json)
+}
+
+#[cfg(feature = "smol")]
+use self::on_smol::measure as measure_on_smol;
+
+#[cfg(not(feature = "smol"))]
+fn measure_on_smol(_case: &Case<'_>) -> Result<load::Measured, Failure> {
+    Err(Failure::input("--smol needs a command that was compiled with the feature `smol`"))
 }
 
 /// A line on stderr, if somebody looks on.

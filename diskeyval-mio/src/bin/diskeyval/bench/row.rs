@@ -2,6 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
+/// The name of the blocking adapter among programs.
+pub(super) const OURS: &str = "diskeyval";
+
 /// One figure.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(super) struct Row {
@@ -19,10 +22,22 @@ pub(super) struct Row {
 }
 
 impl Row {
-    /// A figure of ours.
+    /// A figure of this program's.
+    pub(super) fn of(
+        peer: &str,
+        case: &str,
+        metric: &str,
+        unit: &str,
+        round: u16,
+        value: Option<f64>,
+    ) -> Row {
+        let (peer, case) = (peer.into(), case.into());
+        Row { peer, case, metric: metric.into(), unit: unit.into(), run: u32::from(round), value }
+    }
+
+    /// A figure of the blocking adapter.
     pub(super) fn ours(case: &str, metric: &str, unit: &str, round: u16, value: Option<f64>) -> Row {
-        let (case, metric, unit) = (case.into(), metric.into(), unit.into());
-        Row { peer: "diskeyval".into(), case, metric, unit, run: u32::from(round), value }
+        Row::of(OURS, case, metric, unit, round, value)
     }
 
     /// The rows in what a program has printed; what else it prints is not for us.

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use diskeyval_mio::{Cluster, Error, Node};
 
-use super::super::drive::{self, Load};
+use super::super::drive::{self, Load, Span};
 use super::super::load::{Cost, counters, lead, still_leads};
 use super::super::place::durable;
 use super::super::row::Row;
@@ -48,8 +48,8 @@ pub(super) fn run(part: Part, args: &StorageArgs, data: &Path) -> Result<Vec<Row
     let before = counters(&cluster);
     drive::fill(leader, args.keys).map_err(failed)?;
     let filled = leader.status().map_err(failed)?;
-    let begin = Instant::now();
-    let load = Load { node: leader.clone(), op: Op::Put, keys: args.keys, begin, end: begin + args.seconds };
+    let span = Span::of(args.seconds, Duration::ZERO);
+    let load = Load { node: leader.clone(), op: Op::Put, keys: args.keys, span };
     let is_over = AtomicBool::new(false);
     let (counted, released) = thread::scope(|scope| {
         let released = scope.spawn(|| when_released(leader, &is_over));
@@ -59,7 +59,7 @@ pub(super) fn run(part: Part, args: &StorageArgs, data: &Path) -> Result<Vec<Row
     });
     let counted = counted.map_err(failed)?;
     still_leads(leader, &part)?;
-    let cost = Cost::between(&cluster, leader, &before);
+    let cost = Cost::of(&cluster, leader, &before);
     let memory = peak_memory();
     match (part, released) {
         (Part::Snapshot, None) => {
@@ -84,7 +84,7 @@ pub(super) fn run(part: Part, args: &StorageArgs, data: &Path) -> Result<Vec<Row
         row(LOG_BYTES, "B", Some(filled.log_bytes as f64)),
     ];
     if let Some(at) = released {
-        rows.push(row("snapshot-durable-after", "ms", Some((at - begin).as_secs_f64() * 1e3)));
+        rows.push(row("snapshot-durable-after", "ms", Some((at - span.begin).as_secs_f64() * 1e3)));
     }
     Ok(rows)
 }
