@@ -17,6 +17,7 @@ mod notice;
 mod recover;
 mod start;
 mod tickets;
+mod worker;
 
 pub use answers::{Commit, Deleted, Swap, decode, encode};
 pub use clock::Clock;
@@ -28,3 +29,4 @@ pub use notice::{Backlog, Notice};
 pub use recover::{RecoverError, Recoverable, Recovered};
 pub use start::{Ground, bind, prepare, resolve};
 pub use tickets::Tickets;
+pub use worker::{DiskReport, Worker, text_of};

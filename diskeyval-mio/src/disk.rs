@@ -12,21 +12,16 @@ mod tests;
 
 use std::io;
 use std::mem;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use diskeyval_core::host::{Perform, belongs_to, verb};
-use diskeyval_core::{DiskDone, DiskError, DiskOp, Input, NodeId, OpId};
+use diskeyval_core::host::{DiskReport, Perform, Worker};
+use diskeyval_core::{DiskOp, Input, NodeId, OpId};
 use mio::Waker;
-use tracing::{error, warn};
+use tracing::error;
 
 use crate::lock;
-use crate::notifier::text_of;
-
-/// What takes longer than this is worth a word in the log.
-const SLOW: Duration = Duration::from_secs(1);
 
 /// The driver's end.
 pub(crate) struct Disk {
@@ -37,12 +32,7 @@ pub(crate) struct Disk {
     thread: Option<JoinHandle<()>>,
 }
 
-struct Order {
-    op: OpId,
-    what: DiskOp,
-}
-
-type Report = (OpId, Result<DiskDone, DiskError>);
+type Order = (OpId, DiskOp);
 
 /// What both threads share.
 struct Desk {
@@ -61,7 +51,7 @@ struct Orders {
 
 #[derive(Default)]
 struct Reports {
-    waiting: Vec<Report>,
+    waiting: Vec<DiskReport>,
     /// Whether the driver may be waiting for the operating system: only then is it worth a system call to wake it.
     asleep: bool,
     /// Whether the thread has done all that it ever will, and has let go of the directory.
@@ -78,15 +68,15 @@ impl Disk {
             ended: Condvar::new(),
             waker,
         });
-        let (serving, name) = (desk.clone(), node.clone());
+        let (serving, worker) = (desk.clone(), Worker::new(node.clone(), performer));
         let thread = thread::Builder::new().name(format!("dkv-{node}-disk"));
-        let thread = thread.spawn(move || serve(&serving, performer, &name))?;
+        let thread = thread.spawn(move || serve(&serving, worker))?;
         Ok(Disk { desk, turn: Vec::new(), thread: Some(thread) })
     }
 
     /// Takes an order. It is on its way with the next [`send`](Disk::send).
     pub(crate) fn order(&mut self, op: OpId, what: DiskOp) {
-        self.turn.push(Order { op, what });
+        self.turn.push((op, what));
     }
 
     /// Hands over what was ordered in this turn: together, so that what belongs together is reported together.
@@ -156,7 +146,7 @@ impl Desk {
         Some(mem::take(&mut orders.waiting))
     }
 
-    fn report(&self, done: &mut Vec<Report>) {
+    fn report(&self, done: &mut Vec<DiskReport>) {
         let mut reports = lock(&self.reports);
         reports.waiting.append(done);
         let asleep = mem::take(&mut reports.asleep);
@@ -169,46 +159,12 @@ impl Desk {
 }
 
 /// The life of the disk's thread.
-fn serve(desk: &Desk, mut performer: impl Perform, node: &NodeId) {
-    let mut done = Vec::new();
-    let mut is_full = false;
+fn serve(desk: &Desk, mut worker: Worker<impl Perform>) {
     while let Some(batch) = desk.next_batch() {
-        let mut batch = batch.into_iter().peekable();
-        while let Some(Order { op, what }) = batch.next() {
-            let more_follows = batch.peek().is_some_and(|next| belongs_to(&what, &next.what));
-            let makes = matches!(what, DiskOp::Create { size: 1.., .. }).then(|| verb(&what));
-            let result = perform(&mut performer, what, node);
-            // A node that starts waits for room, and has nobody to tell but the log. It is tried again and again.
-            match (&makes, &result) {
-                (Some(verb), Err(DiskError::Full)) if !is_full => {
-                    warn!(%node, "the disk is full, and what follows waits for room: {verb}");
-                    is_full = true;
-                }
-                (Some(_), Ok(_)) => is_full = false,
-                _ => {}
-            }
-            done.push((op, result));
-            if !more_follows {
-                desk.report(&mut done);
-            }
-        }
+        worker.work(batch, |done| desk.report(done));
     }
     // The directory is let go before anybody is told.
-    drop(performer);
+    drop(worker);
     lock(&desk.reports).ended = true;
     desk.ended.notify_all();
-}
-
-fn perform(performer: &mut impl Perform, what: DiskOp, node: &NodeId) -> Result<DiskDone, DiskError> {
-    let (verb, begin) = (verb(&what), Instant::now());
-    let result = catch_unwind(AssertUnwindSafe(|| performer.perform(what))).unwrap_or_else(|panic| {
-        let why = text_of(&*panic);
-        error!(%node, why, "an operation on the disk has panicked, which is a bug");
-        Err(DiskError::Failed(format!("{verb}: this program has a bug: {why}")))
-    });
-    let took = begin.elapsed();
-    if took > SLOW {
-        warn!(%node, ?took, "the disk is slow: {verb}");
-    }
-    result
 }

@@ -11,14 +11,14 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
-use diskeyval_core::host::{Clock, Journal, Tickets};
+use diskeyval_core::host::{Clock, Journal, Tickets, text_of};
 use diskeyval_core::{Answer, Effect, Engine, Event, Input, Instant, NodeId, Request, Standing, Ticket};
 use tracing::{debug, error, info, warn};
 
 use crate::board::Board;
 use crate::disk::Disk;
 use crate::net::Net;
-use crate::notifier::{Hub, Job, text_of};
+use crate::notifier::{Hub, Job};
 use crate::queue::{Ask, End, Queue, Reply};
 
 /// How long the disk may take for what was handed over before the end.

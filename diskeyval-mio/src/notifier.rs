@@ -1,14 +1,13 @@
 //! The thread on which the functions of the embedding program run, so that one that is slow, waits for
 //! the node, or panics never holds up the driver.
 
-use std::any::Any;
 use std::mem;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 use diskeyval_core::Event;
-use diskeyval_core::host::{Backlog, Notice};
+use diskeyval_core::host::{Backlog, Notice, text_of};
 use tracing::error;
 
 use crate::events::Mailbox;
@@ -195,12 +194,6 @@ impl Hub {
             }
         }
     }
-}
-
-/// What a panic said, if it said it in words.
-pub(crate) fn text_of(panic: &(dyn Any + Send)) -> &str {
-    let text = panic.downcast_ref::<&str>().copied();
-    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("(no text)")
 }
 
 #[cfg(test)]

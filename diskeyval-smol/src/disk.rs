@@ -12,23 +12,17 @@ mod tests;
 
 use std::future::poll_fn;
 use std::mem;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex};
 use std::task::{Poll, Waker};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use diskeyval_core::host::{Perform, belongs_to, verb};
-use diskeyval_core::{DiskDone, DiskError, DiskOp, Input, NodeId, OpId};
+use diskeyval_core::host::{DiskReport, Perform, Worker};
+use diskeyval_core::{DiskOp, Input, NodeId, OpId};
 use futures_lite::FutureExt;
 use smol::{Executor, Task, Timer, unblock};
-use tracing::{error, warn};
 
 use crate::bell::Bell;
-use crate::driver::text_of;
 use crate::lock;
-
-/// What takes longer than this is worth a word in the log.
-const SLOW: Duration = Duration::from_secs(1);
 
 /// The driver's end.
 pub(crate) struct Disk {
@@ -38,18 +32,12 @@ pub(crate) struct Disk {
     task: Task<()>,
 }
 
-struct Order {
-    op: OpId,
-    what: DiskOp,
-}
-
-type Report = (OpId, Result<DiskDone, DiskError>);
+type Order = (OpId, DiskOp);
 
 /// What the driver, the task and its threads share.
 struct Desk {
-    node: NodeId,
     orders: Mutex<Orders>,
-    reports: Mutex<Vec<Report>>,
+    reports: Mutex<Vec<DiskReport>>,
     bell: Arc<Bell>,
 }
 
@@ -68,14 +56,14 @@ impl Disk {
         bell: Arc<Bell>,
         executor: &Executor<'static>,
     ) -> Disk {
-        let desk = Arc::new(Desk { node, orders: Mutex::default(), reports: Mutex::default(), bell });
-        let task = executor.spawn(desk.clone().serve(performer));
+        let desk = Arc::new(Desk { orders: Mutex::default(), reports: Mutex::default(), bell });
+        let task = executor.spawn(desk.clone().serve(Worker::new(node, performer)));
         Disk { desk, turn: Vec::new(), task }
     }
 
     /// Takes an order. It is on its way with the next [`send`](Disk::send).
     pub(crate) fn order(&mut self, op: OpId, what: DiskOp) {
-        self.turn.push(Order { op, what });
+        self.turn.push((op, what));
     }
 
     /// Hands over what was ordered in this turn: together, so that what belongs together is reported together.
@@ -111,20 +99,21 @@ impl Disk {
 
 impl Desk {
     /// The life of the task.
-    async fn serve(self: Arc<Desk>, performer: impl Perform) {
-        // It is handed to a thread with each batch, and comes back with its end.
-        let mut performer = performer;
-        let mut is_full = false;
+    async fn serve(self: Arc<Desk>, mut worker: Worker<impl Perform>) {
         while let Some(batch) = self.next_batch().await {
             let desk = self.clone();
-            (performer, is_full) = unblock(move || {
-                desk.work(&mut performer, batch, &mut is_full);
-                (performer, is_full)
+            // It is handed to a thread with each batch, and comes back with its end.
+            worker = unblock(move || {
+                worker.work(batch, |done| {
+                    lock(&desk.reports).append(done);
+                    desk.bell.ring();
+                });
+                worker
             })
             .await;
         }
         // Closing files may block. The directory is let go before anybody is told.
-        unblock(move || drop(performer)).await;
+        unblock(move || drop(worker)).await;
     }
 
     /// What is to be done; `None` once there will be no more.
@@ -152,44 +141,4 @@ impl Desk {
             task.wake();
         }
     }
-
-    /// Carries out a batch, on a thread that may block.
-    fn work(&self, performer: &mut impl Perform, batch: Vec<Order>, is_full: &mut bool) {
-        let node = &self.node;
-        let mut done = Vec::new();
-        let mut batch = batch.into_iter().peekable();
-        while let Some(Order { op, what }) = batch.next() {
-            let more_follows = batch.peek().is_some_and(|next| belongs_to(&what, &next.what));
-            let makes = matches!(what, DiskOp::Create { size: 1.., .. }).then(|| verb(&what));
-            let result = perform(performer, what, node);
-            // A node that starts waits for room, and has nobody to tell but the log. It is tried again and again.
-            match (&makes, &result) {
-                (Some(verb), Err(DiskError::Full)) if !*is_full => {
-                    warn!(%node, "the disk is full, and what follows waits for room: {verb}");
-                    *is_full = true;
-                }
-                (Some(_), Ok(_)) => *is_full = false,
-                _ => {}
-            }
-            done.push((op, result));
-            if !more_follows {
-                lock(&self.reports).append(&mut done);
-                self.bell.ring();
-            }
-        }
-    }
-}
-
-fn perform(performer: &mut impl Perform, what: DiskOp, node: &NodeId) -> Result<DiskDone, DiskError> {
-    let (verb, begin) = (verb(&what), Instant::now());
-    let result = catch_unwind(AssertUnwindSafe(|| performer.perform(what))).unwrap_or_else(|panic| {
-        let why = text_of(&*panic);
-        error!(%node, why, "an operation on the disk has panicked, which is a bug");
-        Err(DiskError::Failed(format!("{verb}: this program has a bug: {why}")))
-    });
-    let took = begin.elapsed();
-    if took > SLOW {
-        warn!(%node, ?took, "the disk is slow: {verb}");
-    }
-    result
 }

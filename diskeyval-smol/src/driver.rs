@@ -4,7 +4,6 @@
 //! wait -> collect what has arrived -> read the clock -> one turn of the engine -> perform its effects
 //! ```
 
-use std::any::Any;
 use std::fmt;
 use std::future::Future;
 use std::panic::AssertUnwindSafe;
@@ -13,7 +12,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use diskeyval_core::host::{Clock, Journal, Tickets};
+use diskeyval_core::host::{Clock, Journal, Tickets, text_of};
 use diskeyval_core::{Answer, Effect, Engine, Event, Input, Instant, NodeId, Request, Standing, Ticket};
 use futures_lite::FutureExt;
 use smol::Executor;
@@ -335,10 +334,4 @@ impl Driving {
         info!(%node, ?end, "the node has ended");
         (ending, end)
     }
-}
-
-/// What a panic said, if it said it in words.
-pub(crate) fn text_of(panic: &(dyn Any + Send)) -> &str {
-    let text = panic.downcast_ref::<&str>().copied();
-    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("(no text)")
 }

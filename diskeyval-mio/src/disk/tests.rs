@@ -2,7 +2,7 @@
 
 use std::sync::mpsc::{self, Receiver, Sender};
 
-use diskeyval_core::FileName;
+use diskeyval_core::{DiskDone, DiskError, FileName};
 use mio::{Events, Poll, Token};
 
 use super::*;

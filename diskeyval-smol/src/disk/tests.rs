@@ -2,7 +2,7 @@
 
 use std::sync::mpsc::{self, Receiver, Sender};
 
-use diskeyval_core::FileName;
+use diskeyval_core::{DiskDone, DiskError, FileName};
 use futures_lite::future::block_on;
 
 use super::*;
