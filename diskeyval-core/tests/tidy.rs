@@ -17,7 +17,7 @@ use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
 
 use tidy::code::{code, found, length, strangers, test_modules};
-use tidy::listed::{cases, options, script_commands};
+use tidy::listed::{alone, cases, options, script_commands};
 use tidy::texts::{headings, leftover, links};
 
 /// A file or folder of the core (below `diskeyval-core/src`), which modules of the core it may name, and why no
@@ -414,14 +414,19 @@ fn what_stands_twice_is_the_same() {
     for option in options(&config) {
         assert!(chapter.contains(&format!("| `{option}` |")), "docs/src/configuration.md lacks `{option}`");
     }
-    let suite = cases(&read("diskeyval-sim/src/conformance/cases.rs"));
-    let rows: Vec<String> = suite.iter().map(|(name, demand)| format!("| `{name}` | {demand} |")).collect();
+    let mut rows = Vec::new();
+    for level in ["diskeyval-sim/src/conformance/cases.rs", "diskeyval-sim/src/conformance/api/cases.rs"] {
+        rows.extend(cases(&read(level)).iter().map(|(name, demand)| format!("| `{name}` | {demand} |")));
+    }
     let chapter = read("docs/src/conformance.md");
     let told: Vec<&str> = chapter.lines().filter(|line| line.starts_with("| `")).collect();
     assert_eq!(
         told, rows,
         "the tables of docs/src/conformance.md list the cases of the suite, in their order"
     );
+    for row in alone(&read("diskeyval-sim/src/conformance/api/names.rs")) {
+        assert!(chapter.contains(&row), "docs/src/conformance.md lacks {row:?}");
+    }
 }
 
 // ---- The checker ---------------------------------------------------------------------------------------

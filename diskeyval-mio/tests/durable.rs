@@ -7,17 +7,12 @@ mod common;
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{self, BufReader, Write};
-use std::net::{Ipv4Addr, TcpListener};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::time::Duration;
-use std::{env, mem, thread};
+use std::{env, mem};
 
 use common::*;
-use diskeyval_mio as dkv;
-use diskeyval_mio::certs::Authority;
-use diskeyval_mio::{Config, Notice, StartError, StorageFault};
 use diskeyval_sim::{check, lines};
 use rustix::process::Signal;
 
@@ -82,82 +77,6 @@ fn kill_all(nodes: [Node; 3]) {
 }
 
 // ---- Restarts -----------------------------------------------------------------------------------------
-
-/// The npm package told old writes again after a restart.
-#[test]
-fn w8_an_orderly_restart_of_all_keeps_everything_and_tells_nothing_twice() {
-    const AGES: Duration = Duration::from_secs(60);
-    const WRITES: usize = 200;
-    let dir = Scratch::new();
-    let authority = Authority::new("test").expect("a CA");
-    let listeners = NAMES.map(|_| TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port"));
-    let ports = listeners.each_ref().map(|listener| listener.local_addr().expect("bound").port());
-    let config = |which: usize| {
-        let mut config = Config::new(NAMES[which]).expect("a good name").listen("127.0.0.1", ports[which]);
-        for other in (0..3).filter(|other| *other != which) {
-            config = config.peer(NAMES[other], "127.0.0.1", ports[other]).expect("a good name");
-        }
-        let issued = authority.issue_node(&config.node_id).expect("a certificate");
-        let config = config.tls(&issued.cert_pem, &issued.key_pem, authority.cert_pem());
-        config.persist(&inside(&dir, NAMES[which]))
-    };
-    let mut which = 0;
-    let first = listeners.map(|listener| {
-        which += 1;
-        dkv::Node::start_on(listener, config(which - 1)).expect("it starts")
-    });
-    let end_all = |nodes: &[dkv::Node; 3]| {
-        thread::scope(|scope| {
-            for node in nodes {
-                scope.spawn(|| node.end());
-            }
-        });
-    };
-    for node in &first {
-        node.wait_ready(AGES).expect("it takes its seat");
-    }
-    let mut last = 0;
-    for number in 0..WRITES {
-        let commit = first[number % 3].set(format!("k{}", number % 50), format!("v{number}"));
-        last = commit.expect("committed").revision;
-    }
-    first[0].delete("k49").expect("committed");
-    let before = first[0].view().expect("it runs");
-    end_all(&first);
-
-    let second = [0, 1, 2].map(|which| dkv::Node::start(config(which)).expect("it starts again"));
-    let mut streams = second.each_ref().map(dkv::Node::events);
-    for node in &second {
-        node.wait_ready(AGES).expect("it is in its seat");
-        for (key, versioned) in before.iter() {
-            let found = node.get_with(key.clone(), dkv::Read::Linearizable).expect("read");
-            assert_eq!(found.as_ref(), Some(versioned), "{key:?}");
-        }
-        assert_eq!(node.get("k49").expect("read"), None);
-        assert_eq!(node.view().expect("it runs").len(), before.len());
-    }
-    let new = second[1].set("new", "one").expect("committed").revision;
-    assert!(new > last);
-    for events in &mut streams {
-        let mut resyncs = 0;
-        loop {
-            match events.next_timeout(AGES).expect("the new write is told") {
-                Notice::Resync { .. } => resyncs += 1,
-                notice => {
-                    let Some(change) = notice.change() else { continue };
-                    assert_eq!(
-                        (change.key.as_ref(), change.revision),
-                        (&b"new"[..], new),
-                        "nothing old is told"
-                    );
-                    break;
-                }
-            }
-        }
-        assert!(resyncs <= 1, "{resyncs}");
-    }
-    end_all(&second);
-}
 
 #[test]
 fn w3_what_was_acknowledged_survives_that_all_are_killed_at_once() {
@@ -526,16 +445,6 @@ fn the_directory_of_another_node_is_refused_by_both_names() {
         [&["node", "--id", "yours", "--listen", "127.0.0.1:0", "--cluster", "x"][..], &more].concat();
     fails(&renamed, 2, ["\"x\"", "\"diskeyval\""]);
 
-    let authority = Authority::new("test").expect("a CA");
-    let config = Config::new("mine").expect("a good name").persist(&data);
-    let issued = authority.issue_node(&config.node_id).expect("a certificate");
-    let config = config.tls(&issued.cert_pem, &issued.key_pem, authority.cert_pem());
-    let refused = dkv::Node::start(config.clone()).map(|_| ()).expect_err("not its own");
-    assert!(
-        matches!(&refused, StartError::Storage(StorageFault::OtherNode { ours, theirs })
-            if ours.as_str() == "mine" && theirs.as_str() == "yours"),
-        "{refused:?}"
-    );
     // And whoever was refused has let go of it.
     let mut node = Node::start(&dir, "yours", 0, &[], &["--data", &data]);
     assert_eq!(value(&mut node, "k"), "value v");

@@ -45,8 +45,10 @@
 //! This part of the crate simulates nothing: it has time, threads, sockets and files. Its cases are listed in the guide, and
 //! none is left out for anybody.
 
+pub mod api;
 mod cases;
 mod cluster;
+mod leftovers;
 mod load;
 mod proxy;
 mod remote;
@@ -106,7 +108,17 @@ pub trait Node: Send + Sync {
 pub fn main(adapter: &impl Adapter) -> ExitCode {
     match served::part() {
         Some(part) => served::serve(adapter, &part),
-        None => runner::run(&|nodes| adapter.certificates(nodes)),
+        None => {
+            let certificates = |nodes: &[NodeId]| adapter.certificates(nodes);
+            let ready = |case: &'static cases::Case| {
+                let certificates = &certificates;
+                runner::Ready { name: case.name, run: Box::new(move || (case.run)(certificates)) }
+            };
+            match runner::run(&cases::CASES.iter().map(ready).collect::<Vec<_>>(), usize::MAX) {
+                runner::Verdict::Over(code) => code,
+                runner::Verdict::AllPass => ExitCode::SUCCESS,
+            }
+        }
     }
 }
 

@@ -6,8 +6,11 @@ use std::mem;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Waker};
+use std::time::Duration;
 
 use diskeyval_core::{Answer, Doubt, Error, Refusal};
+use futures_lite::FutureExt;
+use smol::Timer;
 
 use crate::lock;
 
@@ -32,6 +35,19 @@ impl<T> Pending<T> {
     pub fn try_take(&mut self) -> Option<Result<T, Error>> {
         let answer = self.slot.take()?;
         Some(self.understood(answer))
+    }
+
+    /// Waits for the answer, but not for longer than `span`. `None` means that it has not come yet; it can still be waited
+    /// for.
+    ///
+    /// # Cancellation
+    /// Dropping the future loses no answer: one that was not given out can still be waited for.
+    pub async fn wait_timeout(&mut self, span: Duration) -> Option<Result<T, Error>> {
+        let late = async {
+            Timer::after(span).await;
+            None
+        };
+        async { Some(self.await) }.or(late).await
     }
 
     fn understood(&self, answer: Result<Answer, Error>) -> Result<T, Error> {
@@ -164,6 +180,26 @@ mod tests {
             assert_eq!(poll_once(&mut pending).await, Some(Ok(7)));
             assert_eq!(pending.try_take(), None);
             assert_eq!(poll_once(&mut pending).await, None);
+        });
+    }
+
+    #[test]
+    fn who_waits_for_some_time_only_may_wait_again() {
+        let (promise, mut pending) = pair();
+        block_on(async {
+            assert_eq!(pending.wait_timeout(Duration::ZERO).await, None);
+            assert_eq!(
+                poll_once(pending.wait_timeout(Duration::MAX)).await,
+                None,
+                "dropped in the midst of it"
+            );
+            promise.keep(Ok(Answer::Snapshot(Ok(7))));
+            assert_eq!(
+                pending.wait_timeout(Duration::ZERO).await,
+                Some(Ok(7)),
+                "an answer goes before the end"
+            );
+            assert_eq!(pending.wait_timeout(Duration::from_millis(1)).await, None, "it is given out once");
         });
     }
 

@@ -240,3 +240,41 @@ fn a_driver_that_was_never_polled_can_be_dropped() {
         until("nobody listens", || std::net::TcpStream::connect(node.local_addr()).is_err()).await;
     });
 }
+
+/// The drivers are dropped: no goodbye, no last flush. As if the process had been killed.
+#[test]
+fn what_was_acknowledged_is_there_after_all_drivers_were_dropped() {
+    let scratch = Scratch::new();
+    block_on(async {
+        let members = members(3, |config| {
+            let dir = scratch.path(config.node_id.as_str());
+            config.persist(&dir)
+        });
+        let configs: Vec<_> = members.into_iter().map(|(_, config)| config).collect();
+        for life in 0..4 {
+            let executor = Executor::new();
+            let driven = async {
+                let mut nodes = Vec::new();
+                for config in &configs {
+                    let (node, driver) = Node::with_driver(config.clone()).await.expect("it starts");
+                    executor.spawn(driver).detach();
+                    node.wait_open().await.expect("it can read what it had kept");
+                    nodes.push(node);
+                }
+                for life in 0..life {
+                    let found = nodes[life % 3].get(format!("life-{life}")).await.expect("read");
+                    assert_eq!(found.as_deref(), Some(&b"lived"[..]));
+                }
+                nodes[life % 3].set(format!("life-{life}"), "lived").await.expect("committed");
+                nodes
+            };
+            let nodes = executor.run(driven).await;
+
+            drop(executor);
+            for node in &nodes {
+                assert_eq!(node.set("k", "v").await, Err(Error::Refused(Refusal::Stopped)));
+                node.end().await;
+            }
+        }
+    });
+}

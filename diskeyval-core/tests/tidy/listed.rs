@@ -53,6 +53,15 @@ pub(crate) fn cases(source: &str) -> Vec<(String, String)> {
     found
 }
 
+/// The rows about what one product alone has: three texts each.
+pub(crate) fn alone(source: &str) -> Vec<String> {
+    let list = source.split_once("ALONE: &[").and_then(|(_, rest)| rest.split_once("= &["));
+    let list = list.and_then(|(_, rest)| rest.split_once("\n];")).map(|(list, _)| list);
+    let texts: Vec<&str> = list.expect("the list was not found").split('"').skip(1).step_by(2).collect();
+    assert!(texts.len() > 5 && texts.len().is_multiple_of(3), "the rows were not found: {texts:?}");
+    texts.chunks(3).map(|row| format!("| {} | `{}` | {} |", row[0], row[1], row[2])).collect()
+}
+
 fn camel(snake: &str) -> String {
     let mut words = snake.split('_');
     let first = words.next().unwrap_or_default().to_owned();

@@ -308,7 +308,7 @@ pub(super) fn is_gone(answer: &Result<Told, Gone>) -> bool {
 
 /// A free address, given once. Its port is none of those that systems give to whoever dials (from 32768 on, or 49152):
 /// such a one, once let go, could be taken by a connection before its node starts.
-fn free_address() -> SocketAddr {
+pub(super) fn free_address() -> SocketAddr {
     static NEXT: AtomicU32 = AtomicU32::new(0);
     loop {
         // Another run of the suite begins elsewhere.

@@ -4,11 +4,12 @@ use std::io::{self, BufRead, Write};
 use std::process::{self, ExitCode};
 use std::sync::{Condvar, Mutex};
 use std::time::{Duration, Instant};
-use std::{env, fs, thread};
+use std::{env, thread};
 
 use diskeyval_core::{Answer, Config, Request, Standing};
 use serde::Serialize;
 
+use super::leftovers::left;
 use super::remote::lock;
 use super::words::{Answered, Ask, Asked, Told};
 use super::{AGES, Adapter, Node};
@@ -131,6 +132,7 @@ fn say(what: &impl Serialize) {
 
 /// Starts and stops a node that is alone in its cluster, several times. The error says what went wrong.
 fn cycle(adapter: &impl Adapter, config: &Config) -> Result<(), String> {
+    let left = || left(&|thread| adapter.is_of_the_process(thread));
     let mut first = None;
     for _ in 0..CYCLES {
         let node = adapter.start(config.clone())?;
@@ -141,13 +143,13 @@ fn cycle(adapter: &impl Adapter, config: &Config) -> Result<(), String> {
         node.stop();
         drop(node);
         // Whatever belongs to the process, and not to a node, is there after the first.
-        let first = *first.get_or_insert_with(|| left(adapter));
+        let first = *first.get_or_insert_with(&left);
         let is_back = || {
-            let now = left(adapter);
+            let now = left();
             now.0 <= first.0 && now.1 <= first.1
         };
         poll("threads and descriptors are given back", is_back)
-            .map_err(|why| format!("{why}: {:?} are left of {first:?}", left(adapter)))?;
+            .map_err(|why| format!("{why}: {:?} are left of {first:?}", left()))?;
     }
     Ok(())
 }
@@ -161,15 +163,4 @@ fn poll(what: &str, mut holds: impl FnMut() -> bool) -> Result<(), String> {
         thread::sleep(Duration::from_millis(10));
     }
     Ok(())
-}
-
-/// How many threads and descriptors this process has that may be a node's, where the operating system tells.
-fn left(adapter: &impl Adapter) -> (usize, usize) {
-    let entries = |path| fs::read_dir(path).into_iter().flatten().flatten();
-    let name = |task: fs::DirEntry| fs::read_to_string(task.path().join("comm")).ok();
-    let threads = entries("/proc/self/task").filter_map(name);
-    (
-        threads.filter(|name| !adapter.is_of_the_process(name.trim_end())).count(),
-        entries("/proc/self/fd").count(),
-    )
 }
