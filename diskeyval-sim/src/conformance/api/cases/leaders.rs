@@ -35,6 +35,10 @@ pub(super) fn leadership_goes_where_it_is_wanted(town: &Town<'_>) {
     nodes[1].add_learner(member("n4")).expect("announced");
     let why = hindrance(&nodes[0], Some("n4"));
     assert!(matches!(&why, Hindrance::NotLinked { node, .. } if *node == id("n4")), "{why:?}");
+    let n4 = town.start(town.joiner("n4", &nodes[0]));
+    n4.wait_ready(AGES).expect("a learner serves");
+    assert_eq!(hindrance(&nodes[0], Some("n4")), Hindrance::NotInItsSeat { node: id("n4") });
+    n4.end();
     let (leader, others) = split(nodes);
     others[0].end();
     let gone = others[0].id();

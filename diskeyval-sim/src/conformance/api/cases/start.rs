@@ -219,6 +219,7 @@ pub(super) fn certificates(town: &Town<'_>) {
             let others = NAMES.iter().zip(ports).filter(|(other, _)| *other != name);
             let mut config =
                 others.fold(town.config(name), |config, (other, port)| peer(config, other, port));
+            config.founding_grace = Duration::from_millis(100);
             if *name == "n3" {
                 config.tls = foreign.get(&id(name)).cloned();
             }
