@@ -2,10 +2,10 @@
 //! checked: the engine takes nothing else.
 
 mod address;
+mod tls;
 
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
-use core::fmt;
 use core::time::Duration;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -14,6 +14,7 @@ use crate::error::ConfigError;
 use crate::id::NodeId;
 use crate::members::StorageKind;
 pub use address::Address;
+pub use tls::{Tls, TlsFiles};
 
 /// The most members that a cluster can have.
 pub const MAX_MEMBERS: usize = 7;
@@ -61,6 +62,9 @@ pub struct Config {
     /// Certificate, key and CA bundle. An adapter cannot start without.
     #[serde(default)]
     pub tls: Option<Tls>,
+    /// The files that hold them, instead: adapters look at these again and again. Default: none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tls_files: Option<TlsFiles>,
     /// The name of the cluster: nodes of differently named clusters refuse each other. Default: `diskeyval`.
     #[serde(default = "default::cluster")]
     pub cluster: String,
@@ -133,28 +137,6 @@ pub struct Peer {
     pub port: u16,
 }
 
-/// Certificate chain, private key and CA bundle, each as PEM text.
-#[derive(Clone, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Tls {
-    /// The certificate of this node, followed by intermediates if there are any.
-    pub cert: String,
-    /// Its private key (PKCS#8, SEC1 or PKCS#1).
-    pub key: String,
-    /// The CA certificates that members are signed by.
-    pub ca: String,
-}
-
-impl fmt::Debug for Tls {
-    /// Never shows the key.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Tls")
-            .field("cert", &self.cert.len())
-            .field("ca", &self.ca.len())
-            .finish_non_exhaustive()
-    }
-}
-
 /// What may be used at the most. Whatever would go beyond is refused, never dropped in silence.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default, deny_unknown_fields)]
@@ -223,6 +205,9 @@ mod default {
     pub(super) const fn founding_grace() -> Duration {
         Duration::from_secs(1)
     }
+    pub(super) const fn look_every() -> Duration {
+        Duration::from_secs(10)
+    }
     pub(super) const fn compact_every() -> u64 {
         64 << 20
     }
@@ -255,6 +240,7 @@ impl Config {
             join: false,
             peers: Vec::new(),
             tls: None,
+            tls_files: None,
             cluster: default::cluster(),
             election_timeout: default::election_timeout(),
             heartbeat: default::heartbeat(),
@@ -306,6 +292,13 @@ impl Config {
         self
     }
 
+    /// Has certificate, key and CA be read from these files at the start, and again when they change ([`TlsFiles`]).
+    #[must_use]
+    pub fn tls_files(mut self, cert: &str, key: &str, ca: &str) -> Config {
+        self.tls_files = Some(TlsFiles::at(cert, key, ca));
+        self
+    }
+
     /// Checks everything that can be checked without asking the network.
     ///
     /// # Errors
@@ -340,6 +333,10 @@ impl Config {
         }
         peers.sort();
         self.check_times()?;
+        if self.tls.is_some() && self.tls_files.is_some() {
+            let why = "it is given both as text (`tls`) and as a file (`tlsFiles`): give one of them".into();
+            return Err(ConfigError::BadTls { part: "cert", why });
+        }
         self.limits.check()?;
         let compact_every = self.persistence.as_ref().map_or(default::compact_every(), |p| p.compact_every);
         if !(MIN_COMPACT_EVERY..=MAX_COMPACT_EVERY).contains(&compact_every) {
@@ -389,6 +386,7 @@ impl Config {
             ("proposalTimeoutMs", self.proposal_timeout),
             ("rpcTimeoutMs", self.rpc_timeout),
             ("foundingGraceMs", self.founding_grace),
+            ("lookEveryMs", self.tls_files.as_ref().map_or(default::look_every(), |files| files.look_every)),
         ] {
             if given < Duration::from_millis(1) || given > HOUR {
                 return bad(option, given, "1 ms to 1 hour");

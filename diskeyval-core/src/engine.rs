@@ -288,6 +288,7 @@ impl Engine {
             Request::Snapshot => self.ask_snapshot(ticket, budget),
             Request::TransferLeadership { to } => self.wish(ticket, Want::Lead(to), self.now + budget),
             Request::Recover => self.recover(ticket, self.now + budget),
+            Request::RenewLinks => self.renew_links(ticket),
             Request::ChangeMembers { change } => {
                 self.wish(ticket, Want::Members(change), self.now + budget);
             }
@@ -300,6 +301,11 @@ impl Engine {
                 }
             },
         }
+    }
+
+    fn renew_links(&mut self, ticket: Ticket) {
+        self.mesh.renew();
+        self.desk.answer(ticket, Answer::LinksRenewed);
     }
 
     /// A node that has stopped, or keeps out, answers, and does nothing else of what it is asked.
@@ -322,6 +328,8 @@ impl Engine {
             Request::Recover => Answer::Recovered(Err(refusal.into())),
             Request::View => Answer::View(self.kv.view()),
             Request::Status => Answer::Status(Box::new(self.status())),
+            // There are none.
+            Request::RenewLinks => Answer::LinksRenewed,
             Request::Stop => {
                 self.give_recovery_up(Doubt::Stopped);
                 self.mesh.stop();

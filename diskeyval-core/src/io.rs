@@ -129,6 +129,11 @@ pub enum Request {
     /// nothing else.** What the others had acknowledged and this node does not hold is lost. The others must never come
     /// back with what they have; they are refused. Answered by [`Answer::Recovered`].
     Recover,
+    /// Make every link anew, for connections are made by other certificates from now on: each peer is dialled while its
+    /// link goes on, which ends when the new one is up, or when the time for that is over. No [`Input::Opened`] may follow
+    /// of a connection whose handshake had begun before; the driver breaks such handshakes off. Answered at once by
+    /// [`Answer::LinksRenewed`].
+    RenewLinks,
     /// Stop: hand leadership over if this node leads, refuse what is new, end what is pending. Answered
     /// by [`Answer::Stopped`], within an election timeout; the driver then closes everything.
     Stop,
@@ -307,6 +312,8 @@ pub enum Answer {
     MembersChanged(Result<u64, Error>),
     /// To [`Request::Recover`]. After an [`Error::Unknown`] it may have been done, or be done yet.
     Recovered(Result<Recovery, Error>),
+    /// To [`Request::RenewLinks`]: peers are being dialled.
+    LinksRenewed,
     /// To [`Request::Stop`].
     Stopped,
 }
@@ -389,6 +396,22 @@ pub enum Event {
         set_aside: usize,
         /// The number under which they were.
         under: u64,
+    },
+    /// This node makes connections by other certificates from now on, and its links are made anew.
+    CertsRenewed,
+    /// Other certificates were found or given, and cannot be used: the former ones stay in force. Told by drivers, which
+    /// alone know of certificates.
+    CertsRefused {
+        /// What is wrong, and what to do.
+        why: String,
+    },
+    /// A certificate ends soon, or has ended: told once when less than 30 days are left, 7, 1, and none. Told by drivers, as
+    /// well.
+    CertExpires {
+        /// Whose: the name of a node, or `CA` and its subject.
+        whose: String,
+        /// Whole days that are left, rounded down: -1 on the day after.
+        days_left: i64,
     },
     /// This node serves from now on: its incarnation is in its seat, a learner's perhaps, by a committed entry.
     Admitted,

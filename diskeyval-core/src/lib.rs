@@ -38,7 +38,9 @@ mod time;
 #[cfg(feature = "tls")]
 pub mod tls;
 
-pub use config::{Address, Config, Limits, MAX_CLUSTER_NAME, MAX_MEMBERS, Peer, Persistence, Settings, Tls};
+pub use config::{
+    Address, Config, Limits, MAX_CLUSTER_NAME, MAX_MEMBERS, Peer, Persistence, Settings, Tls, TlsFiles,
+};
 pub use engine::{Effects, Engine, Turn};
 pub use error::{
     CloseReason, ConfigError, Damage, DialError, Doubt, Error, Fault, Hindrance, Obstacle, Refusal,
@@ -52,6 +54,6 @@ pub use io::{
 pub use kv::{Command, Expect, Outcome, Versioned, View};
 pub use members::{Member, MemberChange};
 pub use prng::Seed;
-pub use status::{MemberStatus, Metrics, Part, RoleName, Standing, Status};
+pub use status::{CertificateStatus, Certificates, MemberStatus, Metrics, Part, RoleName, Standing, Status};
 pub use store::{FileName, Record, gate};
 pub use time::{Deadline, Instant, Timer};

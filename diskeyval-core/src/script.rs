@@ -158,6 +158,8 @@ fn run_command(world: &mut World, line: &str) {
         ["change", node, what @ ..] => world.change(node, what),
         // Has this node go on alone, as another cluster.
         ["recover", node] => world.recover(node),
+        // From now on they speak by other certificates.
+        ["renew", nodes @ ..] => world.each(nodes, World::renew),
         ["stop", node] => world.stop(node),
         ["listen", nodes @ ..] => world.each(nodes, World::listen),
         ["status", nodes @ ..] => world.each(nodes, World::status),

@@ -49,6 +49,33 @@ pub struct Status {
     pub state_hash: u128,
     /// The members as it knows them, this node included.
     pub members: Vec<MemberStatus>,
+    /// Until when certificates are good. Told by drivers: the engine knows of none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub certificates: Option<Certificates>,
+}
+
+/// Until when the certificates are good that a node speaks by.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Certificates {
+    /// Its own.
+    pub own: CertificateStatus,
+    /// The CAs that it trusts.
+    pub ca: Vec<CertificateStatus>,
+    /// Those that were shown by peers on the connections that there are.
+    pub peers: Vec<CertificateStatus>,
+}
+
+/// Until when one certificate is good.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct CertificateStatus {
+    /// The node that it names, or the subject of a CA.
+    pub name: String,
+    /// When it ends, in seconds since 1970.
+    pub not_after: u64,
+    /// Whole days that are left, rounded down: 0 on its last day, -1 on the day after.
+    pub days_left: i64,
 }
 
 /// Where a node stands on its way to serving.

@@ -7,7 +7,8 @@
 //! * A server's certificate must be that of a node. A client's may also be that of a client.
 //! * No session is ever resumed and nothing is sent before the handshake is done: each connection is
 //!   judged by the certificates and CAs of its own day. There is no key log.
-//! * Certificates are renewed by making a new [`Policy`] and using it for the connections to come.
+//! * Certificates are renewed by making a new [`Policy`], using it for the connections to come, cutting those that it would
+//!   not have let in ([`Policy::check_peer`]), and having the engine make the others anew.
 //!
 //! A client of TLS 1.3 finishes its handshake *before* the server has judged its certificate, so a refusal
 //! may come with the first read after a handshake that seemed to succeed: an adapter passes errors of
@@ -39,12 +40,15 @@ use crate::config::Tls;
 use crate::error::ConfigError;
 use crate::id::NodeId;
 use crate::identity::{Identity, IdentityError, of_certificate};
+use crate::status::Certificates;
 
 mod explain;
 #[cfg(all(test, any(feature = "ring", feature = "aws-lc-rs")))]
 mod tests;
+mod validity;
 
 pub use explain::explain;
+pub use validity::{not_after, today};
 
 /// What both ends offer in the handshake (ALPN), so that a client of another protocol is told so. The
 /// versions of the protocol proper are agreed on in the hello; this names its outermost frame.
@@ -75,6 +79,10 @@ pub struct Policy {
     own: NodeId,
     server: Arc<ServerConfig>,
     client: Arc<ClientConfig>,
+    dialler: Arc<AcceptAnyIdentity>,
+    listener: Arc<AcceptNodes>,
+    own_not_after: u64,
+    ca: Vec<(String, u64)>,
 }
 
 impl fmt::Debug for Policy {
@@ -127,12 +135,44 @@ impl Policy {
     pub fn client_config(&self) -> Arc<ClientConfig> {
         self.client.clone()
     }
+
+    /// Whether whoever has shown these certificates (`peer_certificates`) would be let in today. An adapter asks of the
+    /// connections that it has when it gets another policy, and cuts those that are refused.
+    ///
+    /// # Errors
+    /// What the handshake would have said. [`explain`] has the words.
+    pub fn check_peer(
+        &self,
+        certificates: Option<&[CertificateDer<'_>]>,
+        dialled: bool,
+    ) -> Result<(), Error> {
+        let (certificate, intermediates) =
+            certificates.and_then(<[_]>::split_first).ok_or(Error::NoCertificatesPresented)?;
+        let now = UnixTime::now();
+        if dialled {
+            self.listener.verify_server_cert(certificate, intermediates, &server_name(), &[], now).map(drop)
+        } else {
+            self.dialler.verify_client_cert(certificate, intermediates, now).map(drop)
+        }
+    }
+
+    /// Until when certificates are good, by a clock that says `now`, in seconds since 1970 ([`today`]); those that peers
+    /// have shown are told as their names and ends.
+    pub fn status(&self, now: u64, peers: Vec<(NodeId, u64)>) -> Certificates {
+        let until = |name: String, not_after| validity::status(name, not_after, now);
+        Certificates {
+            own: until(self.own.to_string(), self.own_not_after),
+            ca: self.ca.iter().map(|(name, not_after)| until(name.clone(), *not_after)).collect(),
+            peers: peers.into_iter().map(|(id, not_after)| until(id.to_string(), not_after)).collect(),
+        }
+    }
 }
 
 /// What the PEM text holds, parsed, and found to fit.
 struct Material {
     key: Arc<CertifiedKey>,
     roots: Arc<RootCertStore>,
+    ca: Vec<(String, u64)>,
     provider: Arc<CryptoProvider>,
 }
 
@@ -141,7 +181,9 @@ impl Material {
         let chain = certificates(&tls.cert, "cert")?;
         let key = private_key(&tls.key)?;
         let mut roots = RootCertStore::empty();
+        let mut ca = Vec::new();
         for certificate in certificates(&tls.ca, "ca")? {
+            ca.push((validity::subject(&certificate), not_after(&certificate).unwrap_or(0)));
             roots.add(certificate).map_err(|error| {
                 bad(
                     "ca",
@@ -162,7 +204,7 @@ impl Material {
             }
             error => bad("key", format!("it cannot be used: {error}: make a key of the kind ECDSA P-256")),
         })?;
-        Ok(Material { key: Arc::new(key), roots: Arc::new(roots), provider })
+        Ok(Material { key: Arc::new(key), roots: Arc::new(roots), ca, provider })
     }
 
     fn own_certificate(&self) -> Result<(&CertificateDer<'static>, &[CertificateDer<'static>]), ConfigError> {
@@ -209,12 +251,13 @@ impl Material {
         let unusable =
             |error: Error| bad("key", format!("the cryptography at hand cannot do TLS 1.3: {error}"));
         let resolver = Arc::new(SingleCertAndKey::from(self.key.clone()));
+        let own_not_after = not_after(self.own_certificate()?.0).unwrap_or(0);
 
-        let accept = AcceptAnyIdentity { chain: self.client_verifier()? };
+        let dialler = Arc::new(AcceptAnyIdentity { chain: self.client_verifier()? });
         let mut server = ServerConfig::builder_with_provider(self.provider.clone())
             .with_protocol_versions(&[&TLS13])
             .map_err(unusable)?
-            .with_client_cert_verifier(Arc::new(accept))
+            .with_client_cert_verifier(dialler.clone())
             .with_cert_resolver(resolver.clone());
         server.alpn_protocols = [ALPN.to_vec()].into();
         server.key_log = Arc::new(NoKeyLog);
@@ -225,13 +268,13 @@ impl Material {
         server.max_early_data_size = 0;
         server.send_half_rtt_data = false;
 
-        let accept =
-            AcceptNodes { roots: self.roots, algorithms: self.provider.signature_verification_algorithms };
+        let algorithms = self.provider.signature_verification_algorithms;
+        let listener = Arc::new(AcceptNodes { roots: self.roots, algorithms });
         let mut client = ClientConfig::builder_with_provider(self.provider)
             .with_protocol_versions(&[&TLS13])
             .map_err(unusable)?
             .dangerous() // It is the interface for verifiers of one's own that is called so.
-            .with_custom_certificate_verifier(Arc::new(accept))
+            .with_custom_certificate_verifier(listener.clone())
             .with_client_cert_resolver(resolver);
         client.alpn_protocols = [ALPN.to_vec()].into();
         client.key_log = Arc::new(NoKeyLog);
@@ -239,7 +282,15 @@ impl Material {
         client.enable_early_data = false;
         client.enable_sni = false;
 
-        Ok(Policy { own: own.clone(), server: Arc::new(server), client: Arc::new(client) })
+        Ok(Policy {
+            own: own.clone(),
+            server: Arc::new(server),
+            client: Arc::new(client),
+            dialler,
+            listener,
+            own_not_after,
+            ca: self.ca,
+        })
     }
 }
 

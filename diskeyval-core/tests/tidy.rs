@@ -40,8 +40,12 @@ const MAY_NAME: &[(&str, &[&str], &str)] = &[
     ("error/", &["id"], "plain data"),
     ("config.rs", &["error", "id", "members"], "what a program writes, and what was checked"),
     ("config/", &["error"], "where a node listens, or is dialled"),
-    ("tls.rs", &["config", "error", "id", "identity"], "policy; sessions and sockets are the adapter's"),
-    ("tls/", &["identity"], "sentences for errors"),
+    (
+        "tls.rs",
+        &["config", "error", "id", "identity", "status"],
+        "policy; sessions and sockets are the adapter's",
+    ),
+    ("tls/", &["identity", "status"], "sentences for errors, and dates"),
     ("members.rs", &["config", "id"], "vocabulary: seats, and who counts"),
     ("members/", &["config", "error", "id"], "what may be asked of them"),
     ("entry.rs", &["id", "kv", "members"], "the byte form of what raft orders and kv applies"),
@@ -80,7 +84,10 @@ const MAY_NAME: &[(&str, &[&str], &str)] = &[
     ("host.rs", &[], "a list of what it offers"),
     (
         "host/",
-        &["config", "error", "id", "identity", "io", "kv", "prng", "storage", "store", "time", "tls"],
+        &[
+            "config", "error", "id", "identity", "io", "kv", "prng", "status", "storage", "store", "time",
+            "tls",
+        ],
         "a clock, files and certificates for adapters; nothing of what a node does with them",
     ),
     ("lib.rs", &[], "a list of what is public"),

@@ -3,8 +3,6 @@
 //! `cargo run -p diskeyval-mio --example tls_from_files -- certs node-1 8051 node-2=8052 node-3=8053`
 #![expect(clippy::print_stdout, reason = "it shows what it does")]
 
-use std::fs::read_to_string;
-use std::path::Path;
 use std::time::Duration;
 
 use diskeyval_mio::{Config, Node};
@@ -14,12 +12,10 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let [dir, id, port, peers @ ..] = args.as_slice() else {
         return Err("usage: DIR ID PORT PEER=PORT…".into());
     };
-    let dir = Path::new(dir);
-    let cert = read_to_string(dir.join(format!("{id}.pem")))?;
-    let key = read_to_string(dir.join(format!("{id}-key.pem")))?;
-    let ca = read_to_string(dir.join("ca.pem"))?;
+    let (cert, key, ca) = (format!("{dir}/{id}.pem"), format!("{dir}/{id}-key.pem"), format!("{dir}/ca.pem"));
 
-    let mut config = Config::new(id)?.listen("127.0.0.1", port.parse()?).tls(&cert, &key, &ca);
+    // They are looked at again and again: others that are put in their place are used without a restart.
+    let mut config = Config::new(id)?.listen("127.0.0.1", port.parse()?).tls_files(&cert, &key, &ca);
     for peer in peers {
         let (name, port) = peer.split_once('=').ok_or("a peer is written PEER=PORT")?;
         config = config.peer(name, "127.0.0.1", port.parse()?)?;

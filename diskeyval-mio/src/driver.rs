@@ -11,7 +11,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
-use diskeyval_core::host::{Clock, Journal, Tickets, text_of};
+use diskeyval_core::host::{Clock, Expiries, Journal, Tickets, text_of};
 use diskeyval_core::{Answer, Effect, Engine, Event, Input, Instant, NodeId, Request, Standing, Ticket};
 use tracing::{debug, error, info, warn};
 
@@ -23,6 +23,9 @@ use crate::queue::{Ask, End, Queue, Reply};
 
 /// How long the disk may take for what was handed over before the end.
 const LAST_OPERATIONS: Duration = Duration::from_secs(5);
+
+/// How often to look whether a certificate ends soon.
+const BETWEEN_DATES: Duration = Duration::from_secs(3600);
 
 /// The ticket under which the driver itself asks how its node stands.
 const OWN: Ticket = Tickets::<Reply>::OWN;
@@ -55,6 +58,9 @@ pub(crate) struct Driving {
     answers: Vec<(Reply, Answer)>,
     jobs: Vec<Job>,
     journal: Journal,
+    expiries: Expiries,
+    /// When to look next whether a certificate ends soon.
+    dates_at: Instant,
 }
 
 /// Whether the engine still reads what it had kept.
@@ -78,6 +84,8 @@ impl Driving {
     ) -> Driving {
         Driving {
             journal: Journal::new(node.clone()),
+            expiries: Expiries::default(),
+            dates_at: Instant::ZERO,
             node,
             engine,
             net,
@@ -140,7 +148,8 @@ impl Driving {
             return Some(Duration::ZERO);
         }
         let engine = self.engine.deadline().map(|deadline| deadline.at);
-        let first = engine.into_iter().chain(self.net.deadline()).chain(self.stop_by).min();
+        let own = self.stop_by.into_iter().chain([self.dates_at]);
+        let first = engine.into_iter().chain(self.net.deadline()).chain(own).min();
         first.map(|at| self.clock.until(at))
     }
 
@@ -158,6 +167,16 @@ impl Driving {
         }
         for ask in self.asks.drain(..) {
             let input = match ask {
+                Ask::Certificates { context } => {
+                    self.net.renew(*context);
+                    self.dates_at = now;
+                    self.net.inputs.drain(..).for_each(|input| turn.input(input));
+                    continue;
+                }
+                Ask::Tell { event } => {
+                    self.events.push(event);
+                    continue;
+                }
                 Ask::Listen { changes } => Input::Listen { changes },
                 Ask::Request { request, budget, mut reply } => {
                     if matches!(request, Request::Stop) {
@@ -194,7 +213,10 @@ impl Driving {
                         self.shared.board.opened();
                     }
                 }
-                Effect::Answer { ticket, answer } => {
+                Effect::Answer { ticket, mut answer } => {
+                    if let Answer::Status(status) = &mut answer {
+                        status.certificates = Some(self.net.certificates());
+                    }
                     if matches!(answer, Answer::Stopped) {
                         end.get_or_insert(End::Stopped);
                     }
@@ -222,6 +244,10 @@ impl Driving {
             disk.send();
         }
         self.net.flush();
+        if self.dates_at <= now {
+            self.dates_at = now + BETWEEN_DATES;
+            self.events.append(&mut self.expiries.due(&self.net.certificates()));
+        }
         self.tell();
         if end.is_none() && self.stop_by.is_some_and(|at| at <= now) {
             warn!(node = %self.node, "the engine did not stop in time: closing all the same");

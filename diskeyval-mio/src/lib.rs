@@ -24,13 +24,14 @@ pub use cluster::{Cluster, ClusterError};
 #[cfg(feature = "dev-certs")]
 pub use diskeyval_core::host::certs;
 pub use diskeyval_core::host::{
-    Commit, Deleted, Notice, RecoverError, Recoverable, Recovered, StartError, Swap,
+    Commit, Deleted, Notice, RecoverError, Recoverable, Recovered, RenewalError, StartError, Swap,
 };
 pub use diskeyval_core::{
-    Address, Change, CloseReason, Command, Config, ConfigError, Damage, DialError, Doubt, Error, Event,
-    Expect, Explanation, Fault, FileName, Finding, Hindrance, Limits, Member, MemberChange, MemberStatus,
-    Metrics, NodeId, Obstacle, Outcome, Part, Peer, Persistence, Read, Recovery, Refusal, RoleName, Standing,
-    Status, StorageFault, Term, Tls, Versioned, View, explain, storage,
+    Address, CertificateStatus, Certificates, Change, CloseReason, Command, Config, ConfigError, Damage,
+    DialError, Doubt, Error, Event, Expect, Explanation, Fault, FileName, Finding, Hindrance, Limits, Member,
+    MemberChange, MemberStatus, Metrics, NodeId, Obstacle, Outcome, Part, Peer, Persistence, Read, Recovery,
+    Refusal, RoleName, Standing, Status, StorageFault, Term, Tls, TlsFiles, Versioned, View, explain,
+    storage,
 };
 pub use events::Events;
 pub use node::Node;

@@ -2,6 +2,7 @@
 
 mod members;
 mod recovery;
+mod tls;
 
 use std::fmt;
 use std::net::{SocketAddr, TcpListener};
@@ -11,7 +12,7 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use bytes::Bytes;
-use diskeyval_core::host::{Commit, Deleted, Notice, StartError, Swap, bind};
+use diskeyval_core::host::{Commit, Deleted, Notice, Renewal, StartError, Swap, bind};
 use diskeyval_core::{
     Command, Config, Error, Expect, Fault, Metrics, NodeId, Outcome, Peer, Read, Refusal, Request, Status,
     StorageFault, Versioned, View, explain,
@@ -36,7 +37,7 @@ use crate::typed::Typed;
 /// Two threads live for each node: `dkv-<id>-io` drives it (unless a loop of the program's does:
 /// [`with_driver`](Node::with_driver)), and `dkv-<id>-events` runs the functions that
 /// were given to [`on`](Node::on) and [`Pending::on_complete`]. With `persistence` there is a third,
-/// `dkv-<id>-disk`, which alone waits for the disk.
+/// `dkv-<id>-disk`, which alone waits for the disk; with `tls_files` there is `dkv-<id>-certs`, which looks at them.
 ///
 /// The node ends with [`end`](Node::end), or when the last handle is dropped. Its directory is free for another
 /// node once `end` has returned.
@@ -54,6 +55,8 @@ struct Inner {
     /// It joins a cluster: before that has taken it in, it knows no members.
     joins: bool,
     local_addr: SocketAddr,
+    /// Where its certificates come from.
+    renewal: Arc<Mutex<Renewal>>,
     threads: Mutex<Vec<JoinHandle<()>>>,
     stopping: AtomicBool,
     subscriptions: AtomicU64,
@@ -109,7 +112,7 @@ impl Node {
 
     /// The handle of a node that has been started with this configuration.
     pub(crate) fn of(started: Started, config: Config) -> Node {
-        let Started { shared, local_addr, threads } = started;
+        let Started { shared, local_addr, renewal, threads } = started;
         let inner = Inner {
             listeners: Arc::new(Listeners { count: Mutex::new(0), shared: shared.clone() }),
             shared,
@@ -117,6 +120,7 @@ impl Node {
             peers: config.peers,
             joins: config.join,
             local_addr,
+            renewal,
             threads: Mutex::new(threads),
             stopping: AtomicBool::new(false),
             subscriptions: AtomicU64::new(1),

@@ -5,18 +5,33 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use diskeyval_core::{
-    Answer, Doubt, Error, Fault, Limits, Outcome, Recovery, Refusal, Request, Status, Versioned, View,
+    Answer, Doubt, Error, Event, Fault, Limits, Outcome, Recovery, Refusal, Request, Status, Versioned, View,
 };
 use mio::Waker;
 
 use crate::lock;
 use crate::notifier::Job;
 use crate::pending::Promise;
+use crate::tls::Context;
 
 /// What is handed to the driver.
 pub(crate) enum Ask {
-    Request { request: Request, budget: Duration, reply: Reply },
-    Listen { changes: bool },
+    Request {
+        request: Request,
+        budget: Duration,
+        reply: Reply,
+    },
+    Listen {
+        changes: bool,
+    },
+    /// Connections are made by these certificates from now on. A request to have links made anew follows.
+    Certificates {
+        context: Box<Context>,
+    },
+    /// Something has happened that no turn of the engine brings about.
+    Tell {
+        event: Event,
+    },
 }
 
 /// Who waits for what.
@@ -29,6 +44,7 @@ pub(crate) enum Reply {
     Members(Promise<u64>),
     Recovery(Promise<Recovery>),
     Status(Promise<Status>),
+    Renewed(Promise<()>),
     Stop(Promise<()>),
 }
 
@@ -173,7 +189,12 @@ impl Reply {
             Reply::Transfer(promise) => promise.doubtful(),
             Reply::Members(promise) => promise.doubtful(),
             Reply::Recovery(promise) => promise.doubtful(),
-            Reply::Read(_) | Reply::View(_) | Reply::Snapshot(_) | Reply::Status(_) | Reply::Stop(_) => {}
+            Reply::Read(_)
+            | Reply::View(_)
+            | Reply::Snapshot(_)
+            | Reply::Status(_)
+            | Reply::Renewed(_)
+            | Reply::Stop(_) => {}
         }
     }
 
@@ -188,6 +209,7 @@ impl Reply {
             (Reply::Members(promise), Answer::MembersChanged(result)) => promise.keep(result, jobs),
             (Reply::Recovery(promise), Answer::Recovered(result)) => promise.keep(result, jobs),
             (Reply::Status(promise), Answer::Status(status)) => promise.keep(Ok(*status), jobs),
+            (Reply::Renewed(promise), Answer::LinksRenewed) => promise.keep(Ok(()), jobs),
             (Reply::Stop(promise), Answer::Stopped) => promise.keep(Ok(()), jobs),
             // A bug of ours; the promise that is dropped here still ends as an honest error.
             (_, answer) => tracing::error!(?answer, "an answer does not fit its request"),
@@ -215,6 +237,7 @@ impl Reply {
             Reply::Members(promise) => promise.keep(Err(error), jobs),
             Reply::Recovery(promise) => promise.keep(Err(error), jobs),
             Reply::Status(promise) => promise.keep(Err(error), jobs),
+            Reply::Renewed(promise) => promise.keep(Err(error), jobs),
             Reply::Stop(promise) => promise.keep(Err(error), jobs),
         }
     }

@@ -3,17 +3,19 @@
 #[cfg(all(test, feature = "dev-certs"))]
 mod tests;
 
+use std::io;
 use std::net::{SocketAddr, TcpListener};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use diskeyval_core::host::{Directory, Files, Ground, Perform, StartError, prepare};
-use diskeyval_core::{Config, Engine, Fault, StorageFault};
+use diskeyval_core::host::{Directory, Files, Ground, Perform, Renewal, StartError, prepare};
+use diskeyval_core::{Config, Engine, Fault, NodeId, StorageFault};
 
 use crate::board::Board;
 use crate::disk::Disk;
 use crate::driver::{Driving, Shared};
+use crate::lock;
 use crate::net::Net;
 use crate::notifier::Hub;
 use crate::queue::{End, Queue};
@@ -23,6 +25,7 @@ use crate::tls::Context;
 pub(crate) struct Started {
     pub(crate) shared: Arc<Shared>,
     pub(crate) local_addr: SocketAddr,
+    pub(crate) renewal: Arc<Mutex<Renewal>>,
     /// Those that end with the node.
     pub(crate) threads: Vec<JoinHandle<()>>,
 }
@@ -46,6 +49,7 @@ fn start_with<P: Perform>(
     let (mut started, driving) = make_with(listener, config, on)?;
     let thread = thread::Builder::new().name(format!("dkv-{}-io", config.node_id));
     let thread = thread.spawn(move || driving.live()).map_err(|source| {
+        started.shared.board.end(End::Crashed);
         started.shared.hub.close();
         StartError::io("start a thread", source)
     })?;
@@ -65,7 +69,7 @@ fn make_with<P: Perform>(
     config: &mut Config,
     on: impl FnOnce(Directory) -> P,
 ) -> Result<(Started, Driving), StartError> {
-    let Ground { settings, policy, seed, local_addr, directory } = prepare(&listener, config)?;
+    let Ground { settings, policy, renewal, seed, local_addr, directory } = prepare(&listener, config)?;
     let node = settings.node_id().clone();
     let net = Net::new(
         listener,
@@ -90,10 +94,16 @@ fn make_with<P: Perform>(
     let hub = shared.hub.clone();
     let notifier = thread::Builder::new().name(format!("dkv-{node}-events"));
     let notifier = notifier.spawn(move || hub.serve()).map_err(no_thread)?;
+    let renewal = Arc::new(Mutex::new(renewal));
+    let watcher = watch_files(&node, &shared, &renewal).map_err(|source| {
+        shared.hub.close();
+        no_thread(source)
+    })?;
     // The engine stops within an election timeout, which is at most twice the configured one.
     let patience = config.election_timeout * 2 + Duration::from_secs(1);
     let driving = Driving::new(node, Engine::open(settings, seed), net, disk, shared.clone(), patience);
-    Ok((Started { shared, local_addr, threads: vec![notifier] }, driving))
+    let threads = [notifier].into_iter().chain(watcher).collect();
+    Ok((Started { shared, local_addr, renewal, threads }, driving))
 }
 
 /// Waits until the node has read what it had kept. That it cannot is told by whoever starts it; how it fares
@@ -105,4 +115,26 @@ pub(crate) fn wait_until_open(shared: &Shared) -> Result<(), StorageFault> {
         None => news.is_open.then_some(Ok(())),
     });
     opened.unwrap_or(Ok(()))
+}
+
+/// Starts the thread that looks at the files of the certificates, if there are any. It ends with the node.
+fn watch_files(
+    node: &NodeId,
+    shared: &Arc<Shared>,
+    renewal: &Arc<Mutex<Renewal>>,
+) -> io::Result<Option<JoinHandle<()>>> {
+    let Some(span) = lock(renewal).look_every() else { return Ok(None) };
+    let (shared, renewal) = (shared.clone(), renewal.clone());
+    let watch = move || {
+        while shared.board.wait(Some(span), |news| news.end.is_some().then_some(())).is_none() {
+            let mut renewal = lock(&renewal);
+            match renewal.look() {
+                Ok(None) => {}
+                // It is answered in its own time, and nobody waits for that.
+                Ok(Some(policy)) => drop(shared.renew(&policy, span)),
+                Err(error) => shared.refuse_certificates(&error),
+            }
+        }
+    };
+    thread::Builder::new().name(format!("dkv-{node}-certs")).spawn(watch).map(Some)
 }

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use diskeyval_mio::{
     Address, Cluster, Command, Commit, Config, Deleted, Error, Events, Expect, Fault, Member, MemberChange,
     MemberStatus, Metrics, Node, NodeId, Notice, Outcome, Peer, Pending, Read, RecoverError, Recoverable,
-    Recovered, Recovery, StartError, Status, StorageFault, Swap, Tls, Versioned, View,
+    Recovered, Recovery, RenewalError, StartError, Status, StorageFault, Swap, Tls, Versioned, View,
 };
 use diskeyval_sim::conformance::Adapter;
 use diskeyval_sim::conformance::api::{self, Parcel, Product};
@@ -242,6 +242,14 @@ impl api::Calls for Handle {
 
     fn end(&self) {
         self.0.end()
+    }
+
+    fn reload_tls(&self, tls: Tls) -> Result<(), RenewalError> {
+        self.0.reload_tls(&tls.cert, &tls.key, &tls.ca)
+    }
+
+    fn reload(&self) -> Result<(), RenewalError> {
+        self.0.reload()
     }
 
     fn stop(&self) {

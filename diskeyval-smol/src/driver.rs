@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use diskeyval_core::host::{Clock, Journal, Tickets, text_of};
+use diskeyval_core::host::{Clock, Expiries, Journal, Tickets, text_of};
 use diskeyval_core::{Answer, Effect, Engine, Event, Input, Instant, NodeId, Request, Standing, Ticket};
 use futures_lite::FutureExt;
 use smol::Executor;
@@ -29,6 +29,9 @@ use crate::queue::{Ask, End, Queue, acts};
 
 /// How long the disk may take for what was handed over before the end.
 const LAST_OPERATIONS: Duration = Duration::from_secs(5);
+
+/// How often to look whether a certificate ends soon.
+const BETWEEN_DATES: Duration = Duration::from_secs(3600);
 
 /// The ticket under which the driver itself asks how its node stands.
 const OWN: Ticket = Tickets::<Promise>::OWN;
@@ -142,6 +145,9 @@ struct Driving {
     events: Vec<Event>,
     answers: Vec<(Promise, Answer)>,
     journal: Journal,
+    expiries: Expiries,
+    /// When to look next whether a certificate ends soon.
+    dates_at: Instant,
 }
 
 /// Whether the engine still reads what it had kept.
@@ -167,6 +173,8 @@ impl Driving {
             events: Vec::new(),
             answers: Vec::new(),
             journal: Journal::new(life.node.clone()),
+            expiries: Expiries::default(),
+            dates_at: Instant::ZERO,
             life,
         }
     }
@@ -195,10 +203,10 @@ impl Driving {
             return;
         }
         let engine = self.life.engine.deadline().map(|deadline| deadline.at);
-        match engine.into_iter().chain(self.stop_by).min().map(|at| self.clock.until(at)) {
-            None => self.life.bell.heard().await,
-            Some(Duration::ZERO) => {}
-            Some(span) => self.life.bell.heard().or(self.alarm.within(span)).await,
+        let at = engine.into_iter().chain(self.stop_by).fold(self.dates_at, Instant::min);
+        match self.clock.until(at) {
+            Duration::ZERO => {}
+            span => self.life.bell.heard().or(self.alarm.within(span)).await,
         }
     }
 
@@ -216,6 +224,17 @@ impl Driving {
         }
         for ask in self.asks.drain(..) {
             let input = match ask {
+                Ask::Certificates { policy } => {
+                    let mut inputs = Vec::new();
+                    life.net.renew(&policy, &mut inputs);
+                    self.dates_at = now;
+                    inputs.into_iter().for_each(|input| turn.input(input));
+                    continue;
+                }
+                Ask::Tell { event } => {
+                    self.events.push(event);
+                    continue;
+                }
                 Ask::Listen { changes } => Input::Listen { changes },
                 Ask::Request { request, budget, mut promise } => {
                     if matches!(request, Request::Stop) {
@@ -254,7 +273,10 @@ impl Driving {
                         life.ending.0.board.opened();
                     }
                 }
-                Effect::Answer { ticket, answer } => {
+                Effect::Answer { ticket, mut answer } => {
+                    if let Answer::Status(status) = &mut answer {
+                        status.certificates = Some(life.net.certificates());
+                    }
                     if matches!(answer, Answer::Stopped) {
                         end.get_or_insert(End::Stopped);
                     }
@@ -282,6 +304,10 @@ impl Driving {
             disk.send();
         }
         life.net.flush();
+        if self.dates_at <= now {
+            self.dates_at = now + BETWEEN_DATES;
+            self.events.append(&mut self.expiries.due(&life.net.certificates()));
+        }
         self.tell();
         if end.is_none() && self.stop_by.is_some_and(|at| at <= now) {
             warn!(node = %self.life.node, "the engine did not stop in time: closing all the same");

@@ -23,12 +23,15 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 pub use cluster::{Cluster, ClusterError};
 #[cfg(feature = "dev-certs")]
 pub use diskeyval_core::host::certs;
-pub use diskeyval_core::host::{Commit, Deleted, Notice, RecoverError, Recovered, StartError, Swap};
+pub use diskeyval_core::host::{
+    Commit, Deleted, Notice, RecoverError, Recovered, RenewalError, StartError, Swap,
+};
 pub use diskeyval_core::{
-    Address, Change, CloseReason, Command, Config, ConfigError, Damage, DialError, Doubt, Error, Event,
-    Expect, Explanation, Fault, FileName, Finding, Hindrance, Limits, Member, MemberChange, MemberStatus,
-    Metrics, NodeId, Obstacle, Outcome, Part, Peer, Persistence, Read, Recovery, Refusal, RoleName, Standing,
-    Status, StorageFault, Term, Tls, Versioned, View, explain, storage,
+    Address, CertificateStatus, Certificates, Change, CloseReason, Command, Config, ConfigError, Damage,
+    DialError, Doubt, Error, Event, Expect, Explanation, Fault, FileName, Finding, Hindrance, Limits, Member,
+    MemberChange, MemberStatus, Metrics, NodeId, Obstacle, Outcome, Part, Peer, Persistence, Read, Recovery,
+    Refusal, RoleName, Standing, Status, StorageFault, Term, Tls, TlsFiles, Versioned, View, explain,
+    storage,
 };
 pub use driver::Driver;
 pub use events::Events;
@@ -37,7 +40,8 @@ pub use pending::Pending;
 pub use recover::Recoverable;
 pub use typed::Typed;
 
-/// Takes a lock, which nobody holds while waiting for anything. That another thread panicked while it held it is of no
+/// Takes a lock, which nobody holds while waiting for anything (but for files of certificates: that lock is taken where
+/// waiting is no harm). That another thread panicked while it held it is of no
 /// concern: each of our critical sections leaves its data whole at every step.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)

@@ -3,6 +3,7 @@
 mod knowledge;
 mod members;
 mod recovery;
+mod tls;
 
 use std::fmt;
 use std::net::{SocketAddr, TcpListener};
@@ -11,7 +12,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
-use diskeyval_core::host::{Commit, Deleted, StartError, Swap};
+use diskeyval_core::host::{Commit, Deleted, Renewal, StartError, Swap};
 use diskeyval_core::{
     Answer, Command, Config, Error, Expect, NodeId, Outcome, Peer, Read, Request, Versioned, View, explain,
 };
@@ -48,6 +49,8 @@ struct Inner {
     /// It has a directory.
     is_kept: bool,
     local_addr: SocketAddr,
+    /// Where its certificates come from.
+    renewal: Arc<Mutex<Renewal>>,
     stopping: AtomicBool,
     /// How many want to hear of changes.
     listeners: Arc<Listeners>,
@@ -125,7 +128,7 @@ impl Node {
     }
 
     fn of(started: Started) -> Node {
-        let Started { config, shared, local_addr } = started;
+        let Started { config, shared, local_addr, renewal } = started;
         let inner = Inner {
             listeners: Arc::new(Listeners { count: Mutex::new(0), shared: shared.clone() }),
             shared,
@@ -134,6 +137,7 @@ impl Node {
             joins: config.join,
             is_kept: config.persistence.is_some(),
             local_addr,
+            renewal,
             stopping: AtomicBool::new(false),
         };
         Node { inner: Arc::new(inner), budget: config.proposal_timeout }

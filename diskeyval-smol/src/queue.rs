@@ -4,7 +4,8 @@ use std::mem;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use diskeyval_core::{Doubt, Error, Fault, Limits, Refusal, Request};
+use diskeyval_core::tls::Policy;
+use diskeyval_core::{Doubt, Error, Event, Fault, Limits, Refusal, Request};
 
 use crate::bell::Bell;
 use crate::lock;
@@ -12,8 +13,22 @@ use crate::pending::Promise;
 
 /// What is handed to the driver.
 pub(crate) enum Ask {
-    Request { request: Request, budget: Duration, promise: Promise },
-    Listen { changes: bool },
+    Request {
+        request: Request,
+        budget: Duration,
+        promise: Promise,
+    },
+    Listen {
+        changes: bool,
+    },
+    /// Connections are made by these certificates from now on. A request to have links made anew follows.
+    Certificates {
+        policy: Box<Policy>,
+    },
+    /// Something has happened that no turn of the engine brings about.
+    Tell {
+        event: Event,
+    },
 }
 
 /// Why a node takes no more requests.

@@ -11,7 +11,7 @@ use diskeyval_sim::conformance::api::{self, Parcel, Product};
 use diskeyval_smol::{
     Address, Cluster, Command, Commit, Config, Deleted, Error, Events, Expect, Fault, Member, MemberChange,
     MemberStatus, Metrics, Node, NodeId, Notice, Outcome, Peer, Pending, Read, RecoverError, Recoverable,
-    Recovered, Recovery, StartError, Status, StorageFault, Swap, Tls, Versioned, View,
+    Recovered, Recovery, RenewalError, StartError, Status, StorageFault, Swap, Tls, Versioned, View,
 };
 use smol::block_on;
 
@@ -239,6 +239,14 @@ impl api::Calls for Handle {
 
     fn end(&self) {
         block_on(self.0.end())
+    }
+
+    fn reload_tls(&self, tls: Tls) -> Result<(), RenewalError> {
+        block_on(self.0.reload_tls(&tls.cert, &tls.key, &tls.ca))
+    }
+
+    fn reload(&self) -> Result<(), RenewalError> {
+        block_on(self.0.reload())
     }
 
     fn stop(&self) {

@@ -58,6 +58,7 @@ impl Engine {
             Input::Ask { ticket, request: Request::Recover, budget } => {
                 self.recover_damaged(ticket, self.now + budget);
             }
+            Input::Ask { ticket, request: Request::RenewLinks, .. } => self.renew_links(ticket),
             Input::Ask { .. } => self.turn_away(input),
             Input::Disk { op, result } => self.salvage_done(op, result),
             of_a_link => self.take_of_link(of_a_link),

@@ -54,6 +54,7 @@ impl Engine {
             log_bytes: self.raft.log().bytes(),
             state_hash: self.kv.hash(),
             members,
+            certificates: None,
         }
     }
 

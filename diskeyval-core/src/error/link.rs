@@ -64,6 +64,8 @@ pub enum CloseReason {
     Removed,
     /// Another connection to the same node is kept instead.
     Replaced,
+    /// Certificates were renewed, and this link stood by the former ones.
+    Renewed,
     /// A frame is larger than the limit.
     FrameTooLarge {
         /// Its size in bytes.
@@ -135,6 +137,9 @@ impl fmt::Display for CloseReason {
             }
             CloseReason::Removed => f.write_str("it was removed from this cluster"),
             CloseReason::Superseded => f.write_str("another life of it was given its seat meanwhile"),
+            CloseReason::Renewed => {
+                f.write_str("certificates were renewed, and this link stood by the former ones")
+            }
             CloseReason::Replaced => f.write_str("another connection to the same node is kept"),
             CloseReason::FrameTooLarge { size, limit } => {
                 write!(f, "a frame of {size} bytes, over the limit of {limit}")

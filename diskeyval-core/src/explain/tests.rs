@@ -56,6 +56,7 @@ fn node(number: usize) -> Status {
         log_bytes: 1000,
         state_hash: 9,
         members: (1..).zip(&NAMES).map(member).collect(),
+        certificates: None,
     }
 }
 

@@ -66,6 +66,16 @@ impl Journal {
                 let under = format_args!("aside-{under:016x}-");
                 warn!(%node, files = set_aside, %under, "this node begins anew, and has set its damaged files aside");
             }
+            Event::CertsRenewed => info!(%node, "certificates were renewed, and links move over"),
+            Event::CertsRefused { why } => {
+                warn!(%node, why, "new certificates cannot be used, and the former ones stay in force");
+            }
+            Event::CertExpires { whose, days_left } if *days_left < 1 => {
+                error!(%node, whose, days_left, "a certificate ends within a day, or has ended: renew it");
+            }
+            Event::CertExpires { whose, days_left } => {
+                warn!(%node, whose, days_left, "a certificate ends soon: renew it");
+            }
             Event::NotAdmitted { why } => warn!(%node, why, "this node does not serve"),
             Event::Admitted => info!(%node, "this node is in its seat, and serves"),
             Event::Removed => warn!(%node, "this node was removed from its cluster, and serves no more"),

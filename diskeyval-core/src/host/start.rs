@@ -8,7 +8,7 @@ use std::vec::Vec;
 
 use rustls::crypto::CryptoProvider;
 
-use super::{Directory, StartError};
+use super::{Directory, Renewal, StartError};
 use crate::config::{Address, Config, Settings, Tls};
 use crate::error::ConfigError;
 use crate::id::NodeId;
@@ -22,6 +22,8 @@ pub struct Ground {
     pub settings: Settings,
     /// How it speaks TLS.
     pub policy: Policy,
+    /// Where it has that from, and may find another.
+    pub renewal: Renewal,
     /// What the engine draws all its chance from.
     pub seed: Seed,
     /// Where it listens.
@@ -55,14 +57,11 @@ pub fn prepare(listener: &TcpListener, config: &mut Config) -> Result<Ground, St
         config.host = local_addr.ip().to_string();
     }
     let settings = config.validate()?;
-    let policy = match &config.tls {
-        Some(pem) => policy(pem, &config.node_id)?,
-        None => return Err(no_tls().into()),
-    };
+    let (renewal, policy) = Renewal::begin(config)?;
     let seed = seed()?;
     // The last thing that can be refused without a trace, since it leaves one.
     let directory = config.persistence.as_ref().map(|kept| Directory::open(&kept.dir)).transpose()?;
-    Ok(Ground { settings, policy, seed, local_addr, directory })
+    Ok(Ground { settings, policy, renewal, seed, local_addr, directory })
 }
 
 /// All addresses of a host, in the resolver's order. May block for as long as the resolver does.
@@ -89,7 +88,7 @@ pub(super) fn seed() -> Result<Seed, StartError> {
     }
 }
 
-fn policy(pem: &Tls, own: &NodeId) -> Result<Policy, ConfigError> {
+pub(super) fn policy(pem: &Tls, own: &NodeId) -> Result<Policy, ConfigError> {
     match provider() {
         Some(provider) => Policy::from_pem_with_provider(pem, own, Arc::new(provider)),
         None => {
@@ -110,10 +109,11 @@ fn provider() -> Option<CryptoProvider> {
     provider
 }
 
-fn no_tls() -> ConfigError {
+pub(super) fn no_tls() -> ConfigError {
     ConfigError::BadTls {
         part: "cert",
-        why: "there is none, and nodes speak only mutual TLS: set certificate, key and CA with `Config::tls`"
+        why: "there is none, and nodes speak only mutual TLS: set certificate, key and CA with `Config::tls`, or \
+              their files with `Config::tls_files`"
             .into(),
     }
 }

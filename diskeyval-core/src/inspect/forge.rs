@@ -63,6 +63,7 @@ pub fn hello(mask: &Mask) -> Bytes {
         address: None,
         leader_priority: 0,
         damaged: false,
+        renewals: 0,
     };
     bytes(|out| wire::write_hello(out, hello))
 }

@@ -1,5 +1,7 @@
 //! One connection: which part of the hello has crossed it, and what waits to leave.
 
+use core::time::Duration;
+
 use bytes::{Bytes, BytesMut};
 
 use crate::config::Address;
@@ -28,6 +30,8 @@ pub(super) struct Link {
     pub(super) spoke: Instant,
     /// When it came up.
     pub(super) raised: Instant,
+    /// It stands by certificates that were renewed since, and is closed at this time unless another has taken its place.
+    pub(super) outdated: Option<Instant>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -53,6 +57,8 @@ pub(super) struct Partner {
     pub(super) named: Option<Index>,
     pub(super) address: Option<Address>,
     pub(super) damaged: bool,
+    /// How often the certificates of both ends had been renewed when they met.
+    pub(super) renewals: u64,
 }
 
 impl Link {
@@ -67,6 +73,7 @@ impl Link {
             heard: now,
             spoke: now,
             raised: now,
+            outdated: None,
         }
     }
 
@@ -75,6 +82,18 @@ impl Link {
             Phase::Up(partner) => Some(partner),
             Phase::AwaitHello | Phase::AwaitWelcome | Phase::AwaitConfirm(_) => None,
         }
+    }
+
+    /// When it has to be looked at, unless something is heard or said on it before.
+    pub(super) fn deadline(&self, rpc_timeout: Duration) -> Instant {
+        let silent = self.heard + rpc_timeout;
+        let ping = self.spoke + rpc_timeout / 3;
+        let at = if self.partner().is_some() { silent.min(ping) } else { silent };
+        self.outdated.map_or(at, |end| at.min(end))
+    }
+
+    pub(super) fn is_outdated(&self) -> bool {
+        self.outdated.is_some()
     }
 
     /// Whether the other end has said that it keeps out.

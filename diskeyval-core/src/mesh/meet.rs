@@ -2,6 +2,7 @@
 //! is kept.
 
 use alloc::string::ToString;
+use core::cmp::Ordering;
 
 use super::damaged::DAMAGED;
 use super::link::{Partner, Phase, check_hello};
@@ -137,11 +138,13 @@ impl Mesh {
             named: hello.seated.max(hello.named),
             address: hello.address.clone(),
             damaged: hello.damaged,
+            renewals: u64::from(self.hello.renewals) + u64::from(hello.renewals),
         })
     }
 
     /// Both ends are content. One link for each pair is kept: of two dialled by the same end the newer, of
-    /// two dialled by both ends the smaller id's. A process that was replaced by its next run gives way.
+    /// two dialled by both ends the smaller id's. Before that goes which of them has met later certificates, and both ends
+    /// count those alike. A process that was replaced by its next run gives way.
     fn raise(&mut self, conn: ConnId, partner: Partner) -> Result<(), CloseReason> {
         let Some(link) = self.links.get(&conn) else { return Ok(()) };
         let (who, dialled_by_us) = (link.who.clone(), link.dialled_by_us);
@@ -161,9 +164,18 @@ impl Mesh {
                 return Err(CloseReason::NameInUse { holder: holder.incarnation });
             }
             let dialled_by_smaller = dialled_by_us == (self.hello.node < who);
-            if holder.boot == partner.boot && old.dialled_by_us != dialled_by_us && !dialled_by_smaller {
+            let gives_way = match partner.renewals.cmp(&holder.renewals) {
+                Ordering::Less => true,
+                Ordering::Equal => old.dialled_by_us != dialled_by_us && !dialled_by_smaller,
+                Ordering::Greater => false,
+            };
+            if holder.boot == partner.boot && gives_way {
                 self.shut(conn, CloseReason::Replaced, true);
                 return Ok(());
+            }
+            if old.is_outdated() {
+                // Heard in this order, the other end has no moment without a link.
+                self.send_queued(conn);
             }
             if !is(Mutant::ReplacedLinkIsHeard) {
                 self.shut(former, CloseReason::Replaced, true);

@@ -9,6 +9,7 @@ mod frame;
 mod guests;
 mod link;
 mod meet;
+mod renewal;
 #[cfg(test)]
 mod tests;
 pub(crate) mod wire;
@@ -145,6 +146,7 @@ impl Mesh {
             address: settings.announced.clone(),
             leader_priority: settings.leader_priority,
             damaged: false,
+            renewals: 0,
         };
         let peer = |(id, address): &(NodeId, Address)| {
             (id.clone(), Peer::new(Dials::to(Some(address), None), Instant::ZERO))
@@ -231,7 +233,7 @@ impl Mesh {
         let dialled = matches!(origin, Origin::Dialled(_));
         if dialled {
             let Some(peer) = self.peers.get_mut(&id) else { return };
-            if peer.link.is_some() {
+            if peer.link.is_some_and(|conn| !self.links.get(&conn).is_some_and(Link::is_outdated)) {
                 // The peer's own dial was faster.
                 peer.dial = Dial::At(self.now);
                 self.effects.push_back(Effect::Close { conn, why: CloseReason::Replaced });
@@ -320,13 +322,17 @@ impl Mesh {
             if say_goodbye {
                 wire::write_goodbye(&mut link.out, &why.to_string());
             }
-            let bytes = link.out.split().freeze();
-            if !bytes.is_empty() {
-                self.effects.push_back(Effect::Send { conn, bytes });
-            }
+            self.send_queued(conn);
             self.effects.push_back(Effect::Close { conn, why: why.clone() });
         }
         self.forget(conn, why);
+    }
+
+    /// Sends what is queued on a connection before anything on another.
+    fn send_queued(&mut self, conn: ConnId) {
+        let Some(link) = self.links.get_mut(&conn).filter(|link| !link.out.is_empty()) else { return };
+        link.unsent += link.out.len();
+        self.effects.push_back(Effect::Send { conn, bytes: link.out.split().freeze() });
     }
 
     /// Turns a connection away that never became a link.
@@ -403,7 +409,8 @@ impl Mesh {
             return;
         }
         for (id, peer) in &mut self.peers {
-            if let (Dial::At(at), None, Some(address)) = (peer.dial, peer.link, peer.dials.next())
+            if let (Dial::At(at), true, Some(address)) =
+                (peer.dial, peer.wants_link(&self.links), peer.dials.next())
                 && at <= self.now
             {
                 let dial = DialId(self.next_dial);
@@ -413,6 +420,7 @@ impl Mesh {
                 self.effects.push_back(Effect::Dial { dial, peer, address, within: self.rpc_timeout });
             }
         }
+        self.close_outdated();
         let silent: Vec<ConnId> = self
             .links
             .iter()
@@ -441,16 +449,14 @@ impl Mesh {
         if self.mute.is_some() {
             return None;
         }
-        let dials = self.peers.values().filter_map(|peer| match (peer.dial, peer.link, peer.dials.next()) {
-            (Dial::At(at), None, Some(_)) => Some(Deadline { at, why: Timer::Dial }),
-            _ => None,
+        let dials = self.peers.values().filter_map(|peer| {
+            match (peer.dial, peer.wants_link(&self.links), peer.dials.next()) {
+                (Dial::At(at), true, Some(_)) => Some(Deadline { at, why: Timer::Dial }),
+                _ => None,
+            }
         });
-        let links = self.links.values().map(|link| {
-            let silent = link.heard + self.rpc_timeout;
-            let ping = link.spoke + self.rpc_timeout / 3;
-            let at = if link.partner().is_some() { silent.min(ping) } else { silent };
-            Deadline { at, why: Timer::Link }
-        });
+        let links = self.links.values().map(|link| link.deadline(self.rpc_timeout));
+        let links = links.map(|at| Deadline { at, why: Timer::Link });
         dials.chain(links).min()
     }
 

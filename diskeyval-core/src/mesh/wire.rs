@@ -66,6 +66,9 @@ pub(crate) struct Hello {
     pub(crate) leader_priority: u8,
     /// A file of it is damaged: it keeps out of everything.
     pub(crate) damaged: bool,
+    /// How often its certificates were renewed since its start. It stands behind the rest, and not at all while it is zero.
+    #[serde(skip)]
+    pub(crate) renewals: u32,
 }
 
 /// What a node asks of a leader, and is answered.
@@ -168,8 +171,10 @@ impl Frame {
             Head::Directive(directive) => Frame::Raft(Received::Directive(directive, Vec::new())),
             Head::Pledge(pledge) => Frame::Raft(Received::Pledge(pledge)),
             Head::Service(service) => Frame::Service(service, Bytes::new()),
-            Head::Hello(hello) => Frame::Hello(hello),
-            Head::Welcome { version, hello } => Frame::Welcome { version, hello },
+            Head::Hello(hello) => return Ok(Frame::Hello(with_renewals(hello, rest)?)),
+            Head::Welcome { version, hello } => {
+                return Ok(Frame::Welcome { version, hello: with_renewals(hello, rest)? });
+            }
             Head::Confirm => Frame::Confirm,
             Head::Goodbye { reason } if reason.len() > MAX_REASON => return Err(Malformed),
             Head::Goodbye { reason } => Frame::Goodbye { reason },
@@ -180,17 +185,38 @@ impl Frame {
     }
 }
 
+fn with_renewals(hello: Hello, rest: &[u8]) -> Result<Hello, Malformed> {
+    if rest.is_empty() {
+        return Ok(hello);
+    }
+    match postcard::take_from_bytes(rest) {
+        Ok((renewals @ 1.., [])) => Ok(Hello { renewals, ..hello }),
+        _ => Err(Malformed),
+    }
+}
+
 /// What stands behind the head of a frame, without a copy.
 fn behind(body: &Bytes, rest: &[u8]) -> Bytes {
     body.slice(body.len() - rest.len()..)
 }
 
 pub(crate) fn write_hello(out: &mut BytesMut, hello: Hello) {
-    write_frame(out, &Head::Hello(hello), &[]);
+    let renewals = hello.renewals;
+    write_introduction(out, &Head::Hello(hello), renewals);
 }
 
 pub(crate) fn write_welcome(out: &mut BytesMut, version: u16, hello: Hello) {
-    write_frame(out, &Head::Welcome { version, hello }, &[]);
+    let renewals = hello.renewals;
+    write_introduction(out, &Head::Welcome { version, hello }, renewals);
+}
+
+fn write_introduction(out: &mut BytesMut, head: &Head, renewals: u32) {
+    frame::write(out, |out| {
+        write_head(out, head);
+        if renewals > 0 {
+            write_head(out, &renewals);
+        }
+    });
 }
 
 pub(crate) fn write_confirm(out: &mut BytesMut) {
@@ -314,6 +340,40 @@ mod tests {
         let mut longer = BytesMut::from(&body(write_ping)[..]);
         longer.put_u8(0);
         assert_eq!(Frame::parse(&longer.freeze()), Err(Malformed));
+    }
+
+    #[test]
+    fn how_often_certificates_were_renewed_stands_behind_a_hello_unless_they_never_were() {
+        let hello = |renewals| Hello {
+            versions: VERSIONS,
+            cluster_name: "diskeyval".into(),
+            cluster: None,
+            node: NodeId::new("n1").expect("a good name"),
+            incarnation: Incarnation(1),
+            boot: 2,
+            storage: StorageKind::Memory,
+            initial_members: None,
+            seated: None,
+            configuration: EntryId::default(),
+            named: None,
+            address: None,
+            leader_priority: 0,
+            damaged: false,
+            renewals,
+        };
+        let never = body(|b| write_hello(b, hello(0)));
+        for renewals in [0, 1, 127, 128, u32::MAX] {
+            let written = body(|b| write_hello(b, hello(renewals)));
+            assert_eq!(written[..never.len()], never[..], "in front of it stands the same");
+            assert_eq!(Frame::parse(&written), Ok(Frame::Hello(hello(renewals))));
+            let written = body(|b| write_welcome(b, 1, hello(renewals)));
+            assert_eq!(Frame::parse(&written), Ok(Frame::Welcome { version: 1, hello: hello(renewals) }));
+        }
+        // Zero has one form, and nothing may follow.
+        for behind in [&[0][..], &[1, 0], &[0x80], &[0xff; 6]] {
+            let odd = [&never[..], behind].concat();
+            assert_eq!(Frame::parse(&odd.into()), Err(Malformed), "{behind:?}");
+        }
     }
 
     #[test]

@@ -44,6 +44,7 @@ pub(super) fn answer(answer: &Answer) -> String {
             if seen > kept { format!("{told}; entries up to {seen} are lost") } else { told }
         }
         Answer::Recovered(Err(error)) => error.to_string(),
+        Answer::LinksRenewed => "links renewed".into(),
         Answer::Stopped => "stopped".into(),
     }
 }
@@ -68,7 +69,11 @@ pub(super) fn event(event: &Event) -> Option<String> {
         Event::Admitted => Some("is admitted".into()),
         Event::NotAdmitted { why } => Some(format!("is not admitted: {why}")),
         Event::LinkDown { peer, why } => Some(format!("lost {peer}: {why}")),
-        Event::LinkUp { .. } | Event::Unreachable { .. } => None,
+        Event::LinkUp { .. }
+        | Event::Unreachable { .. }
+        | Event::CertsRenewed
+        | Event::CertsRefused { .. }
+        | Event::CertExpires { .. } => None,
     }
 }
 

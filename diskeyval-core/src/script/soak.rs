@@ -205,6 +205,7 @@ impl Soak {
             | Answer::Transferred(_)
             | Answer::MembersChanged(_)
             | Answer::Recovered(_)
+            | Answer::LinksRenewed
             | Answer::Stopped => {}
         }
     }

@@ -153,7 +153,8 @@ fn nothing_is_resumed() {
     let mut willing_server = ServerConfig::clone(&theirs.server_config());
     willing_server.session_storage = rustls::server::ServerSessionMemoryCache::new(8);
     willing_server.send_tls13_tickets = 2;
-    let willing = Policy { own: id("b"), client: Arc::new(willing_client), server: Arc::new(willing_server) };
+    let willing =
+        Policy { client: Arc::new(willing_client), server: Arc::new(willing_server), ..theirs.clone() };
 
     let second = |client: &Policy, server: &Policy| {
         assert_eq!(handshake(client, server), (Ok(()), Ok(())));
@@ -467,4 +468,45 @@ fn every_error_that_users_meet_is_a_sentence_with_advice() {
     }
     assert_eq!(explain::span(59), "59 s");
     assert_eq!(explain::span(3600 * 24 * 3 + 7200), "3 d 2 h");
+}
+
+#[test]
+fn who_would_not_be_let_in_any_more_is_found_out_by_what_it_had_shown() {
+    let (ours, other) = (ca("ours"), ca("other"));
+    let policy = good(&ours, "n1");
+    let check = |tls: &Tls, dialled| {
+        let shown = certificates(&tls.cert, "cert").expect("a certificate");
+        policy.check_peer(Some(&shown), dialled)
+    };
+    for dialled in [false, true] {
+        assert_eq!(check(&issue(&ours, "n2"), dialled), Ok(()));
+        let stranger = check(&issue(&other, "n2"), dialled);
+        assert!(
+            matches!(stranger, Err(Error::InvalidCertificate(CertificateError::UnknownIssuer))),
+            "{stranger:?}"
+        );
+        let expired = issue_with(&ours, "n2", |params| params.not_after = date_time_ymd(2020, 1, 1));
+        let expired = check(&expired, dialled);
+        assert!(
+            matches!(expired, Err(Error::InvalidCertificate(CertificateError::ExpiredContext { .. }))),
+            "{expired:?}"
+        );
+        assert_eq!(policy.check_peer(None, dialled), Err(Error::NoCertificatesPresented));
+    }
+    let client = issue(&ours, "client/ops");
+    assert_eq!(check(&client, false), Ok(()));
+    assert!(check(&client, true).is_err(), "a client is not dialled");
+}
+
+#[test]
+fn a_policy_tells_until_when_its_certificates_are_good() {
+    let ca = ca("ours");
+    let tls = issue_with(&ca, "n1", |params| params.not_after = date_time_ymd(2090, 1, 1));
+    let policy = Policy::from_pem(&tls, &id("n1")).expect("it is good");
+    let end = 3_786_912_000;
+    let told = policy.status(end - 86_400, vec![(id("n2"), end)]);
+    assert_eq!((&told.own.name[..], told.own.not_after, told.own.days_left), ("n1", end, 1));
+    assert_eq!(told.ca.len(), 1);
+    assert_eq!(told.ca[0].name, "CN=ours");
+    assert_eq!((&told.peers[0].name[..], told.peers[0].days_left), ("n2", 1));
 }

@@ -11,6 +11,7 @@
 mod accept;
 mod dial;
 mod names;
+mod renewal;
 mod socket;
 #[cfg(all(test, any(feature = "ring", feature = "aws-lc-rs")))]
 mod tests;

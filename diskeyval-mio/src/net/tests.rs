@@ -531,3 +531,25 @@ fn ipv6_works() {
     a.dial("::1", port, AGES);
     until([&mut a, &mut b], "both are open", |[a, b]| a.opened().is_some() && b.opened().is_some());
 }
+
+/// A handshake that began by the former certificates must not end as a connection of the new ones.
+#[test]
+fn handshakes_are_broken_off_when_certificates_are_renewed() {
+    let (ca, other) = (Ca::new(), Ca::new());
+    let mut rig = Rig::new(&ca, "a");
+    let silent = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    rig.dial("127.0.0.1", silent.local_addr().expect("bound").port(), AGES);
+    let mut knocking = TcpStream::connect(("127.0.0.1", rig.port)).expect("connected");
+    until([&mut rig], "both have begun", |[rig]| rig.net.sockets.len() == 2);
+    assert!(rig.dial_failed().is_none());
+    rig.net.renew(other.context("a"));
+    until([&mut rig], "both are over", |[rig]| rig.dial_failed().is_some() && rig.net.sockets.is_empty());
+    let why = rig.dial_failed().expect("just seen").to_string();
+    assert!(why.contains("certificates were renewed"), "{why}");
+    assert!(matches!(knocking.read(&mut [0; 10]), Ok(0) | Err(_)), "it is cut off");
+
+    // And whoever comes afterwards meets the new ones.
+    let mut b = Rig::new(&other, "b");
+    b.dial("127.0.0.1", rig.port, AGES);
+    until([&mut rig, &mut b], "they meet", |[a, b]| a.opened().is_some() && b.opened().is_some());
+}

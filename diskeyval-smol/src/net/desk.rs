@@ -7,6 +7,7 @@ use std::task::{Context, Waker};
 
 use bytes::Bytes;
 use diskeyval_core::Input;
+use rustls::pki_types::CertificateDer;
 
 use crate::bell::Bell;
 use crate::lock;
@@ -17,6 +18,8 @@ pub(super) const MAX_UNTAKEN: usize = 256 << 10;
 
 /// What a task tells the driver.
 pub(super) enum News {
+    /// The certificates at the other end of a connection, before the engine is told of it.
+    Shown(u64, Vec<CertificateDer<'static>>),
     /// Of a connection of this number.
     Of(u64, Input),
     /// Of a dial that came to nothing.

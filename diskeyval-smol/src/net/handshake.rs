@@ -10,6 +10,7 @@ use diskeyval_core::identity::Identity;
 use diskeyval_core::tls;
 use diskeyval_core::{DialError, DialId, Input, Origin};
 use futures_lite::{AsyncReadExt, AsyncWriteExt, FutureExt};
+use rustls::pki_types::CertificateDer;
 use smol::Timer;
 use smol::net::TcpStream;
 use tracing::warn;
@@ -36,10 +37,10 @@ pub(super) async fn accepted(
 ) {
     // Without this, small frames would wait for the acknowledgement of earlier ones.
     let _ = stream.set_nodelay(true);
-    let shake = common.acceptor.accept(stream).into_fallible();
+    let shake = common.acceptor().accept(stream).into_fallible();
     match within(common.handshake, async { shake.await.map(TlsStream::from) }).await {
         Ok((stream, who)) => {
-            common.opened(id, who, Origin::Accepted);
+            common.opened(id, who, shown(&stream), Origin::Accepted);
             Link::new(id, stream, desk, common.mail.clone()).live().await;
         }
         Err(Failure::Late) => {
@@ -57,11 +58,11 @@ pub(super) async fn accepted(
 pub(super) async fn dialled(common: Arc<Common>, desk: Arc<Desk>, id: u64, dial: DialId, stream: TcpStream) {
     // Without this, small frames would wait for the acknowledgement of earlier ones.
     let _ = stream.set_nodelay(true);
-    let shake = common.connector.connect(tls::server_name(), stream).into_fallible();
+    let shake = common.connector().connect(tls::server_name(), stream).into_fallible();
     let failed = |why| common.mail.post(News::Failed(Input::DialFailed { dial, why }));
     match within(common.handshake, async { shake.await.map(TlsStream::from) }).await {
         Ok((stream, who)) => {
-            common.opened(id, who, Origin::Dialled(dial));
+            common.opened(id, who, shown(&stream), Origin::Dialled(dial));
             Link::new(id, stream, desk, common.mail.clone()).live().await;
         }
         Err(Failure::Late) => failed(DialError::Silent),
@@ -89,6 +90,14 @@ async fn within(
         Ok(who) => Ok((stream, who)),
         Err(error) => Err(Failure::Refused(error.to_string(), None)),
     }
+}
+
+/// The certificates at the other end.
+fn shown(stream: &TlsStream<TcpStream>) -> Vec<CertificateDer<'static>> {
+    let (_, session) = stream.get_ref();
+    session
+        .peer_certificates()
+        .map_or_else(Vec::new, |shown| shown.iter().cloned().map(CertificateDer::into_owned).collect())
 }
 
 /// The alert that says what we did not like must not be lost on its way: closing a socket on unread bytes would reset it.

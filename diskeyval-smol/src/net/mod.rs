@@ -17,6 +17,7 @@ mod handshake;
 mod inbound;
 mod link;
 mod names;
+mod renewal;
 #[cfg(all(test, feature = "dev-certs", any(feature = "ring", feature = "aws-lc-rs")))]
 mod tests;
 
@@ -27,8 +28,10 @@ use std::time::Duration;
 
 use async_rustls::{TlsAcceptor, TlsConnector};
 use bytes::Bytes;
+use diskeyval_core::identity::Identity;
 use diskeyval_core::tls::Policy;
 use diskeyval_core::{Address, CloseReason, ConnId, DialId, Input, NodeId, Origin};
+use rustls::pki_types::CertificateDer;
 use smol::net::{TcpListener, TcpStream};
 use smol::{Executor, Task, Timer};
 use tracing::{debug, warn};
@@ -57,8 +60,8 @@ pub(crate) struct Net {
 /// What the tasks of a node share.
 struct Common {
     node: NodeId,
-    acceptor: TlsAcceptor,
-    connector: TlsConnector,
+    /// By what connections are made; it may be replaced.
+    policy: Mutex<Policy>,
     /// How long a handshake may take.
     handshake: Duration,
     names: Names,
@@ -71,6 +74,10 @@ struct Connection {
     desk: Arc<Desk>,
     stage: Stage,
     remote: Option<SocketAddr>,
+    /// If we have made it.
+    dial: Option<DialId>,
+    /// The certificates at the other end, once they were shown.
+    shown: Vec<CertificateDer<'static>>,
     /// Dropping it cuts the connection off.
     _task: Task<()>,
 }
@@ -95,8 +102,7 @@ impl Net {
         executor: &Executor<'static>,
     ) -> Net {
         let common = Common {
-            acceptor: policy.server_config().into(),
-            connector: policy.client_config().into(),
+            policy: Mutex::new(policy.clone()),
             handshake,
             names: Names::default(),
             mail: Arc::new(Mail::new(bell.clone())),
@@ -125,6 +131,11 @@ impl Net {
                     self.connections.remove(&id);
                 }
                 News::Failed(input) => inputs.push(input),
+                News::Shown(id, certificates) => {
+                    if let Some(connection) = self.connections.get_mut(&id) {
+                        connection.shown = certificates;
+                    }
+                }
                 News::Of(id, input) => {
                     let Some(connection) = self.connections.get_mut(&id) else { continue };
                     if let Input::Received { bytes, .. } = &input {
@@ -158,7 +169,8 @@ impl Net {
         debug!(node = %self.common.node, %peer, %address, "dialling");
         let (common, desk, id) = (self.common.clone(), Arc::new(Desk::default()), self.next_id());
         let task = executor.spawn(dial::dialled(common, desk.clone(), id, dial, address, within));
-        self.connections.insert(id, Connection { desk, stage: Stage::Coming, remote: None, _task: task });
+        let connection = Connection::new(desk, None, Some(dial), task);
+        self.connections.insert(id, connection);
     }
 
     /// Sends bytes on a connection, if it is still there.
@@ -221,7 +233,7 @@ impl Net {
         self.make_room(remote);
         let (common, desk, id) = (self.common.clone(), Arc::new(Desk::default()), self.next_id());
         let task = executor.spawn(handshake::accepted(common, desk.clone(), id, stream, remote));
-        let connection = Connection { desk, stage: Stage::Coming, remote: Some(remote), _task: task };
+        let connection = Connection::new(desk, Some(remote), None, task);
         self.connections.insert(id, connection);
         self.strangers.insert(id);
     }
@@ -247,10 +259,25 @@ impl Net {
     }
 }
 
+impl Connection {
+    fn new(desk: Arc<Desk>, remote: Option<SocketAddr>, dial: Option<DialId>, task: Task<()>) -> Connection {
+        Connection { desk, stage: Stage::Coming, remote, dial, shown: Vec::new(), _task: task }
+    }
+}
+
 impl Common {
+    fn acceptor(&self) -> TlsAcceptor {
+        lock(&self.policy).server_config().into()
+    }
+
+    fn connector(&self) -> TlsConnector {
+        lock(&self.policy).client_config().into()
+    }
+
     /// A connection that has shown its certificate is the engine's from now on.
-    fn opened(&self, id: u64, who: diskeyval_core::identity::Identity, origin: Origin) {
+    fn opened(&self, id: u64, who: Identity, shown: Vec<CertificateDer<'static>>, origin: Origin) {
         debug!(node = %self.node, conn = %ConnId(id), %who, "a connection is open");
+        self.mail.post_for_later(News::Shown(id, shown));
         self.mail.post(News::Of(id, Input::Opened { conn: ConnId(id), who, origin }));
     }
 

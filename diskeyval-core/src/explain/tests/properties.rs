@@ -69,6 +69,7 @@ fn some_status() -> impl Strategy<Value = Status> {
             log_bytes: 0,
             state_hash: logs.4,
             members,
+            certificates: None,
         },
     )
 }

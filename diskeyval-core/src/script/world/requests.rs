@@ -80,6 +80,10 @@ impl World {
         self.ask(name, Request::Recover);
     }
 
+    pub(crate) fn renew(&mut self, name: &str) {
+        self.ask(name, Request::RenewLinks);
+    }
+
     pub(crate) fn stop(&mut self, name: &str) {
         self.ask(name, Request::Stop);
     }

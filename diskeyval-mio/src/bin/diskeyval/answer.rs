@@ -44,6 +44,10 @@ pub(crate) fn answer(node: &Node, request: Request) -> String {
         Request::Recover => node
             .recover_accepting_data_loss(RECOVER_WITHIN)
             .map(|recovery| format!("ok {}", recovery.revision)),
+        Request::Reload => match node.reload() {
+            Ok(()) => Ok("ok".to_owned()),
+            Err(error) => Ok(text::one_line(&format!("refused: {error}"))),
+        },
         Request::Help => Ok(help()),
         // Said when the node has ended, by whoever ends it.
         Request::Quit => Ok(BYE.to_owned()),

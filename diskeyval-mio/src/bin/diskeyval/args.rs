@@ -138,6 +138,7 @@ pub(crate) struct CertsArgs {
 ///   reconfigure ID ID...       ok REVISION           these vote, and no others; ID=HOST:PORT if it is new
 ///   address ID=HOST:PORT       ok REVISION           ID is dialled there from now on
 ///   recover --accept-data-loss ok REVISION           this node goes on alone: only if a majority is lost for good
+///   reload         ok                                the files of the certificates are looked at now
 ///   help           one line
 ///   quit           bye                               once the node has ended in order
 ///
@@ -153,6 +154,9 @@ pub(crate) struct CertsArgs {
 /// `quit`, SIGINT and SIGTERM end the node in order (leadership is handed over): exit code 0; at a terminal so do
 /// Ctrl-C and Ctrl-D. Elsewhere the end of stdin does not: the node goes on until a signal comes. A second signal ends the process at once, with 130 or 143.
 /// A node that halts by itself ends with 1, and one that was removed from its cluster with 3.
+///
+/// The files of the certificates are looked at every 10 s, on `reload` and on SIGHUP. What has changed is used from then on,
+/// without an interruption; what cannot be used is refused, with a reason, and the former stays in force.
 ///
 /// With --data DIR a node that was ended or killed comes back as what it was. DIR is its own: another node, or a second
 /// process, is refused. `diskeyval wal` looks into it.

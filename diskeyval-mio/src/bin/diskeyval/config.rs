@@ -5,7 +5,7 @@ use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use diskeyval_mio::{Config, ConfigError, NodeId, Peer, Persistence, StartError, StorageFault, Tls};
+use diskeyval_mio::{Config, ConfigError, NodeId, Peer, Persistence, StartError, StorageFault, TlsFiles};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
@@ -69,9 +69,15 @@ pub(crate) fn assemble(args: &NodeArgs) -> Result<Config, Failure> {
     // What is wrong with the options is told before certificates are looked for.
     config.validate().map_err(Failure::input)?;
     if let Some(dir) = &args.certs {
-        config.tls = Some(Certificates::new(dir, &config.node_id).read()?);
+        let files = Certificates::new(dir, &config.node_id);
+        // What is missing is told with what makes it.
+        files.read()?;
+        let look_every = config.tls_files.map(|files| files.look_every);
+        let mut files = TlsFiles::at(&text_of(&files.cert)?, &text_of(&files.key)?, &text_of(&files.ca)?);
+        files.look_every = look_every.unwrap_or(files.look_every);
+        (config.tls, config.tls_files) = (None, Some(files));
     }
-    if config.tls.is_none() {
+    if config.tls.is_none() && config.tls_files.is_none() {
         return Err(Failure::input("there are no certificates: give their directory as --certs"));
     }
     Ok(config)
@@ -119,8 +125,8 @@ impl Certificates {
         }
     }
 
-    fn read(&self) -> Result<Tls, Failure> {
-        Ok(Tls { ca: self.pem(&self.ca)?, cert: self.pem(&self.cert)?, key: self.pem(&self.key)? })
+    fn read(&self) -> Result<(), Failure> {
+        [&self.ca, &self.cert, &self.key].into_iter().try_for_each(|path| self.pem(path).map(drop))
     }
 
     fn pem(&self, path: &Path) -> Result<String, Failure> {

@@ -31,6 +31,7 @@ pub(crate) fn run(args: &NodeArgs) -> Result<(), Failure> {
     let node = Node::start(config).map_err(|error| config::explain(error, args, &id))?;
     let _ = writeln!(io::stderr(), "ready {}", node.local_addr());
     say_how_to_join(&node, &host, advertised);
+    session::reload_on_hangup(&node).map_err(|error| cannot("heed signals", &error))?;
 
     let at_terminal = io::stdin().is_terminal();
     // Subscribed before anybody can ask for the end.

@@ -42,12 +42,13 @@ pub(crate) enum Request {
     Change(MemberChange),
     /// That data may be lost was accepted.
     Recover,
+    Reload,
     Help,
     Quit,
 }
 
 /// Each command with what it takes, what it does, and what it answers.
-pub(crate) const COMMANDS: [[&str; 3]; 21] = [
+pub(crate) const COMMANDS: [[&str; 3]; 22] = [
     ["set K V", "gives K the value V (the rest of the line)", "ok REVISION"],
     ["get K", "reads K, linearizable", "value V | absent"],
     ["getlocal K", "reads K as this node knows it, which may be behind", "value V | absent"],
@@ -67,6 +68,7 @@ pub(crate) const COMMANDS: [[&str; 3]; 21] = [
     ["reconfigure ID[=HOST:PORT]...", "these vote, and no others", "ok REVISION"],
     ["address ID=HOST:PORT", "ID is dialled there", "ok REVISION"],
     ["recover --accept-data-loss", "goes on alone: the majority is lost for good", "ok REVISION"],
+    ["reload", "looks at the files of the certificates now", "ok"],
     ["help", "this", ""],
     ["quit", "ends the node in order", "bye"],
 ];
@@ -113,6 +115,7 @@ impl Request {
                 let why = "what a lost majority has acknowledged and this node does not hold is gone then";
                 return Err(format!("{}: {why}", takes("recover --accept-data-loss")));
             }
+            b"reload" => none(Request::Reload, rest, "reload")?,
             b"help" => none(Request::Help, rest, "help")?,
             b"quit" => none(Request::Quit, rest, "quit")?,
             _ => {

@@ -6,6 +6,8 @@ use std::sync::mpsc::Sender;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use diskeyval_mio::Node;
+
 use crate::terminal;
 
 /// Why the process ends.
@@ -94,6 +96,29 @@ pub(crate) fn heed_signals(session: &Arc<Session>) -> std::io::Result<()> {
             }
         }
     })?;
+    Ok(())
+}
+
+/// From now on SIGHUP has a node look at the files of its certificates.
+#[cfg(unix)]
+pub(crate) fn reload_on_hangup(node: &Node) -> std::io::Result<()> {
+    use signal_hook::consts::SIGHUP;
+    use signal_hook::iterator::Signals;
+
+    let mut signals = Signals::new([SIGHUP])?;
+    let node = node.clone();
+    std::thread::Builder::new().name("hangups".to_owned()).spawn(move || {
+        for _ in signals.forever() {
+            // What is wrong is told by the node, and stands in its log.
+            let _ = node.reload();
+        }
+    })?;
+    Ok(())
+}
+
+/// There is no such signal elsewhere.
+#[cfg(not(unix))]
+pub(crate) fn reload_on_hangup(_: &Node) -> std::io::Result<()> {
     Ok(())
 }
 

@@ -6,10 +6,10 @@ use std::sync::Mutex;
 use std::time::Duration;
 
 use bytes::Bytes;
-use diskeyval_core::host::{Commit, Deleted, Notice, RecoverError, Recovered, Swap};
+use diskeyval_core::host::{Commit, Deleted, Notice, RecoverError, Recovered, RenewalError, Swap};
 use diskeyval_core::{
     Address, Command, Error, Expect, Fault, Member, MemberChange, MemberStatus, Metrics, NodeId, Outcome,
-    Peer, Read, Recovery, Status, StorageFault, Versioned, View,
+    Peer, Read, Recovery, Status, StorageFault, Tls, Versioned, View,
 };
 use serde::ser::Error as _;
 use serde::{Deserialize, Serialize, Serializer};
@@ -106,6 +106,8 @@ calls! {
     "Node::submit_change" fn submit_change(change: MemberChange) -> Pending<u64>;
     "Node::members" fn members() -> Result<Vec<MemberStatus>, Error>;
     "Node::recover_accepting_data_loss" fn recover(timeout: Duration) -> Result<Recovery, Error>;
+    "Node::reload_tls" fn reload_tls(tls: Tls) -> Result<(), RenewalError>;
+    "Node::reload" fn reload() -> Result<(), RenewalError>;
     "Node::end" fn end() -> ();
     "Node::stop" fn stop() -> ();
     "Node::wait_open" fn wait_open() -> Result<(), StorageFault>;

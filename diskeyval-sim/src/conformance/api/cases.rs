@@ -69,6 +69,11 @@ pub(super) const CASES: &[Case] = &[
         start::certificates,
     ),
     case(
+        "certificates-are-renewed",
+        "Others are taken while it runs, and links are made anew by them; what is wrong is named, and what was in force stays.",
+        start::certificates_are_renewed,
+    ),
+    case(
         "a-cluster-for-development",
         "It starts with one call, tells its leader, ends, and says why it does not start.",
         start::a_cluster_for_development,

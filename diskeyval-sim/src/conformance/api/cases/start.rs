@@ -5,8 +5,8 @@ use std::net::{Ipv6Addr, SocketAddr, TcpListener};
 use std::process;
 use std::time::Duration;
 
-use diskeyval_core::host::StartError;
-use diskeyval_core::{Config, ConfigError, Error, Event, Refusal, StorageFault};
+use diskeyval_core::host::{RenewalError, StartError};
+use diskeyval_core::{Config, ConfigError, Error, Event, Refusal, StorageFault, Tls};
 
 use super::super::AGES;
 use super::super::names;
@@ -242,6 +242,41 @@ pub(super) fn certificates(town: &Town<'_>) {
     assert!(matches!(why, Refusal::NoQuorum { .. }), "{why:?}");
     assert!(!nodes[2].ready() && nodes[2].fault().is_none());
     end_all(&nodes);
+}
+
+pub(super) fn certificates_are_renewed(town: &Town<'_>) {
+    let nodes = town.three();
+    let mut events = nodes[0].events();
+    nodes[0].status().expect("it listens now");
+    let own = |name: &str| town.config(name).tls.expect("it has some");
+    let bad = |tls: Tls| nodes[0].reload_tls(tls).expect_err("it must not be taken");
+    let error = bad(own("n2"));
+    assert!(matches!(&error, RenewalError::Bad(why) if why.to_string().contains("n2")), "{error:?}");
+    let error = bad(Tls { key: own("n2").key, ..own("n1") });
+    assert!(matches!(&error, RenewalError::Bad(ConfigError::BadTls { part: "key", .. })), "{error:?}");
+    hears(&mut events, "that they were refused", |event| matches!(event, Event::CertsRefused { .. }));
+    assert!(matches!(nodes[0].reload(), Err(RenewalError::NoFiles)));
+    nodes[0].set("k", "before").expect("what was in force stays in force");
+
+    // Another authority is trusted as well from now on, by all; then this one has a certificate of that one.
+    let foreign = town::certificates(town.product);
+    let theirs = |name: &str| foreign[&id(name)].clone();
+    for node in &nodes {
+        let own = own(node.id().as_str());
+        let ca = [&own.ca[..], &theirs("n1").ca].concat();
+        node.reload_tls(Tls { ca, ..own }).expect("both are trusted");
+    }
+    let ca = [&own("n1").ca[..], &theirs("n1").ca].concat();
+    nodes[0].reload_tls(Tls { ca, ..theirs("n1") }).expect("it is for this node");
+    hears(&mut events, "that they were renewed", |event| *event == Event::CertsRenewed);
+    until("all are linked", || nodes[0].members().expect("it runs").iter().all(|member| member.linked));
+    for node in &nodes {
+        node.set("k", "after").expect("committed");
+    }
+    let certificates = nodes[0].status().expect("it runs").certificates.expect("a driver tells");
+    assert_eq!(certificates.ca.len(), 2);
+    end_all(&nodes);
+    assert!(matches!(nodes[0].reload_tls(own("n1")), Err(RenewalError::Ended(_))));
 }
 
 pub(super) fn a_cluster_for_development(town: &Town<'_>) {

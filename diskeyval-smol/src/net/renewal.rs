@@ -1,0 +1,51 @@
+//! Certificates that are renewed while connections stand.
+
+use std::collections::BTreeMap;
+
+use diskeyval_core::identity::Identity;
+use diskeyval_core::tls::{self, Policy};
+use diskeyval_core::{Certificates, CloseReason, ConnId, DialError, Input, NodeId};
+
+use super::{Net, Stage};
+use crate::lock;
+
+impl Net {
+    /// Makes connections by other certificates from now on. Those that are not open are given up, and so are those to
+    /// whoever would not be let in any more. What has arrived must have been collected.
+    pub(crate) fn renew(&mut self, policy: &Policy, inputs: &mut Vec<Input>) {
+        lock(&self.common.policy).clone_from(policy);
+        // Dropping a task cuts its connection off.
+        self.connections.retain(|_, connection| {
+            if let (Stage::Coming, Some(dial)) = (connection.stage, connection.dial) {
+                let why = DialError::Other("certificates were renewed during the handshake".into());
+                inputs.push(Input::DialFailed { dial, why });
+            }
+            connection.stage != Stage::Coming
+        });
+        self.strangers.clear();
+        for (id, connection) in self.connections.iter_mut().filter(|(_, one)| one.stage == Stage::Open) {
+            let checked = policy.check_peer(Some(&connection.shown), connection.dial.is_some());
+            if let Err(error) = checked {
+                let (conn, why) = (ConnId(*id), CloseReason::Broken(tls::explain(&error)));
+                inputs.push(Input::Closed { conn, why });
+                connection.stage = Stage::Going;
+                connection.desk.close();
+            }
+        }
+    }
+
+    /// Until when certificates are good: our own, and those that were shown on the connections that there are.
+    pub(crate) fn certificates(&self) -> Certificates {
+        let open = self.connections.values().filter(|connection| connection.stage == Stage::Open);
+        let mut shown: BTreeMap<NodeId, u64> = BTreeMap::new();
+        for connection in open {
+            let end = connection.shown.first().and_then(tls::not_after);
+            if let (Ok(Identity::Node(id)), Some(end)) = (tls::peer_identity(Some(&connection.shown)), end) {
+                // While one connection takes the place of another, the later certificate counts.
+                let known = shown.entry(id).or_insert(end);
+                *known = end.max(*known);
+            }
+        }
+        lock(&self.common.policy).status(tls::today(), shown.into_iter().collect())
+    }
+}
