@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use diskeyval_core::{Command, Doubt, Error, Expect, MemberChange, Read, Refusal};
 
+use super::super::AGES;
 use super::super::calls::Node;
 use super::super::town::{NAMES, Town, end_all, id, refused, set, split, until, value};
 
@@ -103,6 +104,7 @@ pub(super) fn a_call_uses_its_budget(town: &Town<'_>) {
         assert!(matches!(&why, Refusal::NoQuorum { why } if why.contains("n2")), "{what}: {why:?}");
         assert!(Error::Refused(why).is_retryable());
         assert!(before.elapsed() >= budget, "{what}: the budget was not used");
+        assert!(before.elapsed() < AGES, "{what}: it has used that of the configuration");
     };
     waits("set", &|node| refused(node.set("k", "w")));
     waits("delete", &|node| refused(node.delete("k")));

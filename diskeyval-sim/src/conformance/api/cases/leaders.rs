@@ -127,7 +127,7 @@ pub(super) fn everything_after_the_end(town: &Town<'_>) {
 pub(super) fn the_last_handle(town: &Town<'_>) {
     let node = town.alone(town.config("n1"));
     let (other, soon, address) = (node.clone(), node.with_timeout(AGES), node.local_addr());
-    let events = node.events();
+    let mut events = node.events();
     drop(node);
     other.set("k", "v").expect("it lives");
     drop(other);
@@ -135,7 +135,10 @@ pub(super) fn the_last_handle(town: &Town<'_>) {
     let pending = soon.submit(set("k", "x"));
     drop(soon);
     // Neither holds a handle, and both end when the node has.
-    for _ in events {}
+    until("the events end", || {
+        while events.try_next().is_some() {}
+        events.is_over()
+    });
     pending.wait().expect("it was handed over before the end");
     assert!(TcpStream::connect(address).is_err(), "nobody listens any more");
 }
