@@ -188,7 +188,7 @@ fn a_node_whose_terminal_is_closed_ends() {
     use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 
     let dir = Scratch::with_certs(&["solo"]);
-    let ours = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).expect("a terminal");
+    let ours = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC).expect("a terminal");
     grantpt(&ours).and_then(|()| unlockpt(&ours)).expect("a terminal");
     let path = ptsname(&ours, Vec::new()).expect("a terminal").into_string().expect("text");
     let end = || File::options().read(true).write(true).open(&path).expect("a terminal");
