@@ -15,6 +15,7 @@
 //! reading to [`explain`] too.
 
 use alloc::borrow::ToOwned;
+use alloc::collections::BTreeMap;
 use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::sync::Arc;
@@ -48,7 +49,7 @@ mod tests;
 mod validity;
 
 pub use explain::explain;
-pub use validity::{not_after, today};
+use validity::not_after;
 
 /// What both ends offer in the handshake (ALPN), so that a client of another protocol is told so. The
 /// versions of the protocol proper are agreed on in the hello; this names its outermost frame.
@@ -156,9 +157,29 @@ impl Policy {
         }
     }
 
-    /// Until when certificates are good, by a clock that says `now`, in seconds since 1970 ([`today`]); those that peers
-    /// have shown are told as their names and ends.
-    pub fn status(&self, now: u64, peers: Vec<(NodeId, u64)>) -> Certificates {
+    /// Until when certificates are good, by the wall clock of this machine: our own, those of CAs, and what nodes have shown
+    /// at the other ends of connections that stand (`peer_certificates` of each).
+    pub fn status<'c>(
+        &self,
+        shown: impl IntoIterator<Item = Option<&'c [CertificateDer<'c>]>>,
+    ) -> Certificates {
+        self.status_at(UnixTime::now().as_secs(), shown)
+    }
+
+    fn status_at<'c>(
+        &self,
+        now: u64,
+        shown: impl IntoIterator<Item = Option<&'c [CertificateDer<'c>]>>,
+    ) -> Certificates {
+        let mut peers: BTreeMap<NodeId, u64> = BTreeMap::new();
+        for chain in shown {
+            let end = chain.and_then(<[_]>::first).and_then(not_after);
+            if let (Ok(Identity::Node(id)), Some(end)) = (peer_identity(chain), end) {
+                // While one connection takes the place of another, the later certificate counts.
+                let known = peers.entry(id).or_insert(end);
+                *known = end.max(*known);
+            }
+        }
         let until = |name: String, not_after| validity::status(name, not_after, now);
         Certificates {
             own: until(self.own.to_string(), self.own_not_after),

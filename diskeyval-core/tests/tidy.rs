@@ -206,7 +206,7 @@ const ABSENT: &[Absent] = &[
     },
     Absent {
         within: CORE,
-        but: &["diskeyval-core/src/mesh/mod.rs"],
+        but: &["diskeyval-core/src/mesh/mod.rs", "diskeyval-core/src/mesh/timers.rs"],
         words: &["Effect::Send", "Effect::Dial", "Effect::Close"],
         why: "what leaves a node leaves through the mesh, and so through the gate",
     },

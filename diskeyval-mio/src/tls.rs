@@ -1,12 +1,11 @@
 //! Everything that this crate knows of rustls' configuration, in one place. The policy itself (roots,
 //! verifiers, who a certificate names) is the core's.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use diskeyval_core::Certificates;
 use diskeyval_core::identity::Identity;
 use diskeyval_core::tls::{self, Policy};
-use diskeyval_core::{Certificates, NodeId};
 use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, ClientConnection, Connection, ServerConfig, ServerConnection};
 
@@ -36,20 +35,7 @@ impl Context {
 
     /// Until when certificates are good: our own, and those that were shown on these sessions.
     pub(crate) fn certificates<'s>(&self, sessions: impl Iterator<Item = &'s Connection>) -> Certificates {
-        let shown = sessions.filter_map(|session| {
-            let certificate = session.peer_certificates()?.first()?;
-            match identify(session) {
-                Ok(Identity::Node(id)) => Some((id, tls::not_after(certificate)?)),
-                _ => None,
-            }
-        });
-        // While one connection takes the place of another, the later certificate counts.
-        let shown: BTreeMap<NodeId, u64> = shown.fold(BTreeMap::new(), |mut shown, (id, end)| {
-            let known = shown.entry(id).or_insert(end);
-            *known = end.max(*known);
-            shown
-        });
-        self.policy.status(tls::today(), shown.into_iter().collect())
+        self.policy.status(sessions.map(|session| session.peer_certificates()))
     }
 
     /// A session with whoever has dialled us.

@@ -185,13 +185,13 @@ fn a_node_whose_terminal_is_closed_ends() {
     use std::io::Read;
 
     use rustix::process::{Pid, kill_process};
-    use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
+    use rustix::pty::{OpenptFlags, grantpt, ioctl_tiocgptpeer, openpt, unlockpt};
 
     let dir = Scratch::with_certs(&["solo"]);
     let ours = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC).expect("a terminal");
     grantpt(&ours).and_then(|()| unlockpt(&ours)).expect("a terminal");
-    let path = ptsname(&ours, Vec::new()).expect("a terminal").into_string().expect("text");
-    let end = || File::options().read(true).write(true).open(&path).expect("a terminal");
+    // It must not become the terminal of this process, and our end of it is not for the node.
+    let end = || ioctl_tiocgptpeer(&ours, OpenptFlags::RDWR | OpenptFlags::NOCTTY).expect("a terminal");
     let mut command = diskeyval();
     command.args(["node", "--id", "solo", "--listen", "127.0.0.1:0", "--certs", dir.path()]);
     let mut child =

@@ -131,12 +131,8 @@ fn read_file(path: &str) -> io::Result<String> {
 }
 
 fn hash(tls: &Tls) -> u128 {
-    hash_of(&[&tls.cert, &tls.key, &tls.ca])
-}
-
-fn hash_of(parts: &[&str]) -> u128 {
     let mut hash = Xxh3::new();
-    for part in parts {
+    for part in [&tls.cert, &tls.key, &tls.ca] {
         hash.update(&part.len().to_le_bytes());
         hash.update(part.as_bytes());
     }

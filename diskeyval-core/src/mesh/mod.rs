@@ -12,6 +12,7 @@ mod meet;
 mod renewal;
 #[cfg(test)]
 mod tests;
+mod timers;
 pub(crate) mod wire;
 
 use alloc::collections::{BTreeMap, VecDeque};
@@ -32,7 +33,7 @@ use crate::mutants::{Mutant, is};
 use crate::prng::Prng;
 use crate::raft::{Outgoing, Received};
 use crate::status::Metrics;
-use crate::time::{Deadline, Instant, Timer};
+use crate::time::Instant;
 
 use dials::Dials;
 #[cfg(any(test, feature = "inspect"))]
@@ -233,7 +234,7 @@ impl Mesh {
         let dialled = matches!(origin, Origin::Dialled(_));
         if dialled {
             let Some(peer) = self.peers.get_mut(&id) else { return };
-            if peer.link.is_some_and(|conn| !self.links.get(&conn).is_some_and(Link::is_outdated)) {
+            if !peer.wants_link(&self.links) {
                 // The peer's own dial was faster.
                 peer.dial = Dial::At(self.now);
                 self.effects.push_back(Effect::Close { conn, why: CloseReason::Replaced });
@@ -399,65 +400,6 @@ impl Mesh {
             self.shut(conn, CloseReason::Stopping, true);
         }
         self.peers.clear();
-    }
-
-    // Time.
-
-    /// Dials who is to be dialled, keeps links awake, gives up those that are silent.
-    pub(crate) fn tick(&mut self) {
-        if self.mute.is_some() {
-            return;
-        }
-        for (id, peer) in &mut self.peers {
-            if let (Dial::At(at), true, Some(address)) =
-                (peer.dial, peer.wants_link(&self.links), peer.dials.next())
-                && at <= self.now
-            {
-                let dial = DialId(self.next_dial);
-                self.next_dial += 1;
-                peer.dial = Dial::Asked(dial);
-                let (peer, address) = (id.clone(), address.clone());
-                self.effects.push_back(Effect::Dial { dial, peer, address, within: self.rpc_timeout });
-            }
-        }
-        self.close_outdated();
-        let silent: Vec<ConnId> = self
-            .links
-            .iter()
-            .filter(|(_, link)| self.now.since(link.heard) >= self.rpc_timeout)
-            .map(|(conn, _)| *conn)
-            .collect();
-        for conn in silent {
-            if let Some(link) = self.links.get_mut(&conn)
-                && is(Mutant::SilentLinkIsKept)
-            {
-                link.heard = self.now;
-                continue;
-            }
-            let full = self.links.get(&conn).is_some_and(|link| link.unsent >= self.limits.send_buffer / 2);
-            self.shut(conn, if full { CloseReason::NotReading } else { CloseReason::Silent }, true);
-        }
-        for link in self.links.values_mut() {
-            if link.partner().is_some() && self.now.since(link.spoke) >= self.rpc_timeout / 3 {
-                link.spoke = self.now;
-                wire::write_ping(&mut link.out);
-            }
-        }
-    }
-
-    pub(crate) fn deadline(&self) -> Option<Deadline> {
-        if self.mute.is_some() {
-            return None;
-        }
-        let dials = self.peers.values().filter_map(|peer| {
-            match (peer.dial, peer.wants_link(&self.links), peer.dials.next()) {
-                (Dial::At(at), true, Some(_)) => Some(Deadline { at, why: Timer::Dial }),
-                _ => None,
-            }
-        });
-        let links = self.links.values().map(|link| link.deadline(self.rpc_timeout));
-        let links = links.map(|at| Deadline { at, why: Timer::Link });
-        dials.chain(links).min()
     }
 
     // Sending.

@@ -121,7 +121,7 @@ mod tests {
     }
 
     #[test]
-    fn a_link_that_met_fewer_renewals_does_not_take_the_place_of_one_that_met_more() {
+    fn what_was_begun_by_the_former_certificates_comes_to_no_link() {
         let (mut a, mut b) = linked(false);
         // A dial of b that is slow: its hello is on its way while a renews.
         b.mesh.peers.get_mut(&id("a")).expect("a peer").link = None;

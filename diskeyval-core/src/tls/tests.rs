@@ -504,7 +504,12 @@ fn a_policy_tells_until_when_its_certificates_are_good() {
     let tls = issue_with(&ca, "n1", |params| params.not_after = date_time_ymd(2090, 1, 1));
     let policy = Policy::from_pem(&tls, &id("n1")).expect("it is good");
     let end = 3_786_912_000;
-    let told = policy.status(end - 86_400, vec![(id("n2"), end)]);
+    // Of two that a node shows, the later one counts; who shows none, or is no node, is none of them.
+    let chain = |tls: &Tls| certificates(&tls.cert, "cert").expect("PEM");
+    let until = |year| chain(&issue_with(&ca, "n2", |params| params.not_after = date_time_ymd(year, 1, 1)));
+    let (later, sooner) = (until(2090), until(2080));
+    let told = policy.status_at(end - 86_400, [Some(&later[..]), Some(&sooner[..]), None]);
+    assert_eq!(told.peers.len(), 1);
     assert_eq!((&told.own.name[..], told.own.not_after, told.own.days_left), ("n1", end, 1));
     assert_eq!(told.ca.len(), 1);
     assert_eq!(told.ca[0].name, "CN=ours");

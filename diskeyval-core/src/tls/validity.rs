@@ -2,7 +2,7 @@
 
 use alloc::string::{String, ToString};
 
-use rustls::pki_types::{CertificateDer, UnixTime};
+use rustls::pki_types::CertificateDer;
 use x509_cert::Certificate;
 use x509_cert::der::Decode;
 
@@ -10,14 +10,9 @@ use crate::status::CertificateStatus;
 
 const DAY: i64 = 86_400;
 
-/// The wall clock of this machine, in seconds since 1970. Nothing is decided by it but what handshakes decide by it too.
-pub fn today() -> u64 {
-    UnixTime::now().as_secs()
-}
-
 /// When a certificate ends, in seconds since 1970; `None` if it cannot be read, which those that have passed a handshake
 /// can.
-pub fn not_after(certificate: &CertificateDer<'_>) -> Option<u64> {
+pub(super) fn not_after(certificate: &CertificateDer<'_>) -> Option<u64> {
     let parsed = Certificate::from_der(certificate).ok()?;
     Some(parsed.tbs_certificate().validity().not_after.to_unix_duration().as_secs())
 }
