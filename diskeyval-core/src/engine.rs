@@ -518,7 +518,7 @@ impl Engine {
     }
 
     fn finish_stop(&mut self) {
-        let Phase::Stopping { tickets, give_up_at } = &mut self.phase else { return };
+        let Phase::Stopping { give_up_at, .. } = &self.phase else { return };
         let patient = self.opening.is_none() && self.now < *give_up_at;
         if patient && self.raft.is_handing_over() {
             return;
@@ -527,15 +527,12 @@ impl Engine {
         if patient && !self.raft.store().is_sealed() {
             return;
         }
-        let tickets = core::mem::take(tickets);
         self.desk.close(None);
         self.give_snapshots_up(&Refusal::Stopped);
         self.give_wishes_up(&Refusal::Stopped);
         self.give_recovery_up(Doubt::Stopped);
         self.mesh.stop();
-        for ticket in tickets {
-            self.desk.answer(ticket, Answer::Stopped);
-        }
+        self.answer_stops();
         self.phase = Phase::Stopped;
     }
 
@@ -552,6 +549,16 @@ impl Engine {
         self.give_recovery_up(Doubt::Halted(fault.clone()));
         self.mesh.stop();
         self.effects.push_back(Effect::Halt { fault: fault.clone() });
+        self.answer_stops();
         self.phase = Phase::Halted(fault);
+    }
+
+    /// It ends now, if not as whoever wanted to stop it meant it. Tells whether anybody did.
+    fn answer_stops(&mut self) -> bool {
+        let Phase::Stopping { tickets, .. } = &mut self.phase else { return false };
+        for ticket in core::mem::take(tickets) {
+            self.desk.answer(ticket, Answer::Stopped);
+        }
+        true
     }
 }

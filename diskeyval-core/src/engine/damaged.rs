@@ -40,6 +40,11 @@ impl Engine {
         self.give_wishes_up(&Refusal::Damaged(damage.clone()));
         self.give_recovery_up(Doubt::Halted(Fault::Storage(StorageFault::Damaged(damage.clone()))));
         self.effects.push_back(Effect::Event(Event::Damaged(damage.clone())));
+        if self.answer_stops() {
+            self.mesh.stop();
+            self.phase = Phase::Stopped;
+            return;
+        }
         self.mesh.speak_as_damaged(self.incarnation, opener.opening.cluster());
         self.phase = Phase::Damaged(damage, opener.next_life);
         if is(Mutant::BeginsAnewUnasked) {

@@ -127,6 +127,16 @@ fn a_failed_sync_ends_the_node_and_nothing_is_promised() {
 }
 
 #[test]
+fn whoever_stops_a_node_is_answered_though_its_disk_fails_meanwhile() {
+    let mut node = start(Folder::default(), 1);
+    node.set("before", 10).expect("a write");
+    node.refuses = |op| matches!(op, DiskOp::Write { .. }).then(|| DiskError::Failed("broken".into()));
+    node.ask(Request::Stop);
+    assert!(matches!(node.halted, Some(Fault::Storage(StorageFault::Failed { .. }))));
+    assert!(matches!(node.answers[..], [Answer::Stopped]), "{:?}", node.answers);
+}
+
+#[test]
 fn a_full_disk_refuses_writes_and_serves_reads_until_there_is_room() {
     let mut node = start(Folder::default(), 1);
     node.set("k", 10).expect("a write");
