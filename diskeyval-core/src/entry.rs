@@ -65,6 +65,9 @@ impl fmt::Debug for Entry {
     }
 }
 
+/// No frame carries more entries, so that small ones take no more memory than large ones.
+pub(crate) const MAX_BATCH_ENTRIES: usize = 4096;
+
 /// These bytes are no entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct NotAnEntry;
@@ -271,6 +274,9 @@ pub(crate) fn write_batch(bytes: &mut BytesMut, entries: &[Bytes]) {
 pub(crate) fn read_batch(mut bytes: &[u8]) -> Result<Vec<Entry>, NotAnEntry> {
     let mut entries = Vec::new();
     while !bytes.is_empty() {
+        if entries.len() == MAX_BATCH_ENTRIES {
+            return Err(NotAnEntry);
+        }
         let (len, rest) = bytes.split_first_chunk::<4>().ok_or(NotAnEntry)?;
         let len = u32::from_le_bytes(*len) as usize;
         let entry = rest.get(..len).ok_or(NotAnEntry)?;
@@ -367,6 +373,18 @@ mod tests {
         let mut bytes = BytesMut::new();
         write_batch(&mut bytes, &entries.iter().map(|entry| entry.bytes.clone()).collect::<Vec<_>>());
         assert_eq!(read_batch(&bytes), Ok(entries));
+    }
+
+    #[test]
+    fn no_batch_has_more_entries_than_it_may() {
+        let noop = Entry::new(Term(2), Payload::Noop).bytes;
+        let batch = |count| {
+            let mut bytes = BytesMut::new();
+            write_batch(&mut bytes, &alloc::vec![noop.clone(); count]);
+            read_batch(&bytes)
+        };
+        assert!(batch(MAX_BATCH_ENTRIES).is_ok_and(|entries| entries.len() == MAX_BATCH_ENTRIES));
+        assert_eq!(batch(MAX_BATCH_ENTRIES + 1), Err(NotAnEntry));
     }
 
     proptest! {

@@ -12,6 +12,7 @@ mod engine;
 mod entry;
 mod error;
 mod explain;
+mod few;
 mod founding;
 #[cfg(feature = "host")]
 pub mod host;

@@ -13,12 +13,16 @@ use alloc::vec::Vec;
 use serde::{Deserialize, Serialize};
 
 use crate::config::{Address, MAX_MEMBERS};
+use crate::few::few;
 use crate::id::{EntryId, Incarnation, NodeId};
 use crate::mutants::{Mutant, is};
 pub use change::{Member, MemberChange};
 
 /// The most learners that a cluster can have.
 pub(crate) const MAX_LEARNERS: usize = MAX_MEMBERS;
+
+/// Nobody knows of more: voters that come, voters that go, learners.
+pub(crate) const MAX_KNOWN: usize = 2 * MAX_MEMBERS + MAX_LEARNERS;
 
 /// What the members of a cluster keep their log in. Kinds do not mix.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -43,10 +47,13 @@ pub(crate) struct Seat {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Membership {
     /// Who votes. While a change is open: the half that comes.
+    #[serde(deserialize_with = "few::<MAX_MEMBERS, _, _>")]
     pub(crate) seats: Vec<Seat>,
     /// While a change is open: the half that goes.
+    #[serde(deserialize_with = "few::<MAX_MEMBERS, _, _>")]
     pub(crate) outgoing: Vec<Seat>,
     /// Who is brought up to date, and does not vote.
+    #[serde(deserialize_with = "few::<MAX_LEARNERS, _, _>")]
     pub(crate) learners: Vec<Seat>,
 }
 

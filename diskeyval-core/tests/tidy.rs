@@ -26,9 +26,10 @@ const MAY_NAME: &[(&str, &[&str], &str)] = &[
     ("mutants.rs", &[], "everybody goes wrong by it, so it knows nobody"),
     ("time.rs", &[], "a reading of a clock, nothing else"),
     ("prng.rs", &[], "a generator, nothing else"),
+    ("few.rs", &[], "lists of anything"),
     (
         "store/",
-        &["entry", "error", "id", "io", "kv", "members", "status", "time"],
+        &["entry", "error", "few", "id", "io", "kv", "members", "status", "time"],
         "it keeps what it is given, and decides nothing by what that says",
     ),
     ("id.rs", &["error"], "names and numbers"),
@@ -46,12 +47,12 @@ const MAY_NAME: &[(&str, &[&str], &str)] = &[
         "policy; sessions and sockets are the adapter's",
     ),
     ("tls/", &["identity", "status"], "sentences for errors, and dates"),
-    ("members.rs", &["config", "id"], "vocabulary: seats, and who counts"),
-    ("members/", &["config", "error", "id"], "what may be asked of them"),
+    ("members.rs", &["config", "few", "id"], "vocabulary: seats, and who counts"),
+    ("members/", &["config", "error", "few", "id"], "what may be asked of them"),
     ("entry.rs", &["id", "kv", "members"], "the byte form of what raft orders and kv applies"),
     (
         "kv/",
-        &["entry", "id", "io", "members"],
+        &["entry", "few", "id", "io", "members"],
         "no peers, no links, no time, no chance: the same on every node",
     ),
     (
@@ -61,7 +62,10 @@ const MAY_NAME: &[(&str, &[&str], &str)] = &[
     ),
     (
         "mesh/",
-        &["config", "entry", "error", "id", "identity", "io", "members", "prng", "raft", "status", "time"],
+        &[
+            "config", "entry", "error", "few", "id", "identity", "io", "members", "prng", "raft", "status",
+            "time",
+        ],
         "no log, no votes, no keys: from raft/ it names the messages that it carries, no more",
     ),
     ("founding.rs", &["mesh", "time"], "judges by what the mesh has heard"),

@@ -12,12 +12,16 @@ use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::xxh3_128;
 
+use crate::few::few_queued;
 use crate::id::{Incarnation, NodeId};
 use crate::kv::Outcome;
 use crate::mutants::{Mutant, is};
 
 /// How far a sequence number may be ahead of its session's floor.
-pub(crate) const WINDOW: u64 = 1 << 20;
+pub(crate) const WINDOW: u64 = MOST_ANSWERS as u64;
+
+/// [`WINDOW`], as memory counts.
+const MOST_ANSWERS: usize = 1 << 20;
 
 /// The id of a session: the index of the entry that opened it.
 pub(crate) type SessionId = u64;
@@ -43,6 +47,7 @@ pub(crate) struct Owner {
 pub(super) struct Session {
     owner: Owner,
     floor: u64,
+    #[serde(deserialize_with = "few_queued::<MOST_ANSWERS, _, _>")]
     answers: VecDeque<Option<Outcome>>,
 }
 

@@ -7,8 +7,9 @@ use core::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-use crate::config::Address;
+use crate::config::{Address, MAX_MEMBERS};
 use crate::error::ConfigError;
+use crate::few::few;
 use crate::id::NodeId;
 
 /// A change of the members, for [`Request::ChangeMembers`](crate::Request). Asking for what is so already changes
@@ -20,6 +21,7 @@ pub enum MemberChange {
     /// node that is asked. Learners that are not named stay what they are.
     Reconfigure {
         /// All of them, in any order. Where no address is said, the one that is known stays.
+        #[serde(deserialize_with = "few::<MAX_MEMBERS, _, _>")]
         members: Vec<Member>,
     },
     /// This node is brought up to date from then on, and does not vote. It need not be there yet.

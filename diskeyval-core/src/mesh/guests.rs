@@ -8,15 +8,14 @@ use super::dials::Dials;
 use super::link::{Link, Phase};
 use super::wire::Hello;
 use super::{Dial, Heard, MIN_BACK_OFF, Mesh, Peer};
-use crate::config::MAX_MEMBERS;
 use crate::error::CloseReason;
 use crate::id::{ConnId, EntryId, Index, NodeId};
-use crate::members::{MAX_LEARNERS, Member, Membership};
+use crate::members::{MAX_KNOWN, Member, Membership};
 use crate::mutants::{Mutant, is};
 use crate::time::Instant;
 
 /// No cluster has more members.
-const MAX_GUESTS: usize = 2 * MAX_MEMBERS + MAX_LEARNERS;
+const MAX_GUESTS: usize = MAX_KNOWN;
 
 impl Peer {
     pub(super) fn new(dials: Dials, now: Instant) -> Peer {

@@ -11,8 +11,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::config::Address;
 use crate::entry::{read_batch, write_batch, write_head};
+use crate::few::few;
 use crate::id::{ClusterId, EntryId, Incarnation, Index, NodeId};
-use crate::members::{Member, MemberChange, StorageKind};
+use crate::members::{MAX_KNOWN, Member, MemberChange, StorageKind};
 use crate::mesh::frame;
 use crate::raft::{Directive, Kept, Outgoing, Piece, Pledge, Received, Unchanged};
 
@@ -97,7 +98,10 @@ pub(crate) enum Service {
     /// The members were not changed.
     Unchanged { question: u64, why: Unchanged, detail: String },
     /// These are members that you may want to meet, since you are not in your seat.
-    Members { known: Vec<Member> },
+    Members {
+        #[serde(deserialize_with = "few::<MAX_KNOWN, _, _>")]
+        known: Vec<Member>,
+    },
 }
 
 impl Service {

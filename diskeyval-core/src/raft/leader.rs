@@ -6,7 +6,7 @@ use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 
 use crate::config::MAX_BATCH;
-use crate::entry::{Entry, Genesis, Payload};
+use crate::entry::{Entry, Genesis, MAX_BATCH_ENTRIES, Payload};
 use crate::error::CloseReason;
 use crate::id::{ClusterId, EntryId, Incarnation, Index, NodeId, Term};
 use crate::members::{Configuration, Membership, Seat};
@@ -529,7 +529,8 @@ fn next_append(
     let prev = EntryId { index: prev, term };
     // No more than the window at once, so that what is sent to one peer has a bound.
     let most = MAX_BATCH.min(common.append_window);
-    let entries = common.log.batch(from, if want_small_batches() { 0 } else { most });
+    let mut entries = common.log.batch(from, if want_small_batches() { 0 } else { most });
+    entries.truncate(MAX_BATCH_ENTRIES);
     if entries.is_empty() && from <= last {
         // What was released cannot be sent, whatever its term is taken for.
         return None;

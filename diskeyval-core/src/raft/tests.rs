@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::config::{Config, Limits};
-use crate::entry::{Entry, Genesis};
+use crate::entry::{Entry, Genesis, MAX_BATCH_ENTRIES};
 use crate::id::{ClusterId, EntryId};
 use crate::members::{Membership, Seat, StorageKind};
 use crate::prng::Seed;
@@ -90,6 +90,24 @@ fn no_append_is_larger_than_the_window() {
         }
     }
     assert_eq!(appends, 1, "one probe");
+}
+
+/// Small entries take more memory than room on the wire.
+#[test]
+fn no_append_has_more_entries_than_a_frame_may_carry() {
+    let mut raft = leader();
+    for _ in 0..5_000 {
+        raft.propose(Payload::Noop).expect("it leads");
+    }
+    settle(&mut raft);
+    raft.link_down(&id("c"));
+    raft.link_up(&id("c"), Incarnation(3));
+    while raft.settle() {}
+    let sent = raft.take_outgoing().filter_map(|(to, message)| match message {
+        Outgoing::Directive(Directive::Append(_), entries) if to == id("c") => Some(entries.len()),
+        _ => None,
+    });
+    assert_eq!(sent.max(), Some(MAX_BATCH_ENTRIES));
 }
 
 #[test]

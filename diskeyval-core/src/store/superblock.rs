@@ -10,6 +10,7 @@ use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use super::format::{BLOCK, BLOCK_LEN, FlushNumber};
 use super::opening::Origin;
+use crate::few::few;
 use crate::id::{ClusterId, EntryId, Incarnation, NodeId};
 
 /// The size of the file.
@@ -40,6 +41,7 @@ pub(super) struct Names {
     /// The cluster that the node belongs to, once it is founded and something was written since.
     pub(super) cluster: Option<ClusterId>,
     /// In their order.
+    #[serde(deserialize_with = "few::<MAX_SEGMENTS, _, _>")]
     pub(super) segments: Vec<Named>,
     pub(super) snapshot: Option<NamedSnapshot>,
     /// It stands before the body, so that a superblock without one is what it always was.
@@ -138,7 +140,7 @@ impl Names {
         bytes.freeze()
     }
 
-    fn decode(bytes: &[u8], slot: u64) -> Result<Names, NoSlot> {
+    pub(super) fn decode(bytes: &[u8], slot: u64) -> Result<Names, NoSlot> {
         let (Some((body, sum)), SLOT) = (bytes.split_last_chunk::<8>(), bytes.len()) else {
             return Err(NoSlot::Bad);
         };
