@@ -138,6 +138,9 @@ number! {
 }
 
 impl Term {
+    /// No honest node has counted this far: it leaves room to count on.
+    pub(crate) const MAX_KEPT: Term = Term(u64::MAX / 2);
+
     pub(crate) fn next(self) -> Term {
         Term(self.0.saturating_add(1))
     }

@@ -1,6 +1,7 @@
 //! A node's directory, seen from outside: what its files say, whether they can be relied on, and what its node could go
 //! on from alone. No node is needed.
 
+mod log;
 mod recover;
 
 use alloc::string::{String, ToString};
@@ -44,16 +45,21 @@ pub fn describe(files: &[(FileName, Bytes)]) -> Description {
             }
         }
     }
-    if fault.is_none() && snapshot {
-        match decoder.finish() {
-            Ok(read) => {
-                let keys = read.machine.keys();
-                opening.tell_snapshot(alloc::format!("{keys} keys, up to {}", read.last));
-            }
-            Err(why) => fault = Some(opening.snapshot_is_wrong(&why.to_string())),
-        }
+    if fault.is_none() {
+        fault = judge(&mut opening, snapshot.then_some(decoder)).err();
     }
     Description { lines: opening.take_told(), fault }
+}
+
+/// Everything is read: what it comes to.
+fn judge(opening: &mut Opening, decoder: Option<Decoder>) -> Result<(), StorageFault> {
+    let snapshot = decoder.map(Decoder::finish).transpose();
+    let snapshot = snapshot.map_err(|why| opening.snapshot_is_wrong(&why.to_string()))?;
+    if let Some(read) = &snapshot {
+        opening.tell_snapshot(alloc::format!("{} keys, up to {}", read.machine.keys(), read.last));
+    }
+    let Some(kept) = opening.take_recalled() else { return Ok(()) };
+    log::check(kept, snapshot).map_err(|what| opening.log_is_wrong(what))
 }
 
 impl Description {

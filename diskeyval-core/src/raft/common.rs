@@ -27,9 +27,6 @@ use crate::store::gate::{Gate, Promised, Receipt};
 use crate::store::{Opening, Recalled, Store};
 use crate::time::Instant;
 
-/// No honest node has counted this far: it leaves room to count on.
-const MAX_KEPT_TERM: Term = Term(u64::MAX / 2);
-
 #[derive(Clone, Debug)]
 pub(super) struct Common {
     pub(super) id: NodeId,
@@ -506,7 +503,7 @@ impl Common {
         let mut recalled = self.store.open(opening)?;
         self.own = recalled.incarnation;
         (self.term, self.vote) = (recalled.term, recalled.vote.clone());
-        if self.term > MAX_KEPT_TERM {
+        if self.term > Term::MAX_KEPT {
             return Some(Err("a term that no node has counted to"));
         }
         self.vote.take_if(|_| is(Mutant::BallotNotRecalled));

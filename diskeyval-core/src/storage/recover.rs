@@ -15,9 +15,10 @@ use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::fmt;
 
-use crate::entry::{Entry, Genesis, Payload};
+use super::log::follow;
+use crate::entry::{Genesis, Payload};
 use crate::error::{Damage, StorageFault};
-use crate::id::{ClusterId, EntryId, Incarnation, NodeId, OpId};
+use crate::id::{ClusterId, EntryId, Incarnation, NodeId, OpId, Term};
 use crate::io::{DiskDone, DiskError, DiskOp, Recovery};
 use crate::kv::{Decoder, Encoder, Machine, Snapshot};
 use crate::members::Membership;
@@ -226,6 +227,9 @@ impl Recoverer {
         }
         let (former, kept) = (held.genesis.cluster, held.last.index);
         held.last.term = held.last.term.max(term);
+        if held.last.term > Term::MAX_KEPT {
+            return Err(nothing("its log has come to the last term that there is", left_out));
+        }
         let Some(next) = held.alone(&node, self.next.incarnation, self.next.cluster) else {
             return Err(nothing("its log has come to the last revision that there is", left_out));
         };
@@ -314,17 +318,6 @@ fn all_that_is_held(
         Snapshot { last, genesis, configuration: last, machine }
     });
     (held, left_out)
-}
-
-/// The next entry of a log, if it is one.
-fn follow(bytes: bytes::Bytes, last: EntryId, genesis: Option<&Genesis>) -> Result<Entry, &'static str> {
-    let entry = Entry::parse(bytes).map_err(|_| "it cannot be understood")?;
-    let fits = match (&entry.payload, genesis) {
-        (Payload::Genesis(copy), Some(genesis)) => copy.cluster == genesis.cluster,
-        (Payload::Genesis(_), None) | (_, Some(_)) => true,
-        (_, None) => false,
-    };
-    if fits && entry.term >= last.term { Ok(entry) } else { Err("it does not fit behind the one before it") }
 }
 
 #[cfg(test)]

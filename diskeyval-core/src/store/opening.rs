@@ -8,10 +8,11 @@
 //! new segment begins with a flush that repeats the last whole one, and nothing is promised before that is durable.
 //!
 //! Files that nobody names are looked at in `strays.rs`; how a storage that is damaged is given up for another is in
-//! `anew.rs`.
+//! `anew.rs`; how somebody only looks, in `told.rs`.
 
 mod anew;
 pub(super) mod strays;
+mod told;
 
 use alloc::collections::BTreeMap;
 use alloc::format;
@@ -142,18 +143,6 @@ impl Opening {
         }
     }
 
-    /// Only looks, whosever storage it is, and tells what it finds.
-    pub(crate) fn examining() -> Opening {
-        let nobody = Origin {
-            node: NodeId::nobody(),
-            cluster_name: String::new(),
-            incarnation: Incarnation(0),
-            salt: 0,
-            segment_bytes: 0,
-        };
-        Opening { told: Some(Vec::new()), ..Opening::new(nobody) }
-    }
-
     /// Whose storage it is, as far as that is known.
     pub(crate) fn incarnation(&self) -> Option<Incarnation> {
         self.names.as_ref().map(|names| names.incarnation)
@@ -162,23 +151,6 @@ impl Opening {
     /// The cluster that it belongs to, as far as that is known.
     pub(crate) fn cluster(&self) -> Option<ClusterId> {
         self.names.as_ref().and_then(|names| names.cluster)
-    }
-
-    /// What was found, of which file.
-    pub(crate) fn take_told(&mut self) -> Vec<(FileName, String)> {
-        self.told.take().unwrap_or_default()
-    }
-
-    /// What the snapshot has come to.
-    pub(crate) fn tell_snapshot(&mut self, what: String) {
-        let number = self.names.as_ref().and_then(|names| names.snapshot).map_or(0, |named| named.number);
-        self.tell(FileName::Snapshot(number), || alloc::vec![what]);
-    }
-
-    fn tell(&mut self, file: FileName, what: impl FnOnce() -> Vec<String>) {
-        if let Some(told) = &mut self.told {
-            told.extend(what().into_iter().map(|line| (file, line)));
-        }
     }
 
     pub(crate) fn wake(&mut self, now: Instant) {
@@ -484,8 +456,9 @@ impl Opening {
 
     /// What the log says cannot be what was written.
     pub(crate) fn log_is_wrong(&self, what: &str) -> StorageFault {
-        let segment = self.wal.as_ref().map_or(0, Wal::first_segment);
-        damage(FileName::Segment(segment), 0, what)
+        let named = self.names.as_ref().and_then(|names| names.segments.first());
+        let segment = self.wal.as_ref().map(Wal::first_segment).or(named.map(|named| named.number));
+        damage(FileName::Segment(segment.unwrap_or(0)), 0, what)
     }
 
     /// When it wants to be woken: to try a full disk again.
@@ -499,7 +472,7 @@ impl Opening {
             for file in self.strays.clone() {
                 self.tell(file, || alloc::vec!["nobody names it: it promised nothing".into()]);
             }
-            return Ok(());
+            return self.recall_without_writing();
         }
         // What was read may have come from a cache that the disk never saw, and the disk may still name what the cache
         // does not, or nothing at all. So nothing is made and nothing is removed before the disk says for certain what

@@ -10,7 +10,7 @@ use super::*;
 use crate::config::Config;
 use crate::engine::Engine;
 use crate::engine::harness::Node;
-use crate::entry::Write;
+use crate::entry::{Entry, Write};
 use crate::id::{Index, NodeId, Term, Ticket};
 use crate::io::{Answer, Effect, Input, Request};
 use crate::kv::{Command, Owner, View};
@@ -547,6 +547,45 @@ fn a_superblock_that_has_lost_what_it_said_is_told_and_what_it_does_not_name_cou
     }
 }
 
+fn described(folder: &Folder) -> crate::storage::Description {
+    let files = folder.files.iter().map(|(file, bytes)| (*file, Bytes::copy_from_slice(bytes)));
+    crate::storage::describe(&files.collect::<Vec<_>>())
+}
+
+/// Found by a fuzzer: records that are whole, and cannot be what a node has written, are damage to whoever looks as well.
+#[test]
+fn who_only_looks_finds_what_a_node_could_not_go_on_from() {
+    assert_eq!(described(&directory(None)).fault, None);
+    let at = |index| Record::Entry { index: Index(index), bytes: Entry::new(Term(1), Payload::Noop).bytes };
+    let no_entry = Record::Entry { index: Index(LAST + 1), bytes: Bytes::from_static(b"none") };
+    let another = Entry::new(Term(1), Payload::Genesis(Genesis { cluster: ClusterId(8), ..genesis() })).bytes;
+    for wrong in [
+        at(LAST + 2),
+        Record::Truncate { behind: Index(LAST + 1) },
+        no_entry,
+        entry(LAST + 1, 2),
+        Record::Entry { index: Index(LAST + 1), bytes: another },
+        Record::Ballot { term: Term(u64::MAX), vote: None },
+    ] {
+        let mut folder = directory(None);
+        let mut store = folder.open(origin(), Duration::MAX);
+        keep(&mut folder, &mut store, [wrong.clone()]);
+        let described = described(&folder);
+        assert!(described.damage().is_some(), "{wrong:?}: {:?}", described.fault);
+        assert!(start(&mut folder, usize::MAX).is_none(), "{wrong:?} keeps no node out");
+    }
+}
+
+/// Found by a fuzzer: what was made of such a directory was no directory that can be opened.
+#[test]
+fn a_term_that_nobody_has_counted_to_is_not_gone_on_from() {
+    let mut folder = directory(None);
+    let mut store = folder.open(origin(), Duration::MAX);
+    keep(&mut folder, &mut store, [Record::Ballot { term: Term(u64::MAX), vote: None }]);
+    let told = recover(&mut folder, usize::MAX).0;
+    assert!(told.as_ref().is_err_and(|why| why.to_string().contains("the last term")), "{told:?}");
+}
+
 /// Who looks into a directory that is half recovered is told whether the state is sound that its node goes on from.
 #[test]
 fn the_state_that_a_node_is_to_go_on_from_is_looked_into() {
@@ -560,10 +599,6 @@ fn the_state_that_a_node_is_to_go_on_from_is_looked_into() {
         recover(&mut folder, most).0.is_ok().then_some(folder).filter(is_void)
     };
     let mut folder = (0..100).find_map(half).expect("one that is half done");
-    let described = |folder: &Folder| {
-        let files = folder.files.iter().map(|(file, bytes)| (*file, Bytes::copy_from_slice(bytes)));
-        crate::storage::describe(&files.collect::<Vec<_>>())
-    };
     let description = described(&folder);
     assert_eq!(description.fault, None);
     assert!(description.lines.iter().any(|(_, line)| line.contains("18 keys")), "{:?}", description.lines);
