@@ -1,6 +1,6 @@
 //! Words as one line each.
 
-use core::fmt::{Formatter, Result};
+use core::fmt::{Formatter, Result, Write};
 
 use bytes::Bytes;
 
@@ -16,13 +16,22 @@ pub(super) fn frame(f: &mut Formatter<'_>, frame: &Frame) -> Result {
         Frame::Hello(hello) => self::hello(f, "hello", hello),
         Frame::Welcome { hello, .. } => self::hello(f, "welcome", hello),
         Frame::Confirm => f.write_str("confirm"),
-        Frame::Goodbye { reason } => write!(f, "goodbye: {reason}"),
+        Frame::Goodbye { reason } => {
+            f.write_str("goodbye: ")?;
+            one_line(f, reason)
+        }
         Frame::Removed { by } => write!(f, "removed by {by}"),
         Frame::Ping => f.write_str("ping"),
         Frame::Raft(Received::Directive(directive, entries)) => self::directive(f, directive, entries),
         Frame::Raft(Received::Pledge(pledge)) => self::pledge(f, pledge),
         Frame::Service(service, payload) => self::service(f, service, payload),
     }
+}
+
+/// What somebody else has written stays on the line that it stands on.
+fn one_line(f: &mut Formatter<'_>, text: &str) -> Result {
+    let mut chars = text.chars();
+    chars.try_for_each(|c| if c.is_control() { write!(f, "{}", c.escape_default()) } else { f.write_char(c) })
 }
 
 fn hello(f: &mut Formatter<'_>, kind: &str, hello: &Hello) -> Result {
@@ -34,8 +43,11 @@ fn directive(f: &mut Formatter<'_>, directive: &Directive, entries: &[Entry]) ->
     match directive {
         Directive::Append(append) => {
             write!(f, "append t{} prev={} commit={} [", append.term, append.prev, append.commit)?;
-            for (index, entry) in (append.prev.index.0 + 1..).zip(entries) {
-                f.write_str(if index == append.prev.index.0 + 1 { "" } else { ", " })?;
+            // A liar may begin where no log goes on.
+            let mut index = append.prev.index;
+            for (nth, entry) in entries.iter().enumerate() {
+                index = index.next();
+                f.write_str(if nth == 0 { "" } else { ", " })?;
                 write!(f, "{index}")?;
                 said(f, &entry.bytes)?;
             }
@@ -172,5 +184,24 @@ impl core::fmt::Display for Text<'_> {
             return write!(f, "<{} bytes>", self.0.len());
         }
         f.write_str(&alloc::string::String::from_utf8_lossy(self.0))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use alloc::string::ToString;
+
+    use crate::id::{ClusterId, EntryId, Term};
+    use crate::inspect::{Ear, forge};
+
+    /// Found by a fuzzer: the first was two lines, and of the second nothing could be told.
+    #[test]
+    fn whatever_a_liar_says_is_told_on_one_line() {
+        let mut ear = Ear::default();
+        ear.push(forge::goodbye("one\ntwo: ü"));
+        ear.push(forge::append(Term(1), ClusterId(9), EntryId::new(u64::MAX, 1), Term(1)));
+        let mut told = || ear.next_word().map(|word| word.to_string());
+        assert_eq!(told().as_deref(), Some("goodbye: one\\ntwo: ü"));
+        assert!(told().is_some_and(|word| word.starts_with("append t1 prev=18446744073709551615@1")));
     }
 }
