@@ -4,6 +4,9 @@
 mod board;
 #[cfg(feature = "dev-certs")]
 mod cluster;
+#[cfg(feature = "parsers")]
+#[doc(hidden)]
+pub mod command;
 mod disk;
 mod driver;
 mod events;

@@ -2,12 +2,11 @@
 
 use std::time::Duration;
 
+use diskeyval_mio::command::request::{COMMANDS, Request};
+use diskeyval_mio::command::text;
 use diskeyval_mio::{Error, Expect, Node, Read, Status, Swap, Versioned, View, explain};
 use serde::Serialize;
 use serde::ser::{SerializeMap, Serializer};
-
-use crate::request::{COMMANDS, Request};
-use crate::text;
 
 /// Does what is asked, and says what came of it.
 pub(crate) fn answer(node: &Node, request: Request) -> String {

@@ -7,10 +7,10 @@ use std::process;
 
 use clap::error::ErrorKind;
 use clap::{Parser, Subcommand, ValueEnum};
+use diskeyval_mio::command::peer::peer;
 use diskeyval_mio::{Address, ConfigError, NodeId, Peer};
 
 use crate::bench::BenchArgs;
-use crate::config;
 use crate::exit::Failure;
 
 /// A replicated key/value store: Raft over mutual TLS.
@@ -184,12 +184,12 @@ pub(crate) struct NodeArgs {
     pub(crate) listen: Option<Address>,
 
     /// The other initial members and where they listen; can be given several times
-    #[arg(long, value_name = "ID=HOST:PORT", value_parser = config::peer, num_args = 1..)]
+    #[arg(long, value_name = "ID=HOST:PORT", value_parser = peer, num_args = 1..)]
     pub(crate) peer: Vec<Peer>,
 
     /// Members of a cluster that exists, which this node is to join; can be given several times. It founds none, and waits
     /// until it is announced at a member
-    #[arg(long, value_name = "ID=HOST:PORT", value_parser = config::peer, num_args = 1.., value_delimiter = ',', conflicts_with = "peer")]
+    #[arg(long, value_name = "ID=HOST:PORT", value_parser = peer, num_args = 1.., value_delimiter = ',', conflicts_with = "peer")]
     pub(crate) join: Vec<Peer>,
 
     /// Where others reach this node, if that is not where it listens

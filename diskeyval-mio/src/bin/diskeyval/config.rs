@@ -5,7 +5,7 @@ use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use diskeyval_mio::{Config, ConfigError, NodeId, Peer, Persistence, StartError, StorageFault, TlsFiles};
+use diskeyval_mio::{Config, ConfigError, NodeId, Persistence, StartError, StorageFault, TlsFiles};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
@@ -170,17 +170,4 @@ fn read(path: &Path) -> io::Result<String> {
         return Err(io::Error::new(io::ErrorKind::InvalidData, format!("it has more than {MAX_FILE} bytes")));
     }
     Ok(text)
-}
-
-/// Takes `ID=HOST:PORT`.
-pub(crate) fn peer(given: &str) -> Result<Peer, ConfigError> {
-    let Some((id, address)) = given.split_once('=') else {
-        return Err(ConfigError::BadAddress {
-            given: given.chars().take(80).collect(),
-            why: "a node is given as ID=HOST:PORT",
-        });
-    };
-    let node_id = NodeId::new(id)?;
-    let address: diskeyval_core::Address = address.parse()?;
-    Ok(Peer { node_id, host: address.host().to_owned(), port: address.port() })
 }

@@ -4,7 +4,7 @@ use std::fmt::Display;
 use std::io::{self, Write};
 use std::process::ExitCode;
 
-use crate::text;
+use diskeyval_mio::command::text;
 
 /// What was asked for failed.
 const FAILED: u8 = 1;

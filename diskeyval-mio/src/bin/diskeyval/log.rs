@@ -5,7 +5,9 @@ use std::io;
 use tracing_subscriber::filter::LevelFilter;
 
 use crate::args::LogLevel;
-use crate::{terminal, text};
+use diskeyval_mio::command::text;
+
+use crate::terminal;
 
 /// From now on, what is as grave as `level` is written.
 pub(crate) fn start(level: LogLevel) {

@@ -16,10 +16,8 @@ mod log;
 mod node;
 mod prompt;
 mod recover;
-mod request;
 mod session;
 mod terminal;
-mod text;
 mod wal;
 
 use std::process::ExitCode;

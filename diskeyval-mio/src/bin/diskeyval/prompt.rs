@@ -3,11 +3,11 @@
 use std::io::{self, Write};
 
 use diskeyval_mio::Node;
+use diskeyval_mio::command::request::{COMMANDS, Request};
 use rustyline::error::ReadlineError;
 use rustyline::{Config, DefaultEditor};
 
 use crate::answer;
-use crate::request::{COMMANDS, Request};
 use crate::session::Session;
 use crate::terminal;
 

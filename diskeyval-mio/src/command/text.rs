@@ -6,7 +6,7 @@ use std::fmt::Write;
 /// Bytes as text without line breaks and control characters, such that no two are shown alike: UTF-8 stands
 /// as it is, a backslash as `\\`, a line feed, carriage return and tab as `\n`, `\r` and `\t`, and each byte
 /// of any other control character, or of what is no UTF-8, as `\xNN`.
-pub(crate) fn escape(bytes: &[u8]) -> String {
+pub fn escape(bytes: &[u8]) -> String {
     let mut shown = String::with_capacity(bytes.len());
     for chunk in bytes.utf8_chunks() {
         for char in chunk.valid().chars() {
@@ -21,7 +21,7 @@ pub(crate) fn escape(bytes: &[u8]) -> String {
 }
 
 /// A message as one line: as [`escape`], but a backslash stands for itself.
-pub(crate) fn one_line(message: &str) -> String {
+pub fn one_line(message: &str) -> String {
     let mut shown = String::with_capacity(message.len());
     message.chars().for_each(|char| push(&mut shown, char));
     shown
@@ -29,7 +29,7 @@ pub(crate) fn one_line(message: &str) -> String {
 
 /// Bytes as a string for JSON, which has escapes of its own: UTF-8 is the text itself; what is no UTF-8 takes
 /// the form of [`escape`].
-pub(crate) fn for_json(bytes: &[u8]) -> Cow<'_, str> {
+pub fn for_json(bytes: &[u8]) -> Cow<'_, str> {
     match str::from_utf8(bytes) {
         Ok(text) => Cow::Borrowed(text),
         Err(_) => Cow::Owned(escape(bytes)),
@@ -38,7 +38,7 @@ pub(crate) fn for_json(bytes: &[u8]) -> Cow<'_, str> {
 
 /// JSON, as it was made for one line, with what else could break a line or move a cursor escaped too. All of
 /// that stands in strings only.
-pub(crate) fn json_line(json: String) -> String {
+pub fn json_line(json: String) -> String {
     if !json.contains(is_odd) {
         return json;
     }
@@ -88,6 +88,7 @@ mod tests {
         assert_eq!(escape("\u{85}\u{2028}".as_bytes()), r"\xc2\x85\xe2\x80\xa8");
     }
 
+    #[cfg(feature = "cli")]
     #[test]
     fn json_is_one_line_and_keeps_what_is_text() {
         let told = |bytes| json_line(serde_json::to_string(&for_json(bytes)).expect("JSON"));

@@ -4,11 +4,12 @@
 //! of `cas` is the rest of the line behind one space or tab, as it is; it may be empty, and cannot hold a line
 //! break. A carriage return at the end of a line belongs to the line break.
 
-use diskeyval_mio::{Member, MemberChange, NodeId};
+use crate::{Member, MemberChange, NodeId};
 
 /// A command, understood.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Request {
+#[allow(missing_docs)] // [`COMMANDS`] says what each does.
+pub enum Request {
     Set {
         key: Vec<u8>,
         value: Vec<u8>,
@@ -48,7 +49,7 @@ pub(crate) enum Request {
 }
 
 /// Each command with what it takes, what it does, and what it answers.
-pub(crate) const COMMANDS: [[&str; 3]; 22] = [
+pub const COMMANDS: [[&str; 3]; 22] = [
     ["set K V", "gives K the value V (the rest of the line)", "ok REVISION"],
     ["get K", "reads K, linearizable", "value V | absent"],
     ["getlocal K", "reads K as this node knows it, which may be behind", "value V | absent"],
@@ -74,8 +75,11 @@ pub(crate) const COMMANDS: [[&str; 3]; 22] = [
 ];
 
 impl Request {
-    /// Understands a line, or says what is wrong with it. A blank line is nothing.
-    pub(crate) fn parse(line: &[u8]) -> Result<Option<Request>, String> {
+    /// Understands a line. A blank line is nothing.
+    ///
+    /// # Errors
+    /// What is wrong with it, in words.
+    pub fn parse(line: &[u8]) -> Result<Option<Request>, String> {
         let line = line.strip_suffix(b"\r").unwrap_or(line);
         let (name, rest) = word(line);
         let request = match name {
@@ -159,7 +163,7 @@ fn change(name: &[u8], rest: &[u8]) -> Result<MemberChange, String> {
         .split_ascii_whitespace()
         .map(str::parse)
         .collect::<Result<_, _>>()
-        .map_err(|error: diskeyval_mio::ConfigError| error.to_string())?;
+        .map_err(|error: crate::ConfigError| error.to_string())?;
     match (name, &named[..]) {
         (b"add", [member]) => Ok(MemberChange::AddLearner { member: member.clone() }),
         (b"add", _) => Err(takes("add ID[=HOST:PORT]")),
