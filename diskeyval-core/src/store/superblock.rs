@@ -22,6 +22,9 @@ pub(super) const FORMAT: u16 = 1;
 /// The most segments that can be named at once.
 pub(super) const MAX_SEGMENTS: usize = 120;
 
+/// No storage is named so often. There is always a next generation.
+const MAX_GENERATION: u64 = 1 << 62;
+
 const MAGIC: [u8; 8] = *b"dkvsuper";
 /// Bytes before the body.
 pub(super) const HEADER: usize = 8 + 2 + 2 + 4;
@@ -157,6 +160,9 @@ impl Names {
         }
         let mark = Mark::of(u16::from_le_bytes([bytes[10], bytes[11]])).ok_or(NoSlot::Bad)?;
         let (names, _): (Names, _) = postcard::take_from_bytes(&body[HEADER..]).map_err(|_| NoSlot::Bad)?;
+        if names.generation > MAX_GENERATION {
+            return Err(NoSlot::Bad);
+        }
         Ok(Names { mark, ..names })
     }
 
@@ -178,7 +184,7 @@ mod tests {
         let segment =
             |number| Named { number: u64::MAX - number, size: u64::MAX, behind: FlushNumber(u64::MAX) };
         Names {
-            generation: u64::MAX,
+            generation: MAX_GENERATION,
             node: NodeId::new(&name).expect("a good name"),
             cluster_name: name,
             incarnation: Incarnation(u128::MAX),
@@ -216,6 +222,13 @@ mod tests {
         let sum = xxh3_64_with_seed(&slot[..SLOT - 8], 0);
         slot[SLOT - 8..].copy_from_slice(&sum.to_le_bytes());
         assert_eq!(Names::decode(&slot, 0), Err(NoSlot::Bad));
+    }
+
+    /// Found by a fuzzer: it could not be counted up.
+    #[test]
+    fn a_generation_that_has_no_next_one_is_bad() {
+        let names = Names { generation: MAX_GENERATION + 1, ..names(1) };
+        assert_eq!(Names::decode(&names.encode(0), 0), Err(NoSlot::Bad));
     }
 
     #[test]
