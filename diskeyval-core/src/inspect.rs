@@ -1,10 +1,13 @@
 //! What a simulator and its checkers see of nodes: their vital signs, and the words on their wires. Looking
 //! changes nothing. With the feature `inspect` only.
 //!
-//! [`forge`] makes words that no honest node would say, for liars in a simulation.
+//! [`forge`] makes words that no honest node would say, for liars in a simulation; [`decode`] reads by itself whatever comes
+//! from elsewhere, and [`state`] has the replicated state alone, for fuzzers.
 
+pub mod decode;
 pub mod forge;
 mod print;
+pub mod state;
 
 use alloc::vec::Vec;
 use core::fmt;

@@ -115,7 +115,7 @@ struct Absent {
 }
 
 const ALL: &[&str] =
-    &["diskeyval-core/src/", "diskeyval-mio/src/", "diskeyval-sim/src/", "diskeyval-smol/src/"];
+    &["diskeyval-core/src/", "diskeyval-mio/src/", "diskeyval-sim/src/", "diskeyval-smol/src/", "fuzz/src/"];
 const CORE: &[&str] = &["diskeyval-core/src/"];
 /// What the adapters share of the machine below them: the one part of the core that asks it for something.
 const HOST: &[&str] = &["diskeyval-core/src/host/", "diskeyval-core/src/host.rs"];
@@ -264,6 +264,12 @@ const ABSENT: &[Absent] = &[
         but: &["diskeyval-mio/src/bin/"],
         words: &["diskeyval_smol", "smol", "async"],
         why: "adapters know the core only, and this one waits on threads",
+    },
+    Absent {
+        within: &["fuzz/src/"],
+        but: &["fuzz/src/command.rs"],
+        words: &["diskeyval_mio", "diskeyval_smol"],
+        why: "of adapters, what is typed to the command is fuzzed, and no more",
     },
     Absent {
         within: &["diskeyval-sim/src/conformance/"],

@@ -38,6 +38,8 @@ use crate::time::Instant;
 use dials::Dials;
 #[cfg(any(test, feature = "inspect"))]
 pub(crate) use frame::Cutter;
+#[cfg(any(test, feature = "inspect"))]
+pub(crate) use frame::LENGTH as FRAME_LENGTH;
 use link::Link;
 #[cfg(any(test, feature = "inspect"))]
 pub(crate) use wire::Frame;

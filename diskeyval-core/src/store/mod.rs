@@ -4,6 +4,8 @@
 //! draws a new incarnation at every start, so nobody relies on what an earlier one promised. On a disk a
 //! write is durable when its flush is synced ([`wal`]); [`opening`] finds again what was kept.
 
+#[cfg(any(test, feature = "inspect"))]
+pub(crate) mod decode;
 mod describe;
 mod files;
 mod fold;
