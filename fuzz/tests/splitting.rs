@@ -105,6 +105,28 @@ fn a_frame_of_each_kind_cut_at_every_byte_is_the_same_frame() {
     }
 }
 
+/// In both directions, and cut in two at every byte before it is made ciphertext: each part is a record of its own.
+#[test]
+fn a_frame_of_each_kind_in_two_records_is_the_same_frame() {
+    let mut ends = connected();
+    for (kind, body) in every_word() {
+        let frame = framed(&body);
+        for from in [0, 1] {
+            for cut in 0..=frame.len() {
+                let [first, second] = [&frame[..cut], &frame[cut..]].map(|part| ends[from].send(part));
+                ends[1 - from].receive(&first);
+                assert!(
+                    cut == frame.len() || ends[1 - from].next().is_none(),
+                    "{kind} has come before its end has"
+                );
+                ends[1 - from].receive(&second);
+                assert_eq!(ends[1 - from].next().as_deref(), Some(&body[..]), "{kind}, cut at byte {cut}");
+                assert_eq!(ends[1 - from].next(), None);
+            }
+        }
+    }
+}
+
 /// All of them in one stream, with one that fills several records: in pieces of every small size.
 #[test]
 fn many_frames_in_pieces_of_every_size_are_the_same_frames() {
