@@ -33,8 +33,8 @@ use rustls::server::{NoServerSessionStorage, ParsedCertificate, ServerConfig, We
 use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use rustls::version::TLS13;
 use rustls::{
-    CertificateError, DigitallySignedStruct, DistinguishedName, Error, InconsistentKeys, NoKeyLog,
-    OtherError, PeerIncompatible, RootCertStore, SignatureScheme,
+    CertificateError, CommonState, DigitallySignedStruct, DistinguishedName, Error, InconsistentKeys,
+    NoKeyLog, OtherError, PeerIncompatible, RootCertStore, SignatureScheme,
 };
 
 use crate::config::Tls;
@@ -61,16 +61,23 @@ pub fn server_name() -> ServerName<'static> {
     ServerName::from(IpAddr::V4(Ipv4Addr::UNSPECIFIED))
 }
 
-/// Who is at the other end, by the certificates that a session reports (`peer_certificates`). The adapter
-/// asks once the handshake is done.
+/// Who is at the other end of a session whose handshake is done, by its certificate. The adapter asks before it says
+/// a word to the engine.
+///
+/// TLS by itself refuses whoever names other protocols than [`ALPN`], but not who names none at all: another program
+/// with a certificate of the same CA, say. So that is asked here.
 ///
 /// # Errors
-/// As [`of_certificate`]; [`IdentityError::NoCertificate`] if there is none, which this policy never lets
-/// come so far.
-pub fn peer_identity(certificates: Option<&[CertificateDer<'_>]>) -> Result<Identity, IdentityError> {
-    match certificates {
-        Some([certificate, ..]) => of_certificate(certificate),
-        _ => Err(IdentityError::NoCertificate),
+/// [`Error::NoApplicationProtocol`] if [`ALPN`] was not agreed on; else as [`of_certificate`], in the words of rustls.
+/// [`explain`] makes a sentence of both.
+pub fn peer_identity(session: &CommonState) -> Result<Identity, Error> {
+    if session.alpn_protocol() != Some(ALPN) {
+        return Err(Error::NoApplicationProtocol);
+    }
+    match session.peer_certificates() {
+        Some([certificate, ..]) => of_certificate(certificate).map_err(refused),
+        // This policy never lets it come so far.
+        _ => Err(Error::NoCertificatesPresented),
     }
 }
 

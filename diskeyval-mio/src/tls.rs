@@ -51,7 +51,7 @@ impl Context {
 
 /// Whom the certificate at the other end names. The handshake is over.
 pub(crate) fn identify(session: &Connection) -> Result<Identity, String> {
-    tls::peer_identity(session.peer_certificates()).map_err(|error| error.to_string())
+    tls::peer_identity(session).map_err(|error| tls::explain(&error))
 }
 
 /// What went wrong, who refused what, and what to do.

@@ -134,13 +134,13 @@ fn two_nodes_of_one_ca_meet() {
     assert_eq!(pair.run(), (Ok(()), Ok(())));
     for (end, other) in [(&pair.client, "node_2."), (&pair.server, "1")] {
         assert!(!end.is_handshaking());
-        assert_eq!(peer_identity(end.peer_certificates()), Ok(Identity::Node(id(other))));
+        assert_eq!(peer_identity(end), Ok(Identity::Node(id(other))));
         assert_eq!(end.protocol_version(), Some(rustls::ProtocolVersion::TLSv1_3));
         assert_eq!(end.alpn_protocol(), Some(ALPN));
         assert_eq!(end.handshake_kind(), Some(HandshakeKind::Full));
     }
-    assert_eq!(peer_identity(None), Err(IdentityError::NoCertificate));
-    assert_eq!(peer_identity(Some(&[])), Err(IdentityError::NoCertificate));
+    let silent = Pair::new(&good(&ca, "1"), &good(&ca, "2"));
+    assert!(peer_identity(&silent.client).is_err() && peer_identity(&silent.server).is_err());
 }
 
 /// Whoever is at the other end, and would like to.
@@ -282,7 +282,7 @@ fn a_client_may_dial_and_not_serve() {
     let (node, client) = (good(&ca, "a"), unchecked(&issue(&ca, "client/backup")));
     let mut pair = Pair::new(&client, &node);
     assert_eq!(pair.run(), (Ok(()), Ok(())));
-    let found = peer_identity(pair.server.peer_certificates());
+    let found = peer_identity(&pair.server);
     assert_eq!(found, Ok(Identity::Client("backup".into())));
 
     let (dialler, server) = handshake(&node, &client);
@@ -373,6 +373,24 @@ fn another_protocol_over_tls_is_refused() {
     let (client, server) = Pair { client: client.into(), server: server.into() }.run();
     refuses(server, "not the protocol of diskeyval");
     refuses(client, "another protocol");
+}
+
+/// TLS leaves it open to name no protocol at all: an HTTPS server with a certificate of our CA, say.
+#[test]
+fn no_protocol_over_tls_is_refused_too() {
+    let ca = ca("ca");
+    let node = good(&ca, "a");
+    let (mut client, mut server) =
+        (ClientConfig::clone(&node.client_config()), ServerConfig::clone(&node.server_config()));
+    client.alpn_protocols.clear();
+    server.alpn_protocols.clear();
+    let other = Policy { own: id("b"), client: Arc::new(client), server: Arc::new(server) };
+    let mut dialled = Pair::new(&other, &node);
+    assert_eq!(dialled.run(), (Ok(()), Ok(())));
+    refuses(peer_identity(&dialled.server).map(drop), "not the protocol of diskeyval");
+    let mut dials = Pair::new(&node, &other);
+    assert_eq!(dials.run(), (Ok(()), Ok(())));
+    refuses(peer_identity(&dials.client).map(drop), "not the protocol of diskeyval");
 }
 
 #[test]

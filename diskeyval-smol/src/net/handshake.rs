@@ -86,9 +86,9 @@ async fn within(
     };
     let stream = shaken.or(late).await?;
     let (_, session) = stream.get_ref();
-    match tls::peer_identity(session.peer_certificates()) {
+    match tls::peer_identity(session) {
         Ok(who) => Ok((stream, who)),
-        Err(error) => Err(Failure::Refused(error.to_string(), None)),
+        Err(error) => Err(Failure::Refused(tls::explain(&error), None)),
     }
 }
 

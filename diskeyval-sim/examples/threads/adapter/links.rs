@@ -214,7 +214,7 @@ impl Shared {
         stream.set_read_timeout(None)?;
         stream.set_write_timeout(None)?;
         // Who it is, by its certificate and nothing else.
-        let who = tls::peer_identity(session.peer_certificates()).map_err(io::Error::other)?;
+        let who = tls::peer_identity(&session).map_err(io::Error::other)?;
         Ok((session, who))
     }
 
