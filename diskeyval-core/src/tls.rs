@@ -48,12 +48,17 @@ mod explain;
 mod tests;
 mod validity;
 
+use explain::TooMany;
 pub use explain::explain;
 use validity::not_after;
 
 /// What both ends offer in the handshake (ALPN), so that a client of another protocol is told so. The
 /// versions of the protocol proper are agreed on in the hello; this names its outermost frame.
 pub const ALPN: &[u8] = b"diskeyval/1";
+
+/// The most certificates that may come with that of the other end, to lead to a CA. To look for a path costs a multiple of
+/// the time for each, and whoever can connect can make a node look.
+pub const MAX_INTERMEDIATES: usize = 4;
 
 /// The name to dial by: TLS wants one, and nobody looks at it. It is the same for all nodes (a node id need
 /// not be a DNS name), an address that nobody has, and is not sent.
@@ -258,12 +263,13 @@ impl Material {
     fn check_chain(&self) -> Result<(), ConfigError> {
         let (certificate, intermediates) = self.own_certificate()?;
         let now = UnixTime::now();
+        let is_short = few(intermediates);
         let as_server = ParsedCertificate::try_from(certificate).and_then(|parsed| {
             let algorithms = self.provider.signature_verification_algorithms.all;
             verify_server_cert_signed_by_trust_anchor(&parsed, &self.roots, intermediates, now, algorithms)
         });
         let as_client = self.client_verifier()?.verify_client_cert(certificate, intermediates, now);
-        as_server.and(as_client.map(drop)).map_err(|error| match &error {
+        is_short.and(as_server).and(as_client.map(drop)).map_err(|error| match &error {
             Error::InvalidCertificate(error) => bad("cert", explain::certificate(error)),
             error => bad("cert", error.to_string()),
         })
@@ -347,6 +353,7 @@ impl ClientCertVerifier for AcceptAnyIdentity {
         intermediates: &[CertificateDer<'_>],
         now: UnixTime,
     ) -> Result<ClientCertVerified, Error> {
+        few(intermediates)?;
         let verified = self.chain.verify_client_cert(end_entity, intermediates, now)?;
         of_certificate(end_entity).map_err(refused)?;
         Ok(verified)
@@ -392,6 +399,7 @@ impl ServerCertVerifier for AcceptNodes {
         _ocsp_response: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
+        few(intermediates)?;
         let parsed = ParsedCertificate::try_from(end_entity)?;
         let algorithms = self.algorithms.all;
         verify_server_cert_signed_by_trust_anchor(&parsed, &self.roots, intermediates, now, algorithms)?;
@@ -422,6 +430,12 @@ impl ServerCertVerifier for AcceptNodes {
     }
 }
 
+fn few(intermediates: &[CertificateDer<'_>]) -> Result<(), Error> {
+    let found = intermediates.len();
+    let most = MAX_INTERMEDIATES;
+    if found > most { Err(other(TooMany { found, most })) } else { Ok(()) }
+}
+
 fn node(certificate: &CertificateDer<'_>) -> Result<NodeId, IdentityError> {
     match of_certificate(certificate)? {
         Identity::Node(id) => Ok(id),
@@ -432,6 +446,10 @@ fn node(certificate: &CertificateDer<'_>) -> Result<NodeId, IdentityError> {
 /// The identity rule's verdict, in rustls' words: [`explain`] gets it back out. The other end hears
 /// `certificate_unknown`.
 fn refused(error: IdentityError) -> Error {
+    other(error)
+}
+
+fn other(error: impl core::error::Error + Send + Sync + 'static) -> Error {
     CertificateError::Other(OtherError(Arc::new(error))).into()
 }
 

@@ -2,8 +2,9 @@
 
 use alloc::format;
 use alloc::string::{String, ToString};
+use core::fmt;
 
-use rustls::{AlertDescription, CertificateError, Error, InvalidMessage, PeerIncompatible};
+use rustls::{AlertDescription, CertificateError, Error, InvalidMessage, OtherError, PeerIncompatible};
 
 use crate::identity::IdentityError;
 
@@ -24,11 +25,11 @@ pub fn explain(error: &Error) -> String {
             format!("this end refuses the other end: {}", IdentityError::NoCertificate)
         }
         Error::AlertReceived(alert) => received(*alert),
-        Error::InvalidMessage(InvalidMessage::CertificatePayloadTooLarge) => {
-            "this end refuses the certificates of the other end: they are too large: send only its own and \
+        Error::InvalidMessage(
+            InvalidMessage::CertificatePayloadTooLarge | InvalidMessage::HandshakePayloadTooLarge,
+        ) => "this end refuses the certificates of the other end: they are too large: send only its own and \
              the intermediates that are needed"
-                .to_string()
-        }
+            .to_string(),
         Error::InvalidMessage(what) => format!(
             "what came from the other end is not TLS ({what:?}): something else listens at this address, or \
              something that speaks plain text dialled us; nodes speak TLS 1.3 only"
@@ -63,8 +64,8 @@ pub(super) fn certificate(error: &CertificateError) -> String {
     match error {
         CertificateError::UnknownIssuer => format!("it is signed by no CA in `ca`: {ONE_CA}"),
         CertificateError::BadSignature => format!(
-            "a signature is not by the key that it should be by (is there a second CA of the same name?): \
-             {ONE_CA}"
+            "a signature is not by the key that it should be by (is there a second CA of the same name? Is a \
+             key of the kind RSA shorter than 2048 bits?): {ONE_CA}"
         ),
         CertificateError::ExpiredContext { time, not_after } => {
             let since = time.as_secs().saturating_sub(not_after.as_secs());
@@ -86,12 +87,67 @@ pub(super) fn certificate(error: &CertificateError) -> String {
         | CertificateError::UnsupportedSignatureAlgorithmForPublicKeyContext { .. } => {
             "it is signed in a way that is not supported: use keys of the kind ECDSA P-256".to_string()
         }
-        CertificateError::Other(other) => match other.0.downcast_ref::<IdentityError>() {
-            Some(error) => error.to_string(),
-            None => format!("{}: issue it anew", other.0),
-        },
+        CertificateError::Other(OtherError(other)) => {
+            if other.is::<IdentityError>() || other.is::<TooMany>() {
+                other.to_string()
+            } else {
+                by_name(&other.to_string())
+            }
+        }
         other => format!("{other}: issue it anew"),
     }
+}
+
+/// There are more intermediates than are looked at.
+#[derive(Debug)]
+pub(super) struct TooMany {
+    pub(super) found: usize,
+    pub(super) most: usize,
+}
+
+impl fmt::Display for TooMany {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "{} certificates come with it, and no more than {} are looked at: send only its own and the \
+             intermediates that are needed",
+            self.found, self.most
+        )
+    }
+}
+
+impl core::error::Error for TooMany {}
+
+/// Errors of rustls' parser of certificates. They are of a crate that is not ours to name, and come with a name for
+/// programmers.
+fn by_name(name: &str) -> String {
+    const ANEW: &str = "issue it anew";
+    const ONLY: &str = "send only its own and the intermediates that are needed";
+    let (what, remedy) = match name {
+        "CaUsedAsEndEntity" => ("it is that of a CA", "issue one that is not (basic constraints, CA:FALSE)"),
+        "EndEntityUsedAsCa" => (
+            "what has signed it is itself no CA's certificate",
+            "have it signed by a CA, or by an intermediate",
+        ),
+        "ExtensionValueInvalid" => ("an extension of it cannot be understood", ANEW),
+        "MaximumNameConstraintComparisonsExceeded"
+        | "MaximumPathBuildCallsExceeded"
+        | "MaximumPathDepthExceeded"
+        | "MaximumSignatureChecksExceeded" => {
+            ("the path from it to a CA in `ca` is too long, or has loops", ONLY)
+        }
+        "NameConstraintViolation" => {
+            ("it has a name that its CA may not give (name constraints)", "have it issued by one that may")
+        }
+        "PathLenConstraintViolated" => {
+            ("there are more CAs in its path than one of them allows (path length)", ONLY)
+        }
+        "SignatureAlgorithmMismatch" => ("it names two ways of signing", ANEW),
+        "UnsupportedCertVersion" => ("it is not of X.509 version 3", ANEW),
+        "UnsupportedCriticalExtension" => ("it has an extension that is critical and not known here", ANEW),
+        other => return format!("{other}: {ANEW}"),
+    };
+    format!("{what}: {remedy}")
 }
 
 /// What the other end tells us.
@@ -114,7 +170,8 @@ fn received(alert: AlertDescription) -> String {
         }
         AlertDescription::DecryptError => format!(
             "the other end refuses our certificate, for a signature is not by the key that it should be by \
-             (is there a second CA of the same name?): {ONE_CA}"
+             (is there a second CA of the same name? Is a key of the kind RSA shorter than 2048 bits?): \
+             {ONE_CA}"
         ),
         AlertDescription::UnsupportedCertificate => {
             "the other end refuses our certificate as not made for this use: a node needs the extended key \

@@ -190,6 +190,34 @@ fn intermediates_are_followed() {
     assert_eq!(handshake(&a, &good(&root, "b")), (Ok(()), Ok(())));
 }
 
+/// Whoever can connect can have a node look for a path.
+#[test]
+fn no_more_than_a_few_intermediates_are_looked_at() {
+    let root = ca("root");
+    let chain = |length: usize| {
+        let mut row: Vec<Ca> = Vec::new();
+        for number in 0..length {
+            let mut params = CertificateParams::default();
+            params.distinguished_name.push(DnType::CommonName, format!("intermediate {number}"));
+            params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+            let key = KeyPair::generate().expect("a key");
+            let above = row.last().unwrap_or(&root);
+            row.push(CertifiedIssuer::signed_by(params, key, above).expect("a CA"));
+        }
+        let mut tls = issue(row.last().expect("one at least"), "a");
+        tls.ca = root.pem();
+        tls.cert.extend(row.iter().rev().map(|ca| ca.pem()));
+        tls
+    };
+    let b = good(&root, "b");
+    let most = Policy::from_pem(&chain(MAX_INTERMEDIATES), &id("a")).expect("a policy");
+    assert_eq!(handshake(&most, &b), (Ok(()), Ok(())));
+    let more = chain(MAX_INTERMEDIATES + 1);
+    refuses(handshake(&unchecked(&more), &b).1, "5 certificates come with it");
+    refuses(handshake(&b, &unchecked(&more)).0, "no more than 4 are looked at");
+    assert!(why(&more, "a", "cert").contains("send only its own"));
+}
+
 /// The client learns of it only after its own handshake is done.
 #[test]
 fn a_client_of_another_ca_is_refused_after_it_believes_to_be_connected() {
@@ -477,6 +505,7 @@ fn every_error_that_users_meet_is_a_sentence_with_advice() {
         Error::AlertReceived(AlertDescription::InternalError),
         Error::InvalidMessage(InvalidMessage::InvalidContentType),
         Error::InvalidMessage(InvalidMessage::CertificatePayloadTooLarge),
+        Error::InvalidMessage(InvalidMessage::HandshakePayloadTooLarge),
         Error::PeerIncompatible(PeerIncompatible::NoCipherSuitesInCommon),
     ];
     for error in errors {
