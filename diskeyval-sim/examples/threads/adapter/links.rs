@@ -204,7 +204,9 @@ impl Shared {
         let mut timed = Timed { stream, until };
         while session.is_handshaking() {
             if let Err(error) = session.complete_io(&mut timed) {
-                // An alert says why, and closing a socket on unread bytes would destroy it on its way.
+                // An alert says why. Not all of what was to leave with it has left yet, and closing a socket on unread bytes
+                // would destroy it on its way.
+                while session.wants_write() && session.write_tls(&mut timed).is_ok() {}
                 let _ = stream.shutdown(Shutdown::Write);
                 timed.until = Instant::now() + CLOSING;
                 let _ = io::copy(&mut timed, &mut io::sink());
