@@ -18,7 +18,7 @@ use x509_cert::{Certificate, TbsCertificate};
 
 use crate::id::NodeId;
 
-/// The largest certificate that is looked into, in bytes. One with the names that are wanted here has less
+/// The largest certificate that is looked into, in bytes: 16 KiB. One with the names that are wanted here has less
 /// than one KiB.
 pub const MAX_CERTIFICATE: usize = 16 << 10;
 
@@ -94,7 +94,7 @@ impl fmt::Debug for Identity {
 /// | the same, with a CN that is no node id, or is written in another type of string | nobody: not a name |
 /// | neither subject alternative names nor a CN | nobody: nameless |
 /// | the extension twice, a name in it of a type that cannot be read, bytes behind the certificate, bytes that are no certificate | nobody: unreadable |
-/// | more than [`MAX_CERTIFICATE`] bytes | nobody: too large |
+/// | more than 16 KiB | nobody: too large |
 ///
 /// A client is named by a URI only. A CA whose power is limited by *name constraints* should know that
 /// constraints on DNS names bind neither a URI nor a CN: give a cluster a CA of its own.

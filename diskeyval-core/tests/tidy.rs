@@ -10,8 +10,10 @@ mod tidy {
     pub(crate) mod code;
     pub(crate) mod listed;
     pub(crate) mod texts;
+    pub(crate) mod wire;
 }
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
@@ -19,6 +21,7 @@ use std::sync::LazyLock;
 use tidy::code::{code, found, length, strangers, test_modules};
 use tidy::listed::{alone, cases, options, script_commands};
 use tidy::texts::{headings, leftover, links};
+use tidy::wire;
 
 /// A file or folder of the core (below `diskeyval-core/src`), which modules of the core it may name, and why no
 /// others. Tests are free. Who is not listed here may name everything: that is [`MAY_NAME_ALL`] alone.
@@ -444,6 +447,41 @@ fn what_stands_twice_is_the_same() {
     for row in alone(&read("diskeyval-sim/src/conformance/api/names.rs")) {
         assert!(chapter.contains(&row), "docs/src/conformance.md lacks {row:?}");
     }
+}
+
+/// The rule of identity stands in the code, in the guide, and above the tests that show it, row by row.
+#[test]
+fn whom_certificates_name_is_one_table() {
+    let root = root();
+    let rows = |path: &str| -> Vec<String> {
+        let text = fs::read_to_string(root.join(path)).expect(path);
+        let rows =
+            text.lines().map(|line| line.trim_start_matches("/// ")).filter(|line| line.starts_with("| "));
+        // The guide has other tables behind this one.
+        let rows =
+            rows.skip_while(|row| row.contains("It names")).take_while(|row| !row.starts_with("| When"));
+        rows.map(str::to_owned).collect()
+    };
+    let table = rows("diskeyval-core/src/identity.rs");
+    assert!(table.len() > 10, "the table was not found: {table:?}");
+    assert_eq!(rows("docs/src/identity.md"), table, "the guide has the table of the code");
+    assert_eq!(
+        rows("diskeyval-core/src/identity/tests.rs"),
+        table,
+        "each row stands above the test that shows it"
+    );
+}
+
+#[test]
+fn no_message_names_its_sender() {
+    // There are other types of the same names; what stands on the wire comes first.
+    let (wire, rest): (Vec<_>, Vec<_>) = sources(CORE)
+        .into_iter()
+        .partition(|(path, _)| path.ends_with("mesh/wire.rs") || path.ends_with("raft/message.rs"));
+    let (names, senders) = wire::names_on_the_wire(wire.iter().chain(&rest).map(|(_, code)| code.as_str()));
+    let expected: BTreeSet<String> = wire::NAMES.iter().map(|(name, _)| (*name).to_owned()).collect();
+    assert_eq!(names, expected, "names on the wire; diskeyval-core/tests/tidy/wire.rs says what each is for");
+    assert!(senders.is_empty(), "a receiver knows who speaks by the certificate: {senders:?}");
 }
 
 // ---- The checker ---------------------------------------------------------------------------------------

@@ -1,5 +1,5 @@
-//! Every row of the table at [`of_certificate`], with certificates that are put together by hand (whom one
-//! names does not depend on its signature), and some that a CA would issue.
+//! Every row of the table at [`of_certificate`] stands above the test that shows it. Certificates are put together by hand
+//! (whom one names does not depend on its signature), and some as a CA would issue them.
 
 extern crate std;
 
@@ -116,6 +116,7 @@ fn is_unreadable(der: &[u8]) {
 
 const OURS: &str = "spiffe://diskeyval/node-1";
 
+/// | the URI `spiffe://diskeyval/<id>` | the node `<id>` |
 #[test]
 fn our_uri_names_a_node() {
     names_node(&with_san(&[uri(OURS)]), "node-1");
@@ -124,6 +125,7 @@ fn our_uri_names_a_node() {
     names_node(&with_san(&[uri("spiffe://diskeyval/clients")]), "clients");
 }
 
+/// | the URI `spiffe://diskeyval/client/<name>` | the client `<name>` |
 #[test]
 fn our_uri_names_a_client() {
     let client = |name: &str| of_certificate(&with_san(&[uri(&format!("spiffe://diskeyval/client/{name}"))]));
@@ -136,6 +138,8 @@ fn our_uri_names_a_client() {
 }
 
 /// The certificates of the npm package's example, among others.
+///
+/// | such a URI, and beside it URIs that are not ours, DNS names (`localhost`, or even another id), IP or mail addresses, a CN | the same: the URI comes first, and only it is asked |
 #[test]
 fn our_uri_comes_before_everything_else() {
     names_node(&with_san(&[uri(OURS), dns("node-1"), dns("localhost"), ip()]), "node-1");
@@ -147,6 +151,7 @@ fn our_uri_comes_before_everything_else() {
     names_node(&with_san(&[uri("spiffe://diskeyvalue/node-2"), uri(OURS)]), "node-1");
 }
 
+/// | two URIs that are ours, be they equal | nobody: ambiguous |
 #[test]
 fn two_uris_of_ours_are_ambiguous() {
     is_ambiguous(&with_san(&[uri(OURS), uri("spiffe://diskeyval/node-2")]), "URI SAN");
@@ -156,6 +161,8 @@ fn two_uris_of_ours_are_ambiguous() {
 }
 
 /// Mutant: a URI of ours that is no name is passed over, and the DNS name counts.
+///
+/// | a URI that is ours and no name behind it: `spiffe://diskeyval`, `…/`, `…/a/b`, `…/client`, `…/client/`, `…/a%2Db`, `…/a?x`, `SPIFFE://…`, `…//DiskeyVal/…` | nobody, whatever else it has: not a name |
 #[test]
 fn a_bad_uri_of_ours_is_not_passed_over() {
     for bad in [
@@ -180,6 +187,7 @@ fn a_bad_uri_of_ours_is_not_passed_over() {
     }
 }
 
+/// | no URI of ours, and exactly one DNS name | the node of that name, byte for byte (upper case, a trailing dot, the look of an IP address are kept as they are) |
 #[test]
 fn one_dns_name_names_a_node() {
     names_node(&with_san(&[dns("node-1")]), "node-1");
@@ -190,6 +198,7 @@ fn one_dns_name_names_a_node() {
     names_node(&with_san(&[dns("10.0.0.1")]), "10.0.0.1");
 }
 
+/// | no URI of ours, and several DNS names, be they equal | nobody: ambiguous |
 #[test]
 fn several_dns_names_are_ambiguous() {
     is_ambiguous(&with_san(&[dns("node-1"), dns("localhost")]), "DNS SAN");
@@ -200,6 +209,7 @@ fn several_dns_names_are_ambiguous() {
     assert!(shown.is_err_and(|text| text.contains("\"a\" and \"b\" and 2 more")));
 }
 
+/// | no URI of ours, and one DNS name that is no node id: a wildcard, a NUL inside, the word `client`, longer than 63 | nobody: not a name |
 #[test]
 fn a_dns_name_that_is_no_node_id_names_nobody() {
     for bad in
@@ -210,6 +220,8 @@ fn a_dns_name_that_is_no_node_id_names_nobody() {
 }
 
 /// Mutant: the CN is asked although there are subject alternative names (the npm package's fault).
+///
+/// | subject alternative names, but neither a URI of ours nor a DNS name: only IP or mail addresses, URIs of others, or an empty list | nobody: nameless. The CN is not asked |
 #[test]
 fn the_cn_is_never_asked_where_there_are_alternative_names() {
     names_node(&with_san(&[dns("node-1")]), "node-1");
@@ -218,6 +230,7 @@ fn the_cn_is_never_asked_where_there_are_alternative_names() {
     }
 }
 
+/// | no subject alternative names at all, and exactly one CN (UTF8String, PrintableString or IA5String) | the node of that name, byte for byte |
 #[test]
 fn one_cn_names_a_node() {
     for kind in [UTF8, PRINTABLE, IA5] {
@@ -226,6 +239,7 @@ fn one_cn_names_a_node() {
     names_node(&with_cns(&[cn(UTF8, b"Node_1.")]), "Node_1.");
 }
 
+/// | the same, with several CNs, in one part of the subject or in several | nobody: ambiguous |
 #[test]
 fn several_cns_are_ambiguous() {
     is_ambiguous(&with_cns(&[cn(UTF8, b"node-1"), cn(UTF8, b"node-2")]), "CN");
@@ -234,6 +248,7 @@ fn several_cns_are_ambiguous() {
     is_ambiguous(&certificate_of(&[one_set], &[]), "CN");
 }
 
+/// | the same, with a CN that is no node id, or is written in another type of string | nobody: not a name |
 #[test]
 fn a_cn_that_is_no_node_id_names_nobody() {
     for bad in ["node 1", "node-1\0", "n\u{f6}de", "n\u{43e}de-1", "client", "client/backup", OURS, "*", ""] {
@@ -244,6 +259,7 @@ fn a_cn_that_is_no_node_id_names_nobody() {
     is_no_name(&with_cns(&[cn(BMP, b"\0n\0o\0d\0e")]), "CN");
 }
 
+/// | neither subject alternative names nor a CN | nobody: nameless |
 #[test]
 fn no_name_at_all_is_nameless() {
     assert_eq!(of_certificate(&with_cns(&[])), Err(IdentityError::Nameless { alternatives: false }));
@@ -254,6 +270,7 @@ fn no_name_at_all_is_nameless() {
     );
 }
 
+/// | the extension twice, a name in it of a type that cannot be read, bytes behind the certificate, bytes that are no certificate | nobody: unreadable |
 #[test]
 fn what_cannot_be_read_names_nobody() {
     let good = with_san(&[uri(OURS)]);
@@ -271,6 +288,7 @@ fn what_cannot_be_read_names_nobody() {
     is_unreadable(&certificate_of(&[], &[extension]));
 }
 
+/// | more than 16 KiB | nobody: too large |
 #[test]
 fn what_is_too_large_is_not_looked_into() {
     let many: Vec<_> = (0..2000).map(|n| dns(&format!("node-{n}"))).collect();
