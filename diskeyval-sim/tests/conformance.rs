@@ -12,7 +12,7 @@ use std::time::Duration;
 use diskeyval_core::{Answer, Config, NodeId, Request, Tls};
 use diskeyval_sim::conformance::{self, Adapter, Node};
 
-struct Threads;
+pub(crate) struct Threads;
 
 impl Adapter for Threads {
     type Node = adapter::Node;

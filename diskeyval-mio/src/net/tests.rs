@@ -454,37 +454,6 @@ fn a_peer_that_is_gone_without_a_word_is_noticed() {
 }
 
 #[test]
-fn a_certificate_of_another_ca_is_refused_and_both_ends_can_say_so() {
-    let (ca, rogue) = (Ca::new(), Ca::new());
-    let mut b = Rig::new(&ca, "b");
-    // It trusts our CA too, but its own certificate is of another.
-    let mut pem = rogue.pem("a");
-    pem.ca.push_str(&ca.0.pem());
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
-    let context = Context::new(&Policy::from_pem(&pem, &id("a")).expect("it looks well"));
-    let net = Net::new(listener, id("a"), context, AGES, 64).expect("a net");
-    let mut a = Rig { net, clock: Clock::new(), port: 0, told: Vec::new() };
-    a.dial("127.0.0.1", b.port, AGES);
-    // Its own handshake is over before it is judged: the refusal comes as an end of the connection.
-    until([&mut a, &mut b], "it learns of it", |[a, _]| a.closed().is_some() || a.dial_failed().is_some());
-    let said = a.closed().or_else(|| a.dial_failed().map(|why| why.to_string())).expect("it was said");
-    assert!(said.contains("certificate"), "{said}");
-    assert!(b.told.is_empty(), "the engine hears of members of the cluster only");
-    until([&mut a, &mut b], "both have let go", |[a, b]| {
-        a.net.sockets.is_empty() && b.net.sockets.is_empty()
-    });
-}
-
-#[test]
-fn a_server_of_another_ca_is_not_dialled() {
-    let (mut a, mut b) = (Rig::new(&Ca::new(), "a"), Rig::new(&Ca::new(), "b"));
-    a.dial("127.0.0.1", b.port, AGES);
-    until([&mut a, &mut b], "the dial has failed", |[a, _]| a.dial_failed().is_some());
-    assert!(matches!(a.dial_failed(), Some(DialError::Tls(_))), "{:?}", a.dial_failed());
-    assert_eq!(a.opened(), None);
-}
-
-#[test]
 fn a_dial_tells_refusal_from_silence_and_from_no_such_name() {
     let ca = Ca::new();
     let mut rig = Rig::with(&ca, "a", Duration::from_millis(50), 64);

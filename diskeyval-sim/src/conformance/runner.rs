@@ -24,6 +24,15 @@ pub(super) enum Verdict {
     AllPass,
 }
 
+impl From<Verdict> for ExitCode {
+    fn from(verdict: Verdict) -> ExitCode {
+        match verdict {
+            Verdict::Over(code) => code,
+            Verdict::AllPass => ExitCode::SUCCESS,
+        }
+    }
+}
+
 /// What the command line says.
 struct Options {
     /// What names have to hold, or be.
