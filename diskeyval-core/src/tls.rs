@@ -185,8 +185,9 @@ impl Policy {
     ) -> Certificates {
         let mut peers: BTreeMap<NodeId, u64> = BTreeMap::new();
         for chain in shown {
-            let end = chain.and_then(<[_]>::first).and_then(not_after);
-            if let (Ok(Identity::Node(id)), Some(end)) = (peer_identity(chain), end) {
+            let Some(certificate) = chain.and_then(<[_]>::first) else { continue };
+            if let (Ok(Identity::Node(id)), Some(end)) = (of_certificate(certificate), not_after(certificate))
+            {
                 // While one connection takes the place of another, the later certificate counts.
                 let known = peers.entry(id).or_insert(end);
                 *known = end.max(*known);

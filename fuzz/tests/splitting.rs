@@ -75,7 +75,7 @@ fn connected() -> [End; 2] {
         }
     }
     for (end, other) in [(0, "n2"), (1, "n1")] {
-        let found = peer_identity(ends[end].tls.peer_certificates()).expect("a certificate");
+        let found = peer_identity(&ends[end].tls).expect("a certificate");
         assert_eq!(found.to_string(), other);
     }
     ends

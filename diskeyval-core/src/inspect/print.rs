@@ -183,7 +183,7 @@ impl core::fmt::Display for Text<'_> {
         if self.0.len() > 100 {
             return write!(f, "<{} bytes>", self.0.len());
         }
-        f.write_str(&alloc::string::String::from_utf8_lossy(self.0))
+        one_line(f, &alloc::string::String::from_utf8_lossy(self.0))
     }
 }
 
@@ -193,6 +193,7 @@ mod tests {
 
     use crate::id::{ClusterId, EntryId, Term};
     use crate::inspect::{Ear, forge};
+    use crate::kv::Command;
 
     /// Found by a fuzzer: the first was two lines, and of the second nothing could be told.
     #[test]
@@ -200,8 +201,10 @@ mod tests {
         let mut ear = Ear::default();
         ear.push(forge::goodbye("one\ntwo: ü"));
         ear.push(forge::append(Term(1), ClusterId(9), EntryId::new(u64::MAX, 1), Term(1)));
+        ear.push(forge::write(1, &Command::Delete { key: "k\ney".into() }));
         let mut told = || ear.next_word().map(|word| word.to_string());
         assert_eq!(told().as_deref(), Some("goodbye: one\\ntwo: ü"));
         assert!(told().is_some_and(|word| word.starts_with("append t1 prev=18446744073709551615@1")));
+        assert!(told().is_some_and(|word| word.contains("k\\ney")));
     }
 }

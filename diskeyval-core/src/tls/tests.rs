@@ -412,7 +412,7 @@ fn no_protocol_over_tls_is_refused_too() {
         (ClientConfig::clone(&node.client_config()), ServerConfig::clone(&node.server_config()));
     client.alpn_protocols.clear();
     server.alpn_protocols.clear();
-    let other = Policy { own: id("b"), client: Arc::new(client), server: Arc::new(server) };
+    let other = Policy { own: id("b"), client: Arc::new(client), server: Arc::new(server), ..node.clone() };
     let mut dialled = Pair::new(&other, &node);
     assert_eq!(dialled.run(), (Ok(()), Ok(())));
     refuses(peer_identity(&dialled.server).map(drop), "not the protocol of diskeyval");

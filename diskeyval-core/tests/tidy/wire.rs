@@ -68,11 +68,12 @@ pub(crate) fn names_on_the_wire<'s>(
             let next = words.get(at + 1).map(String::as_str);
             match next {
                 // A variant of an enum.
-                Some("{" | "(" | ",") if at == 0 || matches!(words[at - 1].as_str(), "," | "}" | "]") => {
-                    if word.starts_with(char::is_uppercase) {
-                        (owner, field) = (word.clone(), String::new());
-                        continue;
-                    }
+                Some("{" | "(" | ",")
+                    if word.starts_with(char::is_uppercase)
+                        && (at == 0 || matches!(words[at - 1].as_str(), "," | "}" | "]")) =>
+                {
+                    (owner, field) = (word.clone(), String::new());
+                    continue;
                 }
                 Some(":") => {
                     field = word.clone();

@@ -7,8 +7,7 @@ use std::{env, fs};
 use super::cases::Verdict;
 use super::{MEETINGS, cases};
 
-const BEGIN: &str =
-    "<!-- Written by a test: UPDATE=1 cargo test -p diskeyval-sim --features conformance the_guide_lists -->\n";
+const BEGIN: &str = "<!-- Written by a test: UPDATE=1 cargo test -p diskeyval-sim --features conformance the_guide_lists -->\n";
 const END: &str = "<!-- So far. -->\n";
 
 fn cell(verdict: Verdict) -> String {
@@ -20,7 +19,9 @@ fn cell(verdict: Verdict) -> String {
 }
 
 fn tables() -> String {
-    let mut out = String::from("\n| Case | Its certificate has, or is | Made by | When it dials | When it is dialled |\n|---|---|---|---|---|\n");
+    let mut out = String::from(
+        "\n| Case | Its certificate has, or is | Made by | When it dials | When it is dialled |\n|---|---|---|---|---|\n",
+    );
     for case in cases::all() {
         let (dials, dialled) = (cell(case.dials), cell(case.dialled));
         out += &format!("| `{}` | {} | {} | {dials} | {dialled} |\n", case.name, case.what, case.by);

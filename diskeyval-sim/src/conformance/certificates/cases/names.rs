@@ -192,7 +192,7 @@ pub(super) const CASES: &[Case] = &[
         mint.by_hand(vec![], vec![san(&[dns_tlv(b"")])])
     }),
     bad("cn-bmp", HAND, "a CN alone, as BMPString", NO_NAME, |mint| {
-        mint.by_hand(vec![set_of(&[cn(BMP, b"\0n\0o\0d\0e\0-\01")])], vec![])
+        mint.by_hand(vec![set_of(&[cn(BMP, b"\x00n\x00o\x00d\x00e\x00-\x001")])], vec![])
     }),
     bad("cn-teletex", HAND, "a CN alone, as TeletexString", NO_NAME, |mint| {
         mint.by_hand(vec![set_of(&[cn(TELETEX, b"node-1")])], vec![])
