@@ -121,7 +121,7 @@ impl Counted {
 
 /// The smallest value that so large a share of all does not exceed.
 #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
-fn percentile(ascending: &[u64], share: f64) -> Option<u64> {
+pub(super) fn percentile(ascending: &[u64], share: f64) -> Option<u64> {
     let rank = (share * ascending.len() as f64).ceil() as usize;
     ascending.get(rank.max(1) - 1).copied()
 }

@@ -1,8 +1,10 @@
 //! `bench load`: how fast a cluster of this machine is, and beside what else. `bench storage`: what durable nodes
-//! cost.
+//! cost. `bench flood`: what floods of connections cost.
 
 mod beside;
 mod drive;
+#[cfg(unix)]
+mod flood;
 mod load;
 #[cfg(feature = "smol")]
 mod on_smol;
@@ -38,6 +40,12 @@ pub(crate) struct BenchArgs {
 enum What {
     Load(LoadArgs),
     Storage(StorageArgs),
+    #[cfg(unix)]
+    Flood(flood::FloodArgs),
+    /// What `flood` starts
+    #[cfg(unix)]
+    #[command(hide = true)]
+    Flooder,
 }
 
 /// Measure writes and reads of a cluster in this process, over loopback and mutual TLS
@@ -141,6 +149,10 @@ pub(crate) fn run(args: &BenchArgs) -> Result<(), Failure> {
     match &args.what {
         What::Load(load) => run_load(load),
         What::Storage(storage) => storage::run(storage),
+        #[cfg(unix)]
+        What::Flood(flood) => flood::run(flood),
+        #[cfg(unix)]
+        What::Flooder => flood::flooder(),
     }
 }
 
