@@ -162,6 +162,12 @@ pub struct Limits {
     pub send_buffer: usize,
     /// Connections that are not, or not yet, the link to a member. Default: 64.
     pub max_strangers: usize,
+    /// Connections that others have made and that are open, in whatever state. Default: 512.
+    pub max_connections: usize,
+    /// Connections that one node has made and that are open. Default: 8.
+    pub max_per_identity: usize,
+    /// Readers of events, and functions that are told of them. Default: 1024.
+    pub max_watchers: usize,
 }
 
 impl Default for Limits {
@@ -177,6 +183,9 @@ impl Default for Limits {
             append_window: 4 << 20,
             send_buffer: 16 << 20,
             max_strangers: 64,
+            max_connections: 512,
+            max_per_identity: 8,
+            max_watchers: 1024,
         }
     }
 }
@@ -414,6 +423,8 @@ impl Limits {
             ("maxWrites", self.max_writes, 1, 1 << 20, "1 to 1,048,576"),
             ("maxReads", self.max_reads, 1, 1 << 24, "1 to 16,777,216"),
             ("maxStrangers", self.max_strangers, 1, 1 << 16, "1 to 65,536"),
+            ("maxPerIdentity", self.max_per_identity, 4, 1 << 16, "4 to 65,536"),
+            ("maxWatchers", self.max_watchers, 1, 1 << 16, "1 to 65,536"),
             ("logBytes", self.log_bytes, 1 << 16, usize::MAX, "at least 64 KiB"),
         ];
         for (limit, given, from, to, must) in ranges {
@@ -436,6 +447,14 @@ impl Limits {
                     must: "at least maxKey + 2 maxValue + 1 KiB, at most 1 GiB",
                 });
             }
+        }
+        // Whoever is turned away is still on its way out for a while, and must not keep links from coming.
+        if self.max_connections < 2 * self.max_strangers + 64 || self.max_connections > 1 << 18 {
+            return Err(ConfigError::BadLimit {
+                limit: "maxConnections",
+                given: self.max_connections,
+                must: "at least twice maxStrangers and 64 more, at most 262,144",
+            });
         }
         // A stream of entries may be a batch over the window, and a probe of a batch may follow it: a peer that is
         // far behind must not be cut off for that.

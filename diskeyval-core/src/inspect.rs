@@ -70,6 +70,10 @@ pub struct Burden {
     pub unread: usize,
     /// Connections without a hello. Not bytes, as the rest below.
     pub strangers: usize,
+    /// The most connections that one node has made.
+    pub by_one: usize,
+    /// Links from which nothing has left for as long as the node is patient.
+    pub stuck: usize,
     /// Writes that wait for an answer.
     pub writes: usize,
     /// As how many bytes they are counted.
@@ -146,19 +150,21 @@ impl Engine {
 
     /// What it holds.
     pub fn burden(&self) -> Burden {
-        let (unsent, unread, strangers) = self.mesh().burden();
+        let links = self.mesh().burden();
         let (writes, write_bytes, reads) = self.desk().burden();
         let log = self.raft().log();
         Burden {
             log: log.bytes(),
             uncommitted: log.untaken_bytes(),
-            unsent,
-            unread,
-            strangers,
             writes,
             write_bytes,
             reads,
             disk_full: self.raft().store().is_full(),
+            unsent: links.unsent,
+            unread: links.unread,
+            strangers: links.strangers,
+            by_one: links.by_one,
+            stuck: links.stuck,
         }
     }
 }

@@ -48,7 +48,8 @@ pub enum Input {
         /// The bytes, in their order.
         bytes: Bytes,
     },
-    /// So many of the bytes of [`Effect::Send`] have left for the socket (counted before TLS).
+    /// So many of the bytes of [`Effect::Send`] have left for the socket (counted before TLS). It may wait for the next turn,
+    /// and no longer: a link from which nothing leaves for as long as its node is patient is cut.
     Drained {
         /// The connection.
         conn: ConnId,

@@ -208,6 +208,9 @@ mutants! {
     SilentLinkIsKept, "silent-link-is-kept", "80f", "A link that is silent is never given up.";
     TrickleKeepsStranger, "trickle-keeps-stranger", "80a", "A stranger that sends a byte now and then is kept for ever.";
     StrangersUnbounded, "strangers-unbounded", "80a", "Connections without a hello are taken without a limit.";
+    TrickleKeepsLink, "trickle-keeps-link", "80a", "A link on which a byte of a frame comes now and then is kept for ever.";
+    OneIsACrowd, "one-is-a-crowd", "80a", "Of one node any number of connections are taken.";
+    StuckLinkIsKept, "stuck-link-is-kept", "80f", "A link from which nothing leaves is kept until its queue is full.";
     FrameUnbounded, "frame-unbounded", "80b", "A frame may be of any length.";
     MalformedAppend, "malformed-append", "80c", "An append that no honest leader sends is taken.";
     NeverBacksOff, "never-backs-off", "80d", "Who cannot be reached is dialled at the same pace for ever.";

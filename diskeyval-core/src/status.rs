@@ -294,6 +294,25 @@ metrics! {
     links_down,
     /// Connections that were refused or cut because of what the other end said.
     links_refused,
+    /// Connections among those for which there was no room: too many were without a hello (`maxStrangers`), or of one node
+    /// (`maxPerIdentity`).
+    links_crowded,
+    /// Connections given up because nothing whole came in time, a hello or a frame.
+    links_silent,
+    /// Connections given up because what was sent on them did not leave (`sendBuffer`), or too slowly.
+    links_not_reading,
+    /// Connections that others have made. This and the next four are counted by drivers.
+    connections_accepted,
+    /// Connections for which there was no room at the door (`maxConnections`).
+    connections_turned_away,
+    /// Connections cut in the midst of their handshake, to make room for newer ones (`maxStrangers`).
+    handshakes_cut,
+    /// Connections cut because their handshake was not over in time.
+    handshakes_late,
+    /// Connections refused in their handshake, or right behind it: certificates that are no good, or no TLS at all.
+    handshakes_refused,
+    /// Readers of events that were refused (`maxWatchers`). Counted by drivers.
+    watchers_refused,
     /// Dials that came to nothing.
     dials_failed,
     /// States compared with the other members' by their hash.

@@ -14,10 +14,10 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         if let Notice::Event(Event::Leader { leader, term }) = notice {
             println!("in term {term} the leader is {leader:?}");
         }
-    });
+    })?;
 
     // An iterator that waits. It tells of what happens from now on.
-    let mut events = b.events();
+    let mut events = b.events()?;
     a.set("k", "1")?;
     a.set("k", "2")?;
     let deleted = a.delete("k")?;

@@ -260,7 +260,10 @@ impl Driving {
     /// has an answer can find the board or the events behind it.
     fn tell(&mut self) {
         let engine = &self.engine;
-        self.shared.board.publish(engine.leader(), engine.is_leader(), engine.is_ready(), engine.metrics());
+        let mut metrics = engine.metrics();
+        self.net.visitors.add_to(&mut metrics);
+        self.shared.hub.add_to(&mut metrics);
+        self.shared.board.publish(engine.leader(), engine.is_leader(), engine.is_ready(), metrics);
         let events = mem::take(&mut self.events);
         for event in &events {
             self.journal.note(event);

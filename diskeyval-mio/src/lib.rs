@@ -28,6 +28,7 @@ pub use cluster::{Cluster, ClusterError};
 pub use diskeyval_core::host::certs;
 pub use diskeyval_core::host::{
     Commit, Deleted, Notice, RecoverError, Recoverable, Recovered, RenewalError, StartError, Swap,
+    TooManyWatchers,
 };
 pub use diskeyval_core::{
     Address, CertificateStatus, Certificates, Change, CloseReason, Command, Config, ConfigError, Damage,

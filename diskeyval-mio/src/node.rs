@@ -12,7 +12,7 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use bytes::Bytes;
-use diskeyval_core::host::{Commit, Deleted, Notice, Renewal, StartError, Swap, bind};
+use diskeyval_core::host::{Commit, Deleted, Notice, Renewal, StartError, Swap, TooManyWatchers, bind};
 use diskeyval_core::{
     Command, Config, Error, Expect, Fault, Metrics, NodeId, Outcome, Peer, Read, Refusal, Request, Status,
     StorageFault, Versioned, View, explain,
@@ -238,7 +238,13 @@ impl Node {
     /// subscription ends, with an error in the log.
     ///
     /// A function that holds a handle of its own node keeps it alive until [`end`](Node::end).
-    pub fn on(&self, mut function: impl FnMut(&Notice) + Send + 'static) -> SubscriptionId {
+    ///
+    /// # Errors
+    /// There are too many of them and of [`events`](Node::events) already ([`Limits::max_watchers`](crate::Limits)).
+    pub fn on(
+        &self,
+        mut function: impl FnMut(&Notice) + Send + 'static,
+    ) -> Result<SubscriptionId, TooManyWatchers> {
         let id = SubscriptionId(self.inner.subscriptions.fetch_add(1, Ordering::Relaxed));
         let guard = self.inner.listeners.clone().join();
         self.inner.shared.hub.add_function(
@@ -247,8 +253,8 @@ impl Node {
                 let _listening = &guard;
                 function(notice);
             }),
-        );
-        id
+        )?;
+        Ok(id)
     }
 
     /// Ends a subscription. A call of its function that is under way is not waited for. A subscription
@@ -258,15 +264,18 @@ impl Node {
     }
 
     /// Everything that happens from now on, as an iterator that waits.
+    ///
+    /// # Errors
+    /// There are too many of them and of functions ([`on`](Node::on)) already ([`Limits::max_watchers`](crate::Limits)).
     #[doc(alias = "watch")]
-    pub fn events(&self) -> Events {
+    pub fn events(&self) -> Result<Events, TooManyWatchers> {
         let guard = self.inner.listeners.clone().join();
         let shared = self.inner.shared.clone();
-        let mailbox = shared.hub.add_mailbox();
-        Events::new(mailbox.clone(), move || {
+        let mailbox = shared.hub.add_mailbox()?;
+        Ok(Events::new(mailbox.clone(), move || {
             shared.hub.remove_mailbox(&mailbox);
             drop(guard);
-        })
+        }))
     }
 
     // ---- What this node knows ---------------------------------------------------------------------

@@ -3,11 +3,11 @@
 
 use std::mem;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
-use diskeyval_core::Event;
-use diskeyval_core::host::{Backlog, Notice, text_of};
+use diskeyval_core::host::{Backlog, Notice, TooManyWatchers, text_of};
+use diskeyval_core::{Event, Metrics};
 use tracing::error;
 
 use crate::events::Mailbox;
@@ -21,8 +21,11 @@ pub struct SubscriptionId(pub(crate) u64);
 pub(crate) type Job = Box<dyn FnOnce() + Send>;
 
 /// All subscribers of a node, and the queue of the notifier's thread.
-#[derive(Default)]
 pub(crate) struct Hub {
+    /// How many there may be.
+    most: usize,
+    /// How many were too many.
+    refused: AtomicU64,
     queue: Mutex<Queue>,
     arrived: Condvar,
     functions: Mutex<Vec<Arc<Function>>>,
@@ -50,16 +53,43 @@ struct Function {
 pub(crate) type Callback = Box<dyn FnMut(&Notice) + Send>;
 
 impl Hub {
+    /// For so many subscribers.
+    pub(crate) fn new(most: usize) -> Hub {
+        Hub {
+            most,
+            refused: AtomicU64::new(0),
+            queue: Mutex::default(),
+            arrived: Condvar::new(),
+            functions: Mutex::default(),
+            mailboxes: Mutex::default(),
+        }
+    }
+
+    /// Adds what was counted to the counters of the engine.
+    pub(crate) fn add_to(&self, metrics: &mut Metrics) {
+        metrics.watchers_refused += self.refused.load(Ordering::Relaxed);
+    }
+
+    fn check_room(&self, present: usize) -> Result<(), TooManyWatchers> {
+        if present < self.most {
+            return Ok(());
+        }
+        self.refused.fetch_add(1, Ordering::Relaxed);
+        Err(TooManyWatchers { limit: self.most })
+    }
+
     /// Calls `call` for everything that happens from now on.
-    pub(crate) fn add_function(&self, id: SubscriptionId, call: Callback) {
+    pub(crate) fn add_function(&self, id: SubscriptionId, call: Callback) -> Result<(), TooManyWatchers> {
         // The locks are let go before the function would be dropped, here and below: what it holds may
         // call back when that happens.
         let mut functions = lock(&self.functions);
+        self.check_room(functions.len() + lock(&self.mailboxes).len())?;
         let queue = lock(&self.queue);
         if !queue.closed {
             let (since, live) = (queue.put, AtomicBool::new(true));
             functions.push(Arc::new(Function { id, since, live, call: Mutex::new(call) }));
         }
+        Ok(())
     }
 
     /// Whether there was such a subscription.
@@ -72,15 +102,17 @@ impl Hub {
         true
     }
 
-    pub(crate) fn add_mailbox(&self) -> Arc<Mailbox> {
+    pub(crate) fn add_mailbox(&self) -> Result<Arc<Mailbox>, TooManyWatchers> {
         let mailbox = Arc::new(Mailbox::default());
+        let functions = lock(&self.functions).len();
         let mut mailboxes = lock(&self.mailboxes);
+        self.check_room(functions + mailboxes.len())?;
         if lock(&self.queue).closed {
             mailbox.close();
         } else {
             mailboxes.push(mailbox.clone());
         }
-        mailbox
+        Ok(mailbox)
     }
 
     pub(crate) fn remove_mailbox(&self, mailbox: &Arc<Mailbox>) {
@@ -211,7 +243,7 @@ mod tests {
     }
 
     fn served() -> (Arc<Hub>, thread::JoinHandle<()>) {
-        let hub = Arc::new(Hub::default());
+        let hub = Arc::new(Hub::new(8));
         let serving = hub.clone();
         (hub, thread::spawn(move || serving.serve()))
     }
@@ -229,10 +261,10 @@ mod tests {
     fn a_function_hears_of_what_happens_after_its_subscription_and_until_its_end() {
         let (hub, thread) = served();
         let (function, early) = recorder();
-        hub.add_function(SubscriptionId(1), function);
+        hub.add_function(SubscriptionId(1), function).expect("room");
         hub.publish(&[reign(1)], &mut Vec::new());
         let (function, late) = recorder();
-        hub.add_function(SubscriptionId(2), function);
+        hub.add_function(SubscriptionId(2), function).expect("room");
         hub.publish(&[reign(2)], &mut Vec::new());
         assert_eq!(next(&early), Notice::Event(reign(1)));
         assert_eq!(next(&early), Notice::Event(reign(2)));
@@ -249,9 +281,9 @@ mod tests {
     #[test]
     fn a_function_that_panics_loses_its_subscription_and_harms_nobody() {
         let (hub, thread) = served();
-        hub.add_function(SubscriptionId(1), Box::new(|_| panic!("on purpose")));
+        hub.add_function(SubscriptionId(1), Box::new(|_| panic!("on purpose"))).expect("room");
         let (function, healthy) = recorder();
-        hub.add_function(SubscriptionId(2), function);
+        hub.add_function(SubscriptionId(2), function).expect("room");
         hub.publish(&[reign(1), reign(2)], &mut vec![Box::new(|| panic!("on purpose"))]);
         assert_eq!(next(&healthy), Notice::Event(reign(1)));
         assert_eq!(next(&healthy), Notice::Event(reign(2)));
@@ -267,14 +299,15 @@ mod tests {
         let (hub, thread) = served();
         let inner = hub.clone();
         let (sender, receiver) = mpsc::channel();
-        hub.add_function(
+        let added = hub.add_function(
             SubscriptionId(1),
             Box::new(move |_| {
                 assert!(inner.remove_function(SubscriptionId(1)));
-                inner.add_function(SubscriptionId(2), Box::new(|_| {}));
+                inner.add_function(SubscriptionId(2), Box::new(|_| {})).expect("room");
                 sender.send(()).expect("the test still listens");
             }),
         );
+        assert_eq!(added, Ok(()));
         hub.publish(&[reign(1)], &mut Vec::new());
         next(&receiver);
         assert!(hub.remove_function(SubscriptionId(2)));
@@ -286,7 +319,7 @@ mod tests {
     fn what_was_handed_over_runs_before_the_end_and_in_order() {
         let (hub, thread) = served();
         let (function, notices) = recorder();
-        hub.add_function(SubscriptionId(1), function);
+        hub.add_function(SubscriptionId(1), function).expect("room");
         let (sender, ends) = mpsc::channel();
         let mut jobs: Vec<Job> =
             vec![Box::new(move || sender.send(notices.try_recv()).expect("still heard"))];

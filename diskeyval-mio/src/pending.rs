@@ -233,7 +233,7 @@ mod tests {
     use super::*;
 
     fn pair() -> (Promise<u32>, Pending<u32>) {
-        Promise::new(&Arc::new(Hub::default()))
+        Promise::new(&Arc::new(Hub::new(1)))
     }
 
     fn keep(promise: Promise<u32>, answer: Result<u32, Error>) {
@@ -271,7 +271,7 @@ mod tests {
         keep(promise, Ok(1));
         assert_eq!(receiver.try_recv(), Ok(Ok(1)));
 
-        let hub = Arc::new(Hub::default());
+        let hub = Arc::new(Hub::new(1));
         hub.close();
         let (promise, pending) = Promise::new(&hub);
         keep(promise, Ok(2));

@@ -260,7 +260,7 @@ mod tests {
     }
 
     fn write(value: usize) -> (Ask, Pending<Outcome>) {
-        let (promise, pending) = Promise::new(&Arc::new(Hub::default()));
+        let (promise, pending) = Promise::new(&Arc::new(Hub::new(1)));
         let request = Request::Write(Command::Set { key: "k".into(), value: vec![0; value].into() });
         (Ask::Request { request, budget: Duration::ZERO, reply: Reply::Write(promise) }, pending)
     }
@@ -303,14 +303,14 @@ mod tests {
         let overloaded = |limit| Err(Error::Refused(Refusal::Overloaded { limit }));
         assert_eq!(refused.wait(), overloaded("maxWriteBytes"));
         for _ in 0..2 {
-            let (promise, _pending) = Promise::new(&Arc::new(Hub::default()));
+            let (promise, _pending) = Promise::new(&Arc::new(Hub::new(1)));
             let request = Request::Get { key: Bytes::new(), read: Read::Local };
             queue.push(Ask::Request { request, budget: Duration::ZERO, reply: Reply::Read(promise) });
         }
         let (ask, refused) = write(0);
         queue.push(ask);
         assert_eq!(refused.wait(), overloaded("maxWrites"));
-        let (promise, mut stop) = Promise::new(&Arc::new(Hub::default()));
+        let (promise, mut stop) = Promise::new(&Arc::new(Hub::new(1)));
         queue.push(Ask::Request {
             request: Request::Stop,
             budget: Duration::ZERO,

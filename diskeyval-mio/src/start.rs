@@ -71,18 +71,13 @@ fn make_with<P: Perform>(
 ) -> Result<(Started, Driving), StartError> {
     let Ground { settings, policy, renewal, seed, local_addr, directory } = prepare(&listener, config)?;
     let node = settings.node_id().clone();
-    let net = Net::new(
-        listener,
-        node.clone(),
-        Context::new(&policy),
-        settings.rpc_timeout(),
-        settings.limits().max_strangers,
-    )
-    .map_err(|source| StartError::io("watch sockets", source))?;
+    let net =
+        Net::new(listener, node.clone(), Context::new(&policy), settings.rpc_timeout(), settings.limits())
+            .map_err(|source| StartError::io("watch sockets", source))?;
     let shared = Arc::new(Shared {
         queue: Queue::new(net.waker(), settings.limits()),
         board: Board::default(),
-        hub: Arc::new(Hub::default()),
+        hub: Arc::new(Hub::new(settings.limits().max_watchers)),
     });
     let no_thread = |source| StartError::io("start a thread", source);
     let start_disk = |directory| Disk::start(&node, on(directory), net.waker());

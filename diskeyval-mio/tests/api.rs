@@ -9,7 +9,8 @@ use bytes::Bytes;
 use diskeyval_mio::{
     Address, Cluster, Command, Commit, Config, Deleted, Error, Events, Expect, Fault, Member, MemberChange,
     MemberStatus, Metrics, Node, NodeId, Notice, Outcome, Peer, Pending, Read, RecoverError, Recoverable,
-    Recovered, Recovery, RenewalError, StartError, Status, StorageFault, Swap, Tls, Versioned, View,
+    Recovered, Recovery, RenewalError, StartError, Status, StorageFault, Swap, Tls, TooManyWatchers,
+    Versioned, View,
 };
 use diskeyval_sim::conformance::Adapter;
 use diskeyval_sim::conformance::api::{self, Parcel, Product};
@@ -156,8 +157,8 @@ impl api::Calls for Handle {
         self.0.typed::<Parcel>().delete(key)
     }
 
-    fn events(&self) -> api::Events {
-        api::Events::new(Telling(self.0.events()))
+    fn events(&self) -> Result<api::Events, TooManyWatchers> {
+        self.0.events().map(|events| api::Events::new(Telling(events)))
     }
 
     fn id(&self) -> NodeId {

@@ -30,12 +30,13 @@ fn a_function_may_write_and_one_that_panics_harms_nobody() {
     let node = cluster.node(0);
     let writer = node.clone();
     let (sender, receiver) = mpsc::channel();
-    node.on(|_| panic!("on purpose"));
+    node.on(|_| panic!("on purpose")).expect("room for a function");
     let id = node.on(move |notice| {
         if notice.change().is_some_and(|change| change.key == "question") {
             sender.send(writer.set("answer", "42")).expect("the test still listens");
         }
     });
+    let id = id.expect("room for a function");
     node.set("question", "?").expect("committed");
     receiver.recv_timeout(AGES).expect("it was called").expect("committed");
     assert_eq!(cluster.node(1).get("answer").expect("read").as_deref(), Some(&b"42"[..]));

@@ -120,7 +120,7 @@ fn nothing_is_lost_doubled_or_stale_while_the_leader_is_stopped_in_order() {
     }
     thread::scope(|scope| {
         for node in cluster.nodes() {
-            let (events, recorder) = (node.events(), &recorder);
+            let (events, recorder) = (node.events().expect("room for a reader"), &recorder);
             scope.spawn(move || read_events(node, events, recorder));
         }
         let clients: Vec<_> = (0..CLIENTS)

@@ -253,7 +253,7 @@ fn wait_for(events: &mut Events, what: &str, is_it: impl Fn(&Event) -> bool) {
 fn what_cannot_be_used_is_refused_by_name_and_changes_nothing() {
     let (ours, other) = (Authority::new("ours").expect("a CA"), Authority::new("other").expect("a CA"));
     let [node, _n2, _n3] = three(&ours);
-    let mut events = node.events();
+    let mut events = node.events().expect("room for a reader");
     let before = node.status().expect("a status").certificates;
     let (good, again) = (issue(&ours, "n1"), issue(&ours, "n1"));
     let (stranger, foreign) = (issue(&ours, "n2"), issue(&other, "n1"));
@@ -287,7 +287,7 @@ fn who_is_not_trusted_any_more_loses_its_link_at_once() {
     let (ours, other) = (Authority::new("ours").expect("a CA"), Authority::new("other").expect("a CA"));
     let [n1, n2, n3] = three(&ours);
     let both = [ours.cert_pem(), other.cert_pem()].concat();
-    let mut events = n1.events();
+    let mut events = n1.events().expect("room for a reader");
     let moved = issue(&other, "n1");
     for (node, name) in [(&n2, "n2"), (&n3, "n3")] {
         let issued = issue(&ours, name);
@@ -333,7 +333,7 @@ fn files_that_change_are_noticed() {
     config = config.tls_files(&path("cert.pem"), &path("key.pem"), &path("ca.pem"));
     config.tls_files.as_mut().expect("just set").look_every = Duration::from_millis(20);
     let node = Member::start(config).expect("it starts");
-    let mut events = node.events();
+    let mut events = node.events().expect("room for a reader");
     let ca = || node.status().expect("a status").certificates.expect("it has some").ca[0].name.clone();
     let former = ca();
     put(&dir, "key.pem", b"half");

@@ -210,7 +210,6 @@ enum Due {
     Deed(usize),
     Undo(u32, Undo),
     Lie(usize),
-    CountCrowd(usize),
     Program(u64),
     /// The same in a process of the program, if that still lives.
     ProgramOf {
@@ -282,6 +281,7 @@ pub(crate) fn limits(log_bytes: usize) -> Limits {
     limits.append_window = 96 << 10;
     limits.send_buffer = 384 << 10;
     limits.max_strangers = 8;
+    limits.max_per_identity = 5;
     limits.log_bytes = log_bytes;
     limits
 }
@@ -462,7 +462,6 @@ impl<'w, 'k, 'c> World<'w, 'k, 'c> {
             Due::Undo(phase, undo) if phase == self.phase => self.undo(undo),
             Due::Undo(..) => {}
             Due::Lie(liar) => self.lie(liar),
-            Due::CountCrowd(victim) => self.count_crowd(victim),
             Due::Program(..) | Due::ProgramOf { .. } if self.program_rests => {}
             Due::Program(tag) => self.with_program(|program, hands| program.wake(hands, tag)),
             Due::ProgramOf { node, life, tag } => self.wake_program(node, life, tag),

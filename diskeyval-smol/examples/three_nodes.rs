@@ -12,7 +12,7 @@ pub(crate) fn main() -> Result<(), Box<dyn std::error::Error>> {
     smol::block_on(async {
         let cluster = Cluster::dev(3).await?;
         let (a, b) = (cluster.node(0), cluster.node(1));
-        let mut events = b.events();
+        let mut events = b.events()?;
 
         // Any node takes writes, and passes them on to the leader.
         let commit = a.set("greeting", "hello").await?;

@@ -320,7 +320,10 @@ impl Driving {
     /// has an answer can find the board or the events behind it.
     fn tell(&mut self) {
         let (engine, shared) = (&self.life.engine, &self.life.ending.0);
-        shared.board.publish(engine.leader(), engine.is_leader(), engine.is_ready(), engine.metrics());
+        let mut metrics = engine.metrics();
+        self.life.net.add_to(&mut metrics);
+        shared.hub.add_to(&mut metrics);
+        shared.board.publish(engine.leader(), engine.is_leader(), engine.is_ready(), metrics);
         for event in &self.events {
             self.journal.note(event);
         }

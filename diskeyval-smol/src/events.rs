@@ -7,8 +7,8 @@ use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use diskeyval_core::Event;
-use diskeyval_core::host::{Backlog, Notice};
+use diskeyval_core::host::{Backlog, Notice, TooManyWatchers};
+use diskeyval_core::{Event, Metrics};
 use futures_lite::{FutureExt, Stream};
 use smol::Timer;
 
@@ -87,34 +87,53 @@ impl fmt::Debug for Events {
 }
 
 /// All subscribers of a node.
-#[derive(Default)]
-pub(crate) struct Hub(Mutex<Subscribers>);
+pub(crate) struct Hub {
+    /// How many there may be.
+    most: usize,
+    subscribers: Mutex<Subscribers>,
+}
 
 #[derive(Default)]
 struct Subscribers {
+    /// How many were too many.
+    refused: u64,
     mailboxes: Vec<Arc<Mailbox>>,
     closed: bool,
 }
 
 impl Hub {
-    pub(crate) fn add(&self) -> Arc<Mailbox> {
+    /// For so many subscribers.
+    pub(crate) fn new(most: usize) -> Hub {
+        Hub { most, subscribers: Mutex::default() }
+    }
+
+    /// Adds what was counted to the counters of the engine.
+    pub(crate) fn add_to(&self, metrics: &mut Metrics) {
+        metrics.watchers_refused += lock(&self.subscribers).refused;
+    }
+
+    pub(crate) fn add(&self) -> Result<Arc<Mailbox>, TooManyWatchers> {
         let mailbox = Arc::new(Mailbox::default());
-        let mut subscribers = lock(&self.0);
+        let mut subscribers = lock(&self.subscribers);
+        if subscribers.mailboxes.len() >= self.most {
+            subscribers.refused += 1;
+            return Err(TooManyWatchers { limit: self.most });
+        }
         if subscribers.closed {
             mailbox.close();
         } else {
             subscribers.mailboxes.push(mailbox.clone());
         }
-        mailbox
+        Ok(mailbox)
     }
 
     pub(crate) fn remove(&self, mailbox: &Arc<Mailbox>) {
-        lock(&self.0).mailboxes.retain(|other| !Arc::ptr_eq(other, mailbox));
+        lock(&self.subscribers).mailboxes.retain(|other| !Arc::ptr_eq(other, mailbox));
     }
 
     pub(crate) fn publish(&self, events: &[Event]) {
         if !events.is_empty() {
-            for mailbox in &lock(&self.0).mailboxes {
+            for mailbox in &lock(&self.subscribers).mailboxes {
                 mailbox.put(events);
             }
         }
@@ -122,7 +141,7 @@ impl Hub {
 
     /// Ends every [`Events`].
     pub(crate) fn close(&self) {
-        let mut subscribers = lock(&self.0);
+        let mut subscribers = lock(&self.subscribers);
         subscribers.closed = true;
         for mailbox in subscribers.mailboxes.drain(..) {
             mailbox.close();
@@ -186,8 +205,8 @@ mod tests {
 
     #[test]
     fn a_reader_hears_of_events_and_of_the_end_and_loses_nothing_by_giving_up() {
-        let hub = Hub::default();
-        let mut events = Events::new(hub.add(), || {});
+        let hub = Hub::new(8);
+        let mut events = Events::new(hub.add().expect("room"), || {});
         let reign = |term| Event::Leader { leader: None, term: Term(term) };
         block_on(async {
             assert_eq!(poll_once(events.next()).await, None);
@@ -199,7 +218,11 @@ mod tests {
             hub.close();
             assert_eq!(events.next().await, None);
             assert!(events.is_over());
-            assert_eq!(Events::new(hub.add(), || {}).next().await, None, "it has ended before");
+            assert_eq!(
+                Events::new(hub.add().expect("room"), || {}).next().await,
+                None,
+                "it has ended before"
+            );
         });
     }
 }

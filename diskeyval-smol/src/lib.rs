@@ -24,7 +24,7 @@ pub use cluster::{Cluster, ClusterError};
 #[cfg(feature = "dev-certs")]
 pub use diskeyval_core::host::certs;
 pub use diskeyval_core::host::{
-    Commit, Deleted, Notice, RecoverError, Recovered, RenewalError, StartError, Swap,
+    Commit, Deleted, Notice, RecoverError, Recovered, RenewalError, StartError, Swap, TooManyWatchers,
 };
 pub use diskeyval_core::{
     Address, CertificateStatus, Certificates, Change, CloseReason, Command, Config, ConfigError, Damage,

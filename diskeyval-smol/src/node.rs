@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
-use diskeyval_core::host::{Commit, Deleted, Renewal, StartError, Swap};
+use diskeyval_core::host::{Commit, Deleted, Renewal, StartError, Swap, TooManyWatchers};
 use diskeyval_core::{
     Answer, Command, Config, Error, Expect, NodeId, Outcome, Peer, Read, Request, Versioned, View, explain,
 };
@@ -279,15 +279,18 @@ impl Node {
 
     /// Everything that happens from now on, as a stream: every committed update once, in the order of revisions, every
     /// change of leadership, every link.
+    ///
+    /// # Errors
+    /// There are too many already ([`Limits::max_watchers`](crate::Limits)).
     #[doc(alias = "watch")]
-    pub fn events(&self) -> Events {
+    pub fn events(&self) -> Result<Events, TooManyWatchers> {
         let guard = self.inner.listeners.clone().join();
         let shared = self.inner.shared.clone();
-        let mailbox = shared.hub.add();
-        Events::new(mailbox.clone(), move || {
+        let mailbox = shared.hub.add()?;
+        Ok(Events::new(mailbox.clone(), move || {
             shared.hub.remove(&mailbox);
             drop(guard);
-        })
+        }))
     }
 
     // ---- Leadership -------------------------------------------------------------------------------

@@ -43,7 +43,7 @@ pub(crate) async fn start(
     let shared = Arc::new(Shared {
         queue: Queue::new(bell.clone(), settings.limits()),
         board: Board::default(),
-        hub: Hub::default(),
+        hub: Hub::new(settings.limits().max_watchers),
     });
     let node = settings.node_id().clone();
     let net = Net::new(
@@ -51,7 +51,7 @@ pub(crate) async fn start(
         node.clone(),
         &policy,
         settings.rpc_timeout(),
-        settings.limits().max_strangers,
+        settings.limits(),
         bell.clone(),
         &executor,
     );

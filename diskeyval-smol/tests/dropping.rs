@@ -124,7 +124,7 @@ fn a_write_that_was_polled_once_takes_its_course() {
     block_on(async {
         let (listener, config) = members(1, |config| config).remove(0);
         let node = Node::start_on(listener, config).await.expect("it starts");
-        let mut events = node.events();
+        let mut events = node.events().expect("room for a reader");
         for n in 0..100 {
             let write = Box::pin(node.set(format!("k{n}"), "v"));
             assert!(Polled { future: write, left: usize::from(n % 2 == 0) }.await.is_none() || n % 2 == 0);
@@ -151,7 +151,7 @@ fn events_that_were_waited_for_in_vain_are_told_later() {
     block_on(async {
         let (listener, config) = members(1, |config| config).remove(0);
         let node = Node::start_on(listener, config).await.expect("it starts");
-        let mut events = node.events();
+        let mut events = node.events().expect("room for a reader");
         for n in 0..50 {
             node.set(format!("k{n}"), "v").await.expect("committed");
             for polls in 0..3 {
@@ -211,7 +211,7 @@ fn a_driver_that_is_dropped_leaves_nobody_waiting() {
         let executor = Executor::new();
         let (node, driver) = Node::with_driver_on(listener, config).await.expect("it starts");
         let driven = executor.spawn(driver);
-        let mut events = node.events();
+        let mut events = node.events().expect("room for a reader");
         let early = node.submit(Command::Delete { key: "k".into() });
         executor.run(async { node.status().await.expect("it has had a turn") }).await;
         let late = node.submit(Command::Delete { key: "k".into() });

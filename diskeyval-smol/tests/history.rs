@@ -118,7 +118,13 @@ fn nothing_is_lost_doubled_or_stale_while_the_leader_is_stopped_in_order() {
         for node in cluster.nodes() {
             node.wait_ready(AGES).await.expect("in its seat");
         }
-        let told = |node: &Node| smol::spawn(read_events(node.clone(), node.events(), recorder.clone()));
+        let told = |node: &Node| {
+            smol::spawn(read_events(
+                node.clone(),
+                node.events().expect("room for a reader"),
+                recorder.clone(),
+            ))
+        };
         let readers: Vec<_> = cluster.nodes().iter().map(told).collect();
         let clients: Vec<_> = (0..CLIENTS)
             .map(|number| {

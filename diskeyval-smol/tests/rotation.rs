@@ -67,7 +67,7 @@ fn a_ca_is_replaced_in_three_steps() {
         for (issuer, ca) in [(&old, &both[..]), (&new, &both), (&new, new.cert_pem())] {
             for (node, name) in nodes.iter().zip(NAMES) {
                 let before = node.metrics().links_up;
-                let mut events = node.events();
+                let mut events = node.events().expect("room for a reader");
                 reload(node, &issue(issuer, name), ca).await.expect("it is good");
                 wait_for(&mut events, "both links are made anew", |_| node.metrics().links_up >= before + 2)
                     .await;
@@ -89,7 +89,7 @@ fn who_is_not_trusted_any_more_loses_its_link_at_once_and_what_is_bad_changes_no
     block_on(async {
         let (ours, other) = (Authority::new("ours").expect("a CA"), Authority::new("other").expect("a CA"));
         let nodes = three(&ours).await;
-        let mut events = nodes[0].events();
+        let mut events = nodes[0].events().expect("room for a reader");
         let before = nodes[0].status().await.expect("a status").certificates;
         let refused =
             reload(&nodes[0], &issue(&ours, "n2"), ours.cert_pem()).await.expect_err("of another node");
@@ -136,7 +136,7 @@ fn files_that_change_are_noticed() {
         config = config.tls_files(&path("cert.pem"), &path("key.pem"), &path("ca.pem"));
         config.tls_files.as_mut().expect("just set").look_every = Duration::from_millis(20);
         let node = Node::start(config).await.expect("it starts");
-        let mut events = node.events();
+        let mut events = node.events().expect("room for a reader");
         fs::write(path("key.pem"), "half").expect("a file");
         wait_for(&mut events, "it is told", |event| matches!(event, Event::CertsRefused { .. })).await;
         place(&other);

@@ -82,6 +82,11 @@ pub enum CloseReason {
         /// How many there may be: `maxStrangers`.
         limit: usize,
     },
+    /// One node has made too many connections already.
+    CrowdedByOne {
+        /// How many it may have at a time: `maxPerIdentity`.
+        limit: usize,
+    },
     /// The other end no longer holds what it has acknowledged.
     WentBack {
         /// Up to where it had acknowledged our log.
@@ -148,6 +153,9 @@ impl fmt::Display for CloseReason {
             CloseReason::OutOfPlace => f.write_str("a frame that has no place here"),
             CloseReason::Crowded { limit } => {
                 write!(f, "{limit} connections have not said hello yet, and no more are let in (maxStrangers)")
+            }
+            CloseReason::CrowdedByOne { limit } => {
+                write!(f, "{limit} connections of this node are open already, and no more are let in (maxPerIdentity)")
             }
             CloseReason::WentBack { acknowledged } => write!(
                 f,

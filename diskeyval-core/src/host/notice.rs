@@ -1,5 +1,6 @@
 //! What happens on a node, as the embedding program gets to see it, and what waits to be seen.
 
+use core::fmt;
 use std::collections::VecDeque;
 
 use crate::error::Damage;
@@ -62,6 +63,22 @@ impl Notice {
         }
     }
 }
+
+/// There are as many readers of events already as there may be, functions that are told of them included.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TooManyWatchers {
+    /// How many there may be: `maxWatchers`.
+    pub limit: usize,
+}
+
+impl fmt::Display for TooManyWatchers {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let limit = self.limit;
+        write!(f, "{limit} readers of events are there already: end some, or raise the limit maxWatchers")
+    }
+}
+
+impl core::error::Error for TooManyWatchers {}
 
 /// Events that wait for one reader, bounded in number and bytes; what is over is counted in its place.
 #[derive(Debug, Default)]

@@ -165,6 +165,11 @@ pub fn bomb(size: u32) -> Bytes {
     })
 }
 
+/// A sign of life.
+pub fn ping() -> Bytes {
+    bytes(wire::write_ping)
+}
+
 /// A frame that is none.
 pub fn noise(seed: u64) -> Bytes {
     bytes(|out| {

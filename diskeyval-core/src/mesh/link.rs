@@ -16,6 +16,10 @@ use crate::time::Instant;
 /// The largest frame before a link is up: a hello has a few hundred bytes.
 const MAX_HELLO: usize = 4096;
 
+/// Whoever moves fewer bytes than this while a link is patient stands still, unless what they belong to is whole with them.
+/// Else a byte now and then would hold a large frame for ever, or all that waits to be sent.
+const LEAST: usize = 16 << 10;
+
 #[derive(Clone, Debug)]
 pub(super) struct Link {
     /// Who is at the other end, by its certificate.
@@ -26,7 +30,14 @@ pub(super) struct Link {
     pub(super) out: BytesMut,
     /// Bytes that were handed to the driver and have not left yet.
     pub(super) unsent: usize,
+    /// When they last moved: all of them have left since, or none had to, or many have.
+    moved: Instant,
+    /// Bytes that have left since then.
+    left: usize,
+    /// The last sign of life: a whole frame, or much of one.
     pub(super) heard: Instant,
+    /// Bytes that have come since then.
+    begun: usize,
     pub(super) spoke: Instant,
     /// When it came up.
     pub(super) raised: Instant,
@@ -70,7 +81,10 @@ impl Link {
             cutter: Cutter::new(MAX_HELLO),
             out: BytesMut::new(),
             unsent: 0,
+            moved: now,
+            left: 0,
             heard: now,
+            begun: 0,
             spoke: now,
             raised: now,
             outdated: None,
@@ -89,7 +103,24 @@ impl Link {
         let silent = self.heard + rpc_timeout;
         let ping = self.spoke + rpc_timeout / 3;
         let at = if self.partner().is_some() { silent.min(ping) } else { silent };
-        self.outdated.map_or(at, |end| at.min(end))
+        let stuck = (self.unsent > 0 && self.partner().is_some()).then(|| self.moved + rpc_timeout);
+        [self.outdated, stuck].into_iter().flatten().fold(at, Instant::min)
+    }
+
+    /// Whether nothing that counts has come for so long.
+    pub(super) fn is_silent(&self, now: Instant, rpc_timeout: Duration) -> bool {
+        now.since(self.heard) >= rpc_timeout
+    }
+
+    /// Whether what was sent on it has not left for so long.
+    pub(super) fn is_stuck(&self, now: Instant, rpc_timeout: Duration) -> bool {
+        self.stuck_for(now) >= rpc_timeout && !is(Mutant::StuckLinkIsKept)
+    }
+
+    /// How long nothing has left of what was sent.
+    pub(super) fn stuck_for(&self, now: Instant) -> Duration {
+        let waits = self.partner().is_some() && self.unsent > 0;
+        if waits { now.since(self.moved) } else { Duration::ZERO }
     }
 
     pub(super) fn is_outdated(&self) -> bool {
@@ -108,23 +139,60 @@ impl Link {
     }
 
     pub(super) fn push(&mut self, bytes: Bytes, now: Instant) {
+        self.begun += bytes.len();
         // While the hello is awaited, only what completes it counts as a sign of life.
-        if self.partner().is_some() || is(Mutant::TrickleKeepsStranger) {
-            self.heard = now;
+        let counts = match self.partner() {
+            Some(_) => self.begun >= LEAST || is(Mutant::TrickleKeepsLink),
+            None => is(Mutant::TrickleKeepsStranger),
+        };
+        if counts {
+            self.is_heard(now);
         }
         self.cutter.push(bytes);
     }
 
-    #[cfg(any(test, feature = "inspect"))]
+    fn is_heard(&mut self, now: Instant) {
+        self.heard = now;
+        self.begun = 0;
+    }
+
+    /// What waits on it is handed to the driver.
+    pub(super) fn hand_over(&mut self, now: Instant) {
+        if self.unsent == 0 {
+            self.has_moved(now);
+        }
+        self.unsent += self.out.len();
+    }
+
+    /// So many bytes have left.
+    pub(super) fn drained(&mut self, bytes: usize, now: Instant) {
+        self.unsent = self.unsent.saturating_sub(bytes);
+        self.left += bytes;
+        if self.unsent == 0 || self.left >= LEAST {
+            self.has_moved(now);
+        }
+    }
+
+    fn has_moved(&mut self, now: Instant) {
+        self.moved = now;
+        self.left = 0;
+    }
+
+    #[cfg(feature = "inspect")]
     pub(super) fn unread(&self) -> usize {
         self.cutter.unread()
     }
 
     /// The next frame, if all of it is there.
-    pub(super) fn next_frame(&mut self) -> Result<Option<Frame>, CloseReason> {
+    pub(super) fn next_frame(&mut self, now: Instant) -> Result<Option<Frame>, CloseReason> {
         match self.cutter.next() {
             Ok(None) => Ok(None),
-            Ok(Some(body)) => Frame::parse(&body).map(Some).map_err(|_| CloseReason::Malformed),
+            Ok(Some(body)) => {
+                if self.partner().is_some() {
+                    self.is_heard(now);
+                }
+                Frame::parse(&body).map(Some).map_err(|_| CloseReason::Malformed)
+            }
             Err(TooLarge { size, limit }) => Err(CloseReason::FrameTooLarge { size, limit }),
         }
     }

@@ -50,6 +50,16 @@ pub(crate) use wire::{Hello, Service, Turned};
 const MIN_BACK_OFF: Duration = Duration::from_millis(25);
 const MAX_BACK_OFF: Duration = Duration::from_millis(500);
 
+/// What a mesh holds of connections that limits bound.
+#[cfg(feature = "inspect")]
+pub(crate) struct Burden {
+    pub(crate) unsent: usize,
+    pub(crate) unread: usize,
+    pub(crate) strangers: usize,
+    pub(crate) by_one: usize,
+    pub(crate) stuck: usize,
+}
+
 #[derive(Clone, Debug)]
 pub(crate) struct Mesh {
     hello: Hello,
@@ -243,12 +253,9 @@ impl Mesh {
                 return;
             }
             peer.dial = Dial::Open(conn);
-        } else if self.links.values().filter(|link| link.partner().is_none()).count()
-            >= self.limits.max_strangers
-            && !is(Mutant::StrangersUnbounded)
-        {
+        } else if let Some(why) = self.is_crowded(&id) {
             self.metrics.links_refused += 1;
-            let why = CloseReason::Crowded { limit: self.limits.max_strangers };
+            self.metrics.links_crowded += 1;
             self.effects.push_back(Effect::Close { conn, why });
             return;
         }
@@ -257,6 +264,22 @@ impl Mesh {
             wire::write_hello(&mut link.out, self.hello.clone());
         }
         self.links.insert(conn, link);
+    }
+
+    /// Whether there is no room for one more connection of this node that it has made itself, and why.
+    fn is_crowded(&self, who: &NodeId) -> Option<CloseReason> {
+        let strangers = self.links.values().filter(|link| link.partner().is_none()).count();
+        if strangers >= self.limits.max_strangers && !is(Mutant::StrangersUnbounded) {
+            return Some(CloseReason::Crowded { limit: self.limits.max_strangers });
+        }
+        let limit = self.limits.max_per_identity;
+        let is_crowd = self.made_by(who) >= limit && !is(Mutant::OneIsACrowd);
+        is_crowd.then_some(CloseReason::CrowdedByOne { limit })
+    }
+
+    /// How many connections there are that this node has made.
+    fn made_by(&self, who: &NodeId) -> usize {
+        self.links.values().filter(|link| link.who == *who && !link.dialled_by_us).count()
     }
 
     pub(crate) fn dial_failed(&mut self, dial: DialId, why: DialError) {
@@ -292,7 +315,7 @@ impl Mesh {
         link.push(bytes, self.now);
         // A frame may close the link, or have it replaced: look it up anew for each.
         while let Some(link) = self.links.get_mut(&conn) {
-            let result = match link.next_frame() {
+            let result = match link.next_frame(self.now) {
                 Ok(None) => return,
                 Ok(Some(frame)) => self.hear(conn, frame),
                 Err(why) => Err(why),
@@ -306,7 +329,7 @@ impl Mesh {
 
     pub(crate) fn drained(&mut self, conn: ConnId, bytes: usize) {
         if let Some(link) = self.links.get_mut(&conn) {
-            link.unsent = link.unsent.saturating_sub(bytes);
+            link.drained(bytes, self.now);
         }
     }
 
@@ -334,7 +357,7 @@ impl Mesh {
     /// Sends what is queued on a connection before anything on another.
     fn send_queued(&mut self, conn: ConnId) {
         let Some(link) = self.links.get_mut(&conn).filter(|link| !link.out.is_empty()) else { return };
-        link.unsent += link.out.len();
+        link.hand_over(self.now);
         self.effects.push_back(Effect::Send { conn, bytes: link.out.split().freeze() });
     }
 
@@ -442,7 +465,7 @@ impl Mesh {
             if link.out.is_empty() {
                 continue;
             }
-            link.unsent += link.out.len();
+            link.hand_over(self.now);
             link.spoke = self.now;
             if link.unsent > self.limits.send_buffer {
                 stuck.push(*conn);
@@ -454,6 +477,7 @@ impl Mesh {
             if let Some(link) = self.links.get_mut(&conn) {
                 link.out.clear();
             }
+            self.metrics.links_not_reading += 1;
             self.shut(conn, CloseReason::NotReading, false);
         }
         effects.append(&mut self.effects);
@@ -475,14 +499,18 @@ impl Mesh {
 
     // What others ask.
 
-    /// The most bytes on one link that have not left, and on one connection that are no whole frame, and how many
-    /// connections are without a hello.
-    #[cfg(any(test, feature = "inspect"))]
-    pub(crate) fn burden(&self) -> (usize, usize, usize) {
-        let unsent = self.links.values().map(|link| link.unsent + link.out.len()).max();
-        let unread = self.links.values().map(Link::unread).max();
-        let strangers = self.links.values().filter(|link| link.partner().is_none() && !link.dialled_by_us);
-        (unsent.unwrap_or(0), unread.unwrap_or(0), strangers.count())
+    /// What it holds of connections.
+    #[cfg(feature = "inspect")]
+    pub(crate) fn burden(&self) -> Burden {
+        let links = || self.links.values();
+        let strangers = links().filter(|link| link.partner().is_none() && !link.dialled_by_us);
+        Burden {
+            unsent: links().map(|link| link.unsent + link.out.len()).max().unwrap_or(0),
+            unread: links().map(Link::unread).max().unwrap_or(0),
+            strangers: strangers.count(),
+            by_one: links().map(|link| self.made_by(&link.who)).max().unwrap_or(0),
+            stuck: links().filter(|link| link.stuck_for(self.now) >= self.rpc_timeout).count(),
+        }
     }
 
     pub(crate) fn is_linked(&self, peer: &NodeId) -> bool {

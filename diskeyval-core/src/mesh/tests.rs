@@ -95,7 +95,9 @@ pub(super) fn carry(one: &mut End, other: &mut End, conn: ConnId) {
         if there.is_empty() && back.is_empty() {
             return;
         }
+        one.mesh.drained(conn, there.iter().map(Bytes::len).sum());
         there.into_iter().for_each(|bytes| other.mesh.received(conn, bytes));
+        other.mesh.drained(conn, back.iter().map(Bytes::len).sum());
         back.into_iter().for_each(|bytes| one.mesh.received(conn, bytes));
     }
 }
@@ -464,6 +466,71 @@ fn who_does_not_read_is_cut_loudly_before_memory_grows() {
         assert_eq!(a.mesh.has_credit(&id("b")), a.linked("b") && queued < limit / 2, "credit at {queued}");
     }
     assert_eq!(a.closed(ConnId(1)), Some(CloseReason::NotReading));
+}
+
+/// Two nodes with a link, and a frame that is long.
+fn pair_with_a_long_frame() -> (End, End, Bytes) {
+    let (mut a, mut b) = (end("a", &["b"], 1), end("b", &["a"], 2));
+    connect(&mut a, &mut b, ConnId(1));
+    carry(&mut a, &mut b, ConnId(1));
+    let mut frame = bytes::BytesMut::new();
+    wire::write_service(&mut frame, Service::Write { seq: 1, attempt: 1 }, &vec![0; 1 << 20]);
+    (a, b, frame.freeze())
+}
+
+#[test]
+fn a_link_on_which_a_frame_only_trickles_is_given_up() {
+    for (piece, lives) in [(1, false), (3_000, false), (10_000, true)] {
+        let (mut a, _, mut frame) = pair_with_a_long_frame();
+        for _ in 0..20 {
+            a.mesh.wake(a.mesh.now + Duration::from_secs(1));
+            a.mesh.received(ConnId(1), frame.split_to(piece));
+            a.mesh.tick();
+            let sent = a.sent_on(ConnId(1)).iter().map(Bytes::len).sum();
+            a.mesh.drained(ConnId(1), sent);
+        }
+        let why = a.closed(ConnId(1));
+        assert_eq!(why, (!lives).then_some(CloseReason::Silent), "{piece} bytes a second");
+        assert_eq!(a.mesh.metrics.links_silent, u64::from(!lives));
+    }
+}
+
+#[test]
+fn a_link_from_which_nothing_leaves_is_given_up() {
+    for (piece, lives) in [(0, false), (1, false), (3_000, false), (10_000, true)] {
+        let (mut a, mut b, _) = pair_with_a_long_frame();
+        a.mesh.send_service(&id("b"), Service::Write { seq: 1, attempt: 1 }, &vec![0; 1 << 20]);
+        for _ in 0..20 {
+            a.mesh.wake(a.mesh.now + Duration::from_secs(1));
+            // The other end is well, and says so.
+            wire::write_ping(&mut b.mesh.links.get_mut(&ConnId(1)).expect("a link").out);
+            b.sent_on(ConnId(1)).into_iter().for_each(|bytes| a.mesh.received(ConnId(1), bytes));
+            a.mesh.drained(ConnId(1), piece);
+            a.mesh.tick();
+            a.flush();
+        }
+        let why = a.closed(ConnId(1));
+        assert_eq!(why, (!lives).then_some(CloseReason::NotReading), "{piece} bytes a second");
+        assert_eq!(a.mesh.metrics.links_not_reading, u64::from(!lives));
+    }
+}
+
+#[test]
+fn of_one_node_so_many_connections_are_taken_and_no_more() {
+    let mut a = end("a", &["b", "c"], 1);
+    let limit = a.mesh.limits.max_per_identity;
+    for conn in (0..limit as u64).map(ConnId) {
+        a.mesh.opened(conn, Identity::Node(id("b")), Origin::Accepted);
+        assert_eq!(a.closed(conn), None);
+    }
+    a.mesh.opened(ConnId(100), Identity::Node(id("b")), Origin::Accepted);
+    assert_eq!(a.closed(ConnId(100)), Some(CloseReason::CrowdedByOne { limit }));
+    assert_eq!(a.mesh.metrics.links_crowded, 1);
+    // Others are none the worse for it, and who goes makes room.
+    a.mesh.opened(ConnId(101), Identity::Node(id("c")), Origin::Accepted);
+    a.mesh.closed(ConnId(0), CloseReason::Broken("gone".into()));
+    a.mesh.opened(ConnId(102), Identity::Node(id("b")), Origin::Accepted);
+    assert_eq!((a.closed(ConnId(101)), a.closed(ConnId(102))), (None, None));
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 use alloc::vec::Vec;
 
+use super::link::Link;
 use super::{Dial, Mesh, wire};
 use crate::error::CloseReason;
 use crate::id::{ConnId, DialId};
@@ -28,21 +29,30 @@ impl Mesh {
             }
         }
         self.close_outdated();
-        let silent: Vec<ConnId> = self
-            .links
-            .iter()
-            .filter(|(_, link)| self.now.since(link.heard) >= self.rpc_timeout)
-            .map(|(conn, _)| *conn)
-            .collect();
-        for conn in silent {
+        let (now, patience) = (self.now, self.rpc_timeout);
+        let given_up = |link: &Link| {
+            if link.is_stuck(now, patience) {
+                Some(CloseReason::NotReading)
+            } else if link.is_silent(now, patience) {
+                Some(CloseReason::Silent)
+            } else {
+                None
+            }
+        };
+        let given_up: Vec<(ConnId, CloseReason)> =
+            self.links.iter().filter_map(|(conn, link)| Some((*conn, given_up(link)?))).collect();
+        for (conn, why) in given_up {
             if let Some(link) = self.links.get_mut(&conn)
                 && is(Mutant::SilentLinkIsKept)
             {
                 link.heard = self.now;
                 continue;
             }
-            let full = self.links.get(&conn).is_some_and(|link| link.unsent >= self.limits.send_buffer / 2);
-            self.shut(conn, if full { CloseReason::NotReading } else { CloseReason::Silent }, true);
+            match why {
+                CloseReason::NotReading => self.metrics.links_not_reading += 1,
+                _ => self.metrics.links_silent += 1,
+            }
+            self.shut(conn, why, true);
         }
         for link in self.links.values_mut() {
             if link.partner().is_some() && self.now.since(link.spoke) >= self.rpc_timeout / 3 {

@@ -12,7 +12,7 @@ use tracing::warn;
 use super::{Net, Socket};
 
 /// The most connections that are accepted in one turn.
-const ACCEPT_BUDGET: usize = 64;
+const ACCEPT_BUDGET: usize = 16;
 
 /// How long to wait when the operating system has nothing to make a connection of: it would say so
 /// again at once, and edge-triggered readiness would not come again.
@@ -20,7 +20,6 @@ const BREATHER: Duration = Duration::from_millis(100);
 
 pub(super) struct Door {
     listener: Option<TcpListener>,
-    max_strangers: usize,
     knocked: bool,
     breather: Breather,
 }
@@ -32,8 +31,8 @@ enum Breather {
 }
 
 impl Door {
-    pub(super) fn new(listener: TcpListener, max_strangers: usize) -> Door {
-        Door { listener: Some(listener), max_strangers, knocked: true, breather: Breather::None }
+    pub(super) fn new(listener: TcpListener) -> Door {
+        Door { listener: Some(listener), knocked: true, breather: Breather::None }
     }
 
     pub(super) fn knocked(&mut self) {
@@ -86,6 +85,11 @@ impl Net {
     }
 
     fn let_in(&mut self, mut stream: TcpStream, remote: SocketAddr) {
+        self.make_room(remote);
+        let present = self.sockets.values().filter(|socket| socket.origin == Origin::Accepted).count();
+        if !self.visitors.lets_in(remote, present) {
+            return;
+        }
         let id = self.next_id();
         // Without this, small frames would wait for the acknowledgement of earlier ones.
         let _ = stream.set_nodelay(true);
@@ -101,7 +105,6 @@ impl Net {
                 return;
             }
         };
-        self.make_room(remote);
         self.sockets.insert(id, Socket::new(stream, session, Origin::Accepted, remote));
         self.strangers.insert(id);
         self.enqueue(id);
@@ -110,16 +113,12 @@ impl Net {
 
     /// Strangers are few at a time. The oldest has had its chance.
     fn make_room(&mut self, newcomer: SocketAddr) {
-        while self.strangers.len() >= self.door.max_strangers {
-            let Some(oldest) = self.strangers.first().copied() else { return };
+        while self.strangers.len() >= self.visitors.max_strangers() {
+            let Some(oldest) = self.strangers.pop_first() else { return };
             if let Some(socket) = self.sockets.get(&oldest) {
-                warn!(
-                    node = %self.node, from = %socket.remote, %newcomer, limit = self.door.max_strangers,
-                    "a connection was cut: too many have not shown their certificate, and it is the oldest"
-                );
+                self.visitors.cut(socket.remote, newcomer);
             }
             self.remove(oldest);
-            self.strangers.remove(&oldest);
         }
     }
 }

@@ -18,15 +18,14 @@ mod tests;
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::io;
-use std::net::IpAddr;
 #[cfg(unix)]
 use std::os::fd::{AsRawFd, RawFd};
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use diskeyval_core::host::Clock;
-use diskeyval_core::{CloseReason, ConnId, DialError, Input, Instant, NodeId, Origin};
+use diskeyval_core::host::{Clock, Visitors};
+use diskeyval_core::{CloseReason, ConnId, DialError, Input, Instant, Limits, NodeId, Origin};
 use mio::net::TcpListener;
 use mio::{Events, Interest, Poll, Token, Waker};
 use tracing::{debug, warn};
@@ -51,8 +50,7 @@ const CLOSING: Duration = Duration::from_secs(1);
 const MUCH_DRAINED: usize = 32 << 10;
 
 pub(crate) struct Net {
-    /// Who was refused last, and why: the log repeats nothing.
-    refused: Option<(IpAddr, String)>,
+    pub(crate) visitors: Visitors,
     poll: Poll,
     events: Events,
     /// The operating system may have had more to tell than there was room for.
@@ -89,7 +87,7 @@ impl Net {
         node: NodeId,
         tls: Context,
         handshake: Duration,
-        max_strangers: usize,
+        limits: &Limits,
     ) -> io::Result<Net> {
         let poll = Poll::new()?;
         let waker = Arc::new(Waker::new(poll.registry(), WAKER)?);
@@ -97,9 +95,9 @@ impl Net {
         let mut listener = TcpListener::from_std(listener);
         poll.registry().register(&mut listener, LISTENER, Interest::READABLE)?;
         Ok(Net {
-            refused: None,
+            visitors: Visitors::new(node.clone(), limits),
             names: Names::new(waker.clone(), format!("dkv-{node}-dns")),
-            door: Door::new(listener, max_strangers),
+            door: Door::new(listener),
             poll,
             events: Events::with_capacity(EVENTS),
             has_more: false,
@@ -219,7 +217,7 @@ impl Net {
                     self.inputs.push(Input::DialFailed { dial, why: DialError::Silent });
                 }
                 (Stage::Handshake, Origin::Accepted) => {
-                    warn!(node = %self.node, from = %socket.remote, "a connection was cut: it did not finish its TLS handshake in time");
+                    self.visitors.late(socket.remote);
                 }
                 (Stage::Open | Stage::Closing { .. }, _) => {}
             }
@@ -399,17 +397,7 @@ impl Net {
             Origin::Dialled(dial) => {
                 self.inputs.push(Input::DialFailed { dial, why: DialError::Tls(why) });
             }
-            Origin::Accepted => {
-                // Whoever is refused tries again and again: the same from the same address is told once.
-                let from = socket.remote.ip();
-                let known = self.refused.as_ref().is_some_and(|(last, text)| *last == from && *text == why);
-                if known {
-                    debug!(node = %self.node, %from, why, "a connection was refused again");
-                } else {
-                    warn!(node = %self.node, %from, why, "a connection was refused");
-                    self.refused = Some((from, why));
-                }
-            }
+            Origin::Accepted => self.visitors.refused(socket.remote.ip(), why),
         }
         socket.abort();
         self.dirty.push(id);

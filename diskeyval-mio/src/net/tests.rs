@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use diskeyval_core::identity::Identity;
 use diskeyval_core::tls::Policy;
-use diskeyval_core::{Address, DialId, Tls};
+use diskeyval_core::{Address, DialId, Metrics, Tls};
 use rcgen::{
     BasicConstraints, CertificateParams, CertifiedIssuer, ExtendedKeyUsagePurpose, IsCa, KeyPair,
     KeyUsagePurpose, SanType,
@@ -64,9 +64,13 @@ impl Rig {
     }
 
     fn with(ca: &Ca, node: &str, handshake: Duration, max_strangers: usize) -> Rig {
+        Rig::limited(ca, node, handshake, &strangers(max_strangers))
+    }
+
+    fn limited(ca: &Ca, node: &str, handshake: Duration, limits: &Limits) -> Rig {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
         let port = listener.local_addr().expect("bound").port();
-        let net = Net::new(listener, id(node), ca.context(node), handshake, max_strangers).expect("a net");
+        let net = Net::new(listener, id(node), ca.context(node), handshake, limits).expect("a net");
         Rig { net, clock: Clock::new(), port, told: Vec::new() }
     }
 
@@ -201,6 +205,13 @@ impl Raw {
 /// Bytes that show when they are lost, doubled or swapped.
 fn pattern(len: usize) -> Vec<u8> {
     (0..len).map(|at| u8::try_from((at.wrapping_mul(2_654_435_761) >> 7) & 0xff).expect("a byte")).collect()
+}
+
+/// Room for so many of them.
+fn strangers(most: usize) -> Limits {
+    let mut limits = Limits::default();
+    limits.max_strangers = most;
+    limits
 }
 
 #[test]
@@ -386,6 +397,29 @@ fn too_many_strangers_cost_the_oldest_its_place() {
 }
 
 #[test]
+fn who_comes_when_there_is_no_room_at_all_is_turned_away() {
+    let ca = Ca::new();
+    let mut limits = strangers(64);
+    limits.max_connections = 1;
+    let mut rig = Rig::limited(&ca, "a", AGES, &limits);
+    let mut raw = Raw::connect(&ca, rig.port);
+    raw.shake_hands(&mut rig);
+    until([&mut rig], "it is open", |[rig]| rig.opened().is_some());
+    let mut late = TcpStream::connect(("127.0.0.1", rig.port)).expect("connected");
+    late.set_nonblocking(true).expect("an option");
+    until([&mut rig], "it is turned away", |[_]| matches!(late.read(&mut [0; 10]), Ok(0)));
+    let mut metrics = Metrics::default();
+    rig.net.visitors.add_to(&mut metrics);
+    assert_eq!((metrics.connections_accepted, metrics.connections_turned_away), (1, 1));
+    // The other is none the worse for it, and makes room when it goes.
+    assert_eq!(rig.closed(), None);
+    drop(raw);
+    until([&mut rig], "it is gone", |[rig]| rig.net.sockets.is_empty());
+    let _next = TcpStream::connect(("127.0.0.1", rig.port)).expect("connected");
+    until([&mut rig], "there is room", |[rig]| rig.net.strangers.len() == 1);
+}
+
+#[test]
 fn more_connections_than_a_turn_accepts_are_all_let_in() {
     let ca = Ca::new();
     let mut rig = Rig::with(&ca, "a", AGES, 1000);
@@ -494,7 +528,7 @@ fn ipv6_works() {
     let Ok(listener) = TcpListener::bind("[::1]:0") else { return };
     let ca = Ca::new();
     let port = listener.local_addr().expect("bound").port();
-    let net = Net::new(listener, id("b"), ca.context("b"), AGES, 64).expect("a net");
+    let net = Net::new(listener, id("b"), ca.context("b"), AGES, &strangers(64)).expect("a net");
     let mut b = Rig { net, clock: Clock::new(), port, told: Vec::new() };
     let mut a = Rig::new(&ca, "a");
     a.dial("::1", port, AGES);

@@ -81,7 +81,8 @@ where
     let start = |config| adapter.start(config).map(|node| Box::new(node) as Box<dyn Node>);
     let world = World { start: &start, mint: Mint::new(), log };
     let world = &world;
-    let single = cases::all().map(|case| runner::Ready { name: case.name, run: Box::new(move || judge(world, case)) });
+    let single =
+        cases::all().map(|case| runner::Ready { name: case.name, run: Box::new(move || judge(world, case)) });
     let meetings = MEETINGS.iter().copied().flatten();
     let meetings = meetings
         .map(|meeting| runner::Ready { name: meeting.name, run: Box::new(move || (meeting.run)(world)) });

@@ -55,6 +55,9 @@ impl Caps {
                 if burden.writes == 0 { 0 } else { limits.max_write_bytes },
             ),
             ("reads", burden.reads, limits.max_reads),
+            ("connections without a hello", burden.strangers, limits.max_strangers),
+            ("connections that one node has made", burden.by_one, limits.max_per_identity),
+            ("links from which nothing leaves", burden.stuck, 0),
         ];
         for (what, held, cap) in held {
             if held > cap {
@@ -163,6 +166,9 @@ mod tests {
         assert!(broken(Burden { unread: 1 << 20, ..nothing }, role));
         assert!(broken(Burden { writes: 5, ..nothing }, role));
         assert!(broken(Burden { reads: 6, ..nothing }, role));
+        assert!(broken(Burden { strangers: 65, ..nothing }, role));
+        assert!(broken(Burden { by_one: 9, ..nothing }, role));
+        assert!(broken(Burden { stuck: 1, ..nothing }, role));
         assert!(broken(Burden { uncommitted: 10_000, ..nothing }, role));
         assert!(!broken(Burden { uncommitted: 10_000, ..nothing }, RoleName::Follower));
     }

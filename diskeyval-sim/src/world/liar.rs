@@ -52,9 +52,12 @@ enum Kind {
     AnotherLife,
     LifeWithoutLog,
     Guest,
+    CrowdOfOne,
+    SlowGuest,
+    DeafGuest,
 }
 
-const KINDS: [(Kind, &str); 13] = [
+const KINDS: [(Kind, &str); 16] = [
     (Kind::Client, "a client speaks as a node"),
     (Kind::NoMember, "a node that is no member says hello"),
     (Kind::HelloOfAnother, "a hello names another node than its certificate"),
@@ -68,13 +71,19 @@ const KINDS: [(Kind, &str); 13] = [
     (Kind::AnotherLife, "another life of a member votes, acknowledges and leads"),
     (Kind::LifeWithoutLog, "another life of a member leads without a log"),
     (Kind::Guest, "a node that is no member claims to know newer ones, and asks for all there is"),
+    (Kind::CrowdOfOne, "a member connects many times and says nothing"),
+    (
+        Kind::SlowGuest,
+        "a node that is no member claims to know newer ones, and says a byte of a frame now and then",
+    ),
+    (Kind::DeafGuest, "a node that is no member claims to know newer ones, and reads nothing"),
 ];
 
 /// What is said to whoever has asked for something.
 const ANSWERS: &[&str] =
     &["refused", "read-at", "read-refused", "not-transferred", "members-changed", "members-not-changed"];
 
-/// How many a crowd is: more than a node's limit of strangers.
+/// How many a crowd is: more than a node's limits of strangers, and of connections of one node.
 const CROWD: usize = 12;
 
 /// By when a node has hung up on who has said what is wrong.
@@ -84,6 +93,10 @@ const HANG_UP: Duration = Duration::from_millis(500);
 const TRICKLE: Duration = Duration::from_millis(400);
 
 impl Kind {
+    fn text(self) -> &'static str {
+        KINDS[self as usize].1
+    }
+
     /// Whether it uses a member's certificate and could count before the founding, when a member counts by its
     /// name alone: who holds its certificate then is that member.
     fn needs_founding(self) -> bool {
@@ -96,7 +109,21 @@ impl Kind {
 
     /// Whether whoever does this is to be hung up on.
     fn is_wrong_at_once(self) -> bool {
-        !matches!(self, Kind::Trickle | Kind::Crowd | Kind::Guest) && !self.is_another_life()
+        !self.is_slow() && !self.is_crowd() && self != Kind::Guest && !self.is_another_life()
+    }
+
+    /// Whether it stays, until it is given up.
+    fn is_slow(self) -> bool {
+        matches!(self, Kind::Trickle | Kind::SlowGuest | Kind::DeafGuest)
+    }
+
+    /// What it says now and then while it does.
+    fn murmurs(self) -> Bytes {
+        if self == Kind::DeafGuest { forge::ping() } else { Bytes::from_static(&[0]) }
+    }
+
+    fn is_crowd(self) -> bool {
+        matches!(self, Kind::Crowd | Kind::CrowdOfOne)
     }
 }
 
@@ -130,12 +157,13 @@ impl World<'_, '_, '_> {
         }
         let (who, mask) = self.mask(kind, victim, other);
         let words = self.lies(kind, victim, &mask);
-        for _ in 0..if kind == Kind::Crowd { CROWD } else { 1 } {
-            self.connect_liar(kind, victim, who.clone(), words.clone());
-        }
-        if kind == Kind::Crowd {
-            let now = self.now + Duration::from_millis(1);
-            self.schedule(now, Due::CountCrowd(victim));
+        // That no more are let in than there is room for is checked at every step (V7).
+        for nth in 0..if kind.is_crowd() { CROWD } else { 1 } {
+            let who = match kind {
+                Kind::Crowd => Identity::Node(NodeId::new(&format!("stranger-{nth}")).expect("a good name")),
+                _ => who.clone(),
+            };
+            self.connect_liar(kind, victim, who, words.clone());
         }
     }
 
@@ -156,7 +184,7 @@ impl World<'_, '_, '_> {
         match kind {
             Kind::Client => (Identity::Client("mallory".into()), honest),
             Kind::NoMember => (Identity::Node(stranger.clone()), Mask { node: stranger, ..honest }),
-            Kind::Guest => {
+            Kind::Guest | Kind::SlowGuest | Kind::DeafGuest => {
                 let configuration = EntryId { index: Index(1 << 50), term: Term(1 << 50) };
                 (Identity::Node(stranger.clone()), Mask { node: stranger, configuration, ..honest })
             }
@@ -197,7 +225,7 @@ impl World<'_, '_, '_> {
             Kind::BeforeHello => votes.to_vec(),
             Kind::TooLarge => vec![forge::bomb(u32::MAX)],
             Kind::Noise => vec![forge::noise(self.noise.below(u64::MAX))],
-            Kind::Crowd => Vec::new(),
+            Kind::Crowd | Kind::CrowdOfOne => Vec::new(),
             Kind::Trickle => vec![forge::hello(mask).slice(..1)],
             _ => vec![hello, forge::confirm()],
         };
@@ -229,6 +257,8 @@ impl World<'_, '_, '_> {
                 forge::append(Term(u64::MAX), cluster, EntryId::default(), next),
                 forge::noise(self.noise.below(u64::MAX)),
             ]),
+            // A frame that is long, and has begun.
+            Kind::SlowGuest => words.push(forge::bomb(1 << 16)),
             Kind::Guest => words.extend([
                 forge::open_session(),
                 forge::write(1, &Command::Set { key: "stolen".into(), value: "by a guest".into() }),
@@ -254,16 +284,15 @@ impl World<'_, '_, '_> {
             }
         }
         match kind {
-            Kind::Trickle if self.is_met(liar) && times < 40 => {
-                self.put(conn, 0, (victim, victim), Bytes::from_static(&[0]), Vec::new());
+            _ if kind.is_slow() && self.is_met(liar) && times < 40 => {
+                self.put(conn, 0, (victim, victim), kind.murmurs(), Vec::new());
                 self.must_have_given_up(liar);
                 self.schedule_in(TRICKLE, Due::Lie(liar));
             }
             _ if times == 0 => self.schedule_in(HANG_UP, Due::Lie(liar)),
             _ => {
                 if kind.is_wrong_at_once() && self.is_met(liar) {
-                    let (_, text) = KINDS[kind as usize];
-                    let what = format!("{} has not hung up, although {text}", name(victim));
+                    let what = format!("{} has not hung up, although {}", name(victim), kind.text());
                     self.blame(Violation { rule: "R1", what });
                 }
                 self.tell_broken(conn, 1);
@@ -279,9 +308,9 @@ impl World<'_, '_, '_> {
         open && self.up[victim] && node.life == life && node.thawed_at < self.now
     }
 
-    /// A connection without a hello is given up after a while, by the clock of the node.
+    /// A connection without a hello, or on which nothing whole comes, is given up after a while, by the clock of the node.
     fn must_have_given_up(&mut self, liar: usize) {
-        let Liar { victim, began, .. } = self.liars[liar];
+        let Liar { victim, began, kind, .. } = self.liars[liar];
         let waited = self.nodes[victim].clock.reckon(self.now).since(began);
         let within = self.nodes[victim].settings.rpc_timeout() + Duration::from_secs(1);
         if waited <= within || !self.is_met(liar) || !self.is_awake(victim) {
@@ -289,24 +318,18 @@ impl World<'_, '_, '_> {
         }
         self.liars[liar].late += 1;
         if self.liars[liar].late > 1 {
-            let what =
-                format!("{} waits for a hello since {waited:?}, and its limit is {within:?}", name(victim));
+            let what = format!(
+                "{} waits for {waited:?}, though {}: its limit is {within:?}",
+                name(victim),
+                kind.text()
+            );
             self.blame(Violation { rule: "R1", what });
         }
     }
 
-    /// A node keeps no more strangers than its limit allows.
-    pub(super) fn count_crowd(&mut self, victim: usize) {
-        let Some(engine) = self.engine(victim) else { return };
-        let (strangers, limit) =
-            (engine.burden().strangers, self.nodes[victim].settings.limits().max_strangers);
-        if strangers > limit {
-            let what = format!(
-                "{} has {strangers} connections without a hello, over its limit of {limit}",
-                name(victim)
-            );
-            self.blame(Violation { rule: "R1", what });
-        }
+    /// Whether what is said to it leaves.
+    pub(super) fn reads(&self, liar: usize) -> bool {
+        self.liars[liar].kind != Kind::DeafGuest
     }
 
     /// What a node says to a stranger: no more than who it is, that whose certificate it has was removed, and farewell.
@@ -317,7 +340,7 @@ impl World<'_, '_, '_> {
         while let Some(word) = self.liars[liar].ear.next_word() {
             let is_answer = guest && ANSWERS.contains(&word.kind());
             if is_answer || wrong && !matches!(word.kind(), "welcome" | "goodbye" | "removed") {
-                let (_, text) = KINDS[self.liars[liar].kind as usize];
+                let text = self.liars[liar].kind.text();
                 let what = format!("{} says `{word}` to a stranger, although {text}", name(victim));
                 self.blame(Violation { rule: "R5", what });
             }

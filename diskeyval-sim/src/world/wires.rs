@@ -119,7 +119,12 @@ impl World<'_, '_, '_> {
         self.hash.update(&bytes);
         let to = match this.sides[1 - side].party {
             Party::Node(to) => to,
-            Party::Liar(liar) => return self.liar_hears(liar, bytes),
+            Party::Liar(liar) => {
+                if self.reads(liar) {
+                    self.nodes[node].inbox.push(Input::Drained { conn: id, bytes: bytes.len() });
+                }
+                return self.liar_hears(liar, bytes);
+            }
         };
         let pipe = &mut this.sides[side].pipe;
         pipe.ear.push(bytes.clone());

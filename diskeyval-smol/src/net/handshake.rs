@@ -13,11 +13,11 @@ use futures_lite::{AsyncReadExt, AsyncWriteExt, FutureExt};
 use rustls::pki_types::CertificateDer;
 use smol::Timer;
 use smol::net::TcpStream;
-use tracing::warn;
 
 use super::desk::{Desk, News};
 use super::link::{self, Link};
 use super::{CLOSING, Common};
+use crate::lock;
 
 /// Why there is no session.
 enum Failure {
@@ -44,10 +44,10 @@ pub(super) async fn accepted(
             Link::new(id, stream, desk, common.mail.clone()).live().await;
         }
         Err(Failure::Late) => {
-            warn!(node = %common.node, from = %remote, "a connection was cut: it did not finish its TLS handshake in time");
+            lock(&common.visitors).late(remote);
         }
         Err(Failure::Refused(why, rest)) => {
-            common.refused(remote.ip(), why);
+            lock(&common.visitors).refused(remote.ip(), why);
             linger(rest).await;
         }
     }

@@ -22,19 +22,20 @@ mod renewal;
 mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_rustls::{TlsAcceptor, TlsConnector};
 use bytes::Bytes;
+use diskeyval_core::host::Visitors;
 use diskeyval_core::identity::Identity;
 use diskeyval_core::tls::Policy;
-use diskeyval_core::{Address, CloseReason, ConnId, DialId, Input, NodeId, Origin};
+use diskeyval_core::{Address, CloseReason, ConnId, DialId, Input, Limits, Metrics, NodeId, Origin};
 use rustls::pki_types::CertificateDer;
 use smol::net::{TcpListener, TcpStream};
 use smol::{Executor, Task, Timer};
-use tracing::{debug, warn};
+use tracing::debug;
 
 use self::accept::Door;
 use self::desk::{Desk, Mail, News};
@@ -49,7 +50,6 @@ const CLOSING: Duration = Duration::from_secs(1);
 pub(crate) struct Net {
     common: Arc<Common>,
     door: Door,
-    max_strangers: usize,
     /// The next number of a connection, which is its [`ConnId`] once it is open.
     next: u64,
     connections: BTreeMap<u64, Connection>,
@@ -66,8 +66,7 @@ struct Common {
     handshake: Duration,
     names: Names,
     mail: Arc<Mail>,
-    /// Who was refused last, and why: the log repeats nothing.
-    refused: Mutex<Option<(IpAddr, String)>>,
+    visitors: Mutex<Visitors>,
 }
 
 struct Connection {
@@ -97,7 +96,7 @@ impl Net {
         node: NodeId,
         policy: &Policy,
         handshake: Duration,
-        max_strangers: usize,
+        limits: &Limits,
         bell: Arc<Bell>,
         executor: &Executor<'static>,
     ) -> Net {
@@ -106,13 +105,12 @@ impl Net {
             handshake,
             names: Names::default(),
             mail: Arc::new(Mail::new(bell.clone())),
-            refused: Mutex::default(),
+            visitors: Mutex::new(Visitors::new(node.clone(), limits)),
             node: node.clone(),
         };
         Net {
             common: Arc::new(common),
             door: Door::open(listener, node, bell, executor),
-            max_strangers,
             next: 1,
             connections: BTreeMap::new(),
             strangers: BTreeSet::new(),
@@ -229,8 +227,17 @@ impl Net {
         self.connections.clear();
     }
 
+    /// Adds what became of connections to the counters of the engine.
+    pub(crate) fn add_to(&self, metrics: &mut Metrics) {
+        lock(&self.common.visitors).add_to(metrics);
+    }
+
     fn let_in(&mut self, stream: TcpStream, remote: SocketAddr, executor: &Executor<'static>) {
         self.make_room(remote);
+        let present = self.connections.values().filter(|connection| connection.remote.is_some()).count();
+        if !lock(&self.common.visitors).lets_in(remote, present) {
+            return;
+        }
         let (common, desk, id) = (self.common.clone(), Arc::new(Desk::default()), self.next_id());
         let task = executor.spawn(handshake::accepted(common, desk.clone(), id, stream, remote));
         let connection = Connection::new(desk, Some(remote), None, task);
@@ -240,15 +247,13 @@ impl Net {
 
     /// Strangers are few at a time. The oldest has had its chance.
     fn make_room(&mut self, newcomer: SocketAddr) {
-        while self.strangers.len() >= self.max_strangers {
+        let mut visitors = lock(&self.common.visitors);
+        while self.strangers.len() >= visitors.max_strangers() {
             let Some(oldest) = self.strangers.pop_first() else { return };
             let Some(from) = self.connections.remove(&oldest).and_then(|connection| connection.remote) else {
                 continue;
             };
-            warn!(
-                node = %self.common.node, %from, %newcomer, limit = self.max_strangers,
-                "a connection was cut: too many have not shown their certificate, and it is the oldest"
-            );
+            visitors.cut(from, newcomer);
         }
     }
 
@@ -279,16 +284,5 @@ impl Common {
         debug!(node = %self.node, conn = %ConnId(id), %who, "a connection is open");
         self.mail.post_for_later(News::Shown(id, shown));
         self.mail.post(News::Of(id, Input::Opened { conn: ConnId(id), who, origin }));
-    }
-
-    /// Whoever is refused tries again and again: the same from the same address is told once.
-    fn refused(&self, from: IpAddr, why: String) {
-        let mut refused = lock(&self.refused);
-        if refused.as_ref().is_some_and(|(last, text)| *last == from && *text == why) {
-            debug!(node = %self.node, %from, why, "a connection was refused again");
-        } else {
-            warn!(node = %self.node, %from, why, "a connection was refused");
-            *refused = Some((from, why));
-        }
     }
 }

@@ -54,15 +54,19 @@ impl Rig {
     }
 
     fn with(ca: &Ca, node: &str, handshake: Duration, max_strangers: usize) -> Rig {
-        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
-        Rig::on(listener, node, &ca.policy(node), handshake, max_strangers)
+        Rig::limited(ca, node, handshake, &strangers(max_strangers))
     }
 
-    fn on(listener: TcpListener, node: &str, policy: &Policy, handshake: Duration, strangers: usize) -> Rig {
+    fn limited(ca: &Ca, node: &str, handshake: Duration, limits: &Limits) -> Rig {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+        Rig::on(listener, node, &ca.policy(node), handshake, limits)
+    }
+
+    fn on(listener: TcpListener, node: &str, policy: &Policy, handshake: Duration, limits: &Limits) -> Rig {
         let port = listener.local_addr().expect("bound").port();
         let (executor, bell) = (Executor::new(), Arc::new(Bell::default()));
         let listener = listener.try_into().expect("it can be watched");
-        let net = Net::new(listener, id(node), policy, handshake, strangers, bell.clone(), &executor);
+        let net = Net::new(listener, id(node), policy, handshake, limits, bell.clone(), &executor);
         Rig { net, executor, bell, port, told: Vec::new() }
     }
 
@@ -206,6 +210,13 @@ impl Raw {
 /// Bytes that show when they are lost, doubled or swapped.
 fn pattern(len: usize) -> Vec<u8> {
     (0..len).map(|at| u8::try_from((at.wrapping_mul(2_654_435_761) >> 7) & 0xff).expect("a byte")).collect()
+}
+
+/// Room for so many of them.
+fn strangers(most: usize) -> Limits {
+    let mut limits = Limits::default();
+    limits.max_strangers = most;
+    limits
 }
 
 #[test]
@@ -390,6 +401,29 @@ fn too_many_strangers_cost_the_oldest_its_place() {
 }
 
 #[test]
+fn who_comes_when_there_is_no_room_at_all_is_turned_away() {
+    let ca = Ca::new();
+    let mut limits = strangers(64);
+    limits.max_connections = 1;
+    let mut rig = Rig::limited(&ca, "a", AGES, &limits);
+    let mut raw = Raw::connect(&ca, rig.port);
+    raw.shake_hands(&mut rig);
+    until([&mut rig], "it is open", |[rig]| rig.opened().is_some());
+    let mut late = TcpStream::connect(("127.0.0.1", rig.port)).expect("connected");
+    late.set_nonblocking(true).expect("an option");
+    until([&mut rig], "it is turned away", |[_]| matches!(late.read(&mut [0; 10]), Ok(0)));
+    let mut metrics = Metrics::default();
+    rig.net.add_to(&mut metrics);
+    assert_eq!((metrics.connections_accepted, metrics.connections_turned_away), (1, 1));
+    // The other is none the worse for it, and makes room when it goes.
+    assert_eq!(rig.closed(), None);
+    drop(raw);
+    until([&mut rig], "it is gone", |[rig]| rig.connections() == 0);
+    let _next = TcpStream::connect(("127.0.0.1", rig.port)).expect("connected");
+    until([&mut rig], "there is room", |[rig]| rig.net.strangers.len() == 1);
+}
+
+#[test]
 fn more_connections_than_a_turn_accepts_are_all_let_in() {
     let ca = Ca::new();
     let mut rig = Rig::with(&ca, "a", AGES, 1000);
@@ -495,7 +529,7 @@ fn ipv6_works() {
     let Ok(listener) = TcpListener::bind("[::1]:0") else { return };
     let ca = Ca::new();
     let port = listener.local_addr().expect("bound").port();
-    let mut b = Rig::on(listener, "b", &ca.policy("b"), AGES, 64);
+    let mut b = Rig::on(listener, "b", &ca.policy("b"), AGES, &strangers(64));
     let mut a = Rig::new(&ca, "a");
     a.dial("::1", port, AGES);
     until([&mut a, &mut b], "both are open", |[a, b]| a.opened().is_some() && b.opened().is_some());

@@ -93,7 +93,7 @@ fn reached_at(node: &Node, host: &str) -> Option<Address> {
 
 /// Notices that the node ends by itself, or is removed; says when it is taken in by a cluster that it joins; at a terminal, tells who leads.
 fn watch(node: &Node, session: &Arc<Session>, at_terminal: bool) -> io::Result<()> {
-    let (events, session) = (node.events(), session.clone());
+    let (events, session) = (node.events().map_err(io::Error::other)?, session.clone());
     // What was so before the subscription is no event.
     let mut known = node.status().map_or((None, Term(0)), |status| (status.leader, status.term));
     let own = node.id().clone();

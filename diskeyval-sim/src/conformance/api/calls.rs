@@ -6,7 +6,9 @@ use std::sync::Mutex;
 use std::time::Duration;
 
 use bytes::Bytes;
-use diskeyval_core::host::{Commit, Deleted, Notice, RecoverError, Recovered, RenewalError, Swap};
+use diskeyval_core::host::{
+    Commit, Deleted, Notice, RecoverError, Recovered, RenewalError, Swap, TooManyWatchers,
+};
 use diskeyval_core::{
     Address, Command, Error, Expect, Fault, Member, MemberChange, MemberStatus, Metrics, NodeId, Outcome,
     Peer, Read, Recovery, Status, StorageFault, Tls, Versioned, View,
@@ -85,7 +87,7 @@ calls! {
     "Typed::get_with" fn typed_get_with(key: Bytes, read: Read) -> Result<Option<Parcel>, Error>;
     "Typed::compare_and_set" fn typed_swap(key: Bytes, expect: Option<Parcel>, value: Parcel) -> Result<Swap, Error>;
     "Typed::delete" fn typed_delete(key: Bytes) -> Result<Deleted, Error>;
-    "Node::events" fn events() -> Events;
+    "Node::events" fn events() -> Result<Events, TooManyWatchers>;
     "Node::id" fn id() -> NodeId;
     "Node::local_addr" fn local_addr() -> SocketAddr;
     "Node::peers" fn peers() -> Vec<Peer>;

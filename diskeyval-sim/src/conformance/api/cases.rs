@@ -132,6 +132,11 @@ pub(super) const CASES: &[Case] = &[
         events::each_change_once_and_in_order,
     ),
     case(
+        "too-many-readers",
+        "Of more readers than there may be each is refused, and counted; who leaves makes room.",
+        events::too_many_readers,
+    ),
+    case(
         "who-is-too-slow",
         "A reader that lags is told, in their place, how many events it has missed, and reads on.",
         events::who_is_too_slow,

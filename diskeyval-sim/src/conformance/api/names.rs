@@ -47,8 +47,8 @@ pub(super) fn found(product: &dyn Product) -> BTreeSet<String> {
 
 fn walk(path: &Path, found: &mut BTreeSet<String>) {
     if path.is_dir() {
-        // Programs offer nothing to others.
-        if path.ends_with("bin") {
+        // Programs offer nothing to others; nor does what is typed to one, which is a module for fuzzers.
+        if path.ends_with("bin") || path.ends_with("command") {
             return;
         }
         for entry in fs::read_dir(path).expect("a folder of sources") {

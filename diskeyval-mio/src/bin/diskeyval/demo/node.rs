@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use diskeyval_mio::{
     Commit, Config, Deleted, Error, Expect, Fault, MemberChange, Metrics, NodeId, Notice, Read, StartError,
-    Status, Swap, Versioned,
+    Status, Swap, TooManyWatchers, Versioned,
 };
 use serde::{Deserialize, Serialize};
 #[cfg(feature = "smol")]
@@ -135,11 +135,11 @@ impl Node {
         ask!(self, end() waits);
     }
 
-    pub(super) fn events(&self) -> Events {
+    pub(super) fn events(&self) -> Result<Events, TooManyWatchers> {
         match self {
-            Node::Mio(node) => Events::Mio(node.events()),
+            Node::Mio(node) => node.events().map(Events::Mio),
             #[cfg(feature = "smol")]
-            Node::Smol(node) => Events::Smol(node.events()),
+            Node::Smol(node) => node.events().map(Events::Smol),
         }
     }
 }

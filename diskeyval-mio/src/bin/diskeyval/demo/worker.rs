@@ -49,7 +49,7 @@ fn live(at: Option<SocketAddr>) -> Result<(), String> {
     let setup: Setup = serde_json::from_str(&first).map_err(|error| error.to_string())?;
     let node = setup.adapter.start_on(listener, setup.config).map_err(|error| error.to_string())?;
     // Before anything can have been written.
-    let events = node.events();
+    let events = node.events().map_err(|error| error.to_string())?;
     let (teller, life, removed) = (node.clone(), setup.life, Arc::new(AtomicBool::new(false)));
     let notes_removal = removed.clone();
     let telling = thread::spawn(move || tell_events(events, &teller, life, &notes_removal));

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
-use diskeyval_core::host::Notice;
+use diskeyval_core::host::{Notice, TooManyWatchers};
 use diskeyval_core::identity::Identity;
 use diskeyval_core::{Change, CloseReason, Command, Event, Expect, Outcome};
 
@@ -28,7 +28,8 @@ pub(super) fn each_change_once_and_in_order(town: &Town<'_>) {
     let nodes = town.three();
     nodes[0].set("before", "nobody listens").expect("committed");
     until("all have it", || nodes.iter().all(|node| node.view().is_ok_and(|view| view.len() == 1)));
-    let mut subscriptions: Vec<Events> = nodes.iter().chain(&nodes).map(Node::events).collect();
+    let events = |node: &Node| node.events().expect("room for a reader");
+    let mut subscriptions: Vec<Events> = nodes.iter().chain(&nodes).map(events).collect();
     // What a handle says to its node keeps its order: once this is answered, every node listens.
     for node in &nodes {
         node.status().expect("it runs");
@@ -72,10 +73,29 @@ pub(super) fn each_change_once_and_in_order(town: &Town<'_>) {
     }
 }
 
+pub(super) fn too_many_readers(town: &Town<'_>) {
+    let mut config = town.config("n1");
+    config.limits.max_watchers = 2;
+    let node = town.alone(config);
+    let (mut first, second) = (node.events().expect("one"), node.events().expect("two"));
+    let error = node.events().err().expect("three are too many");
+    assert_eq!(error, TooManyWatchers { limit: 2 });
+    assert!(error.to_string().contains("maxWatchers"), "{error}");
+    // Those that are there have lost nothing by that, and whoever leaves makes room.
+    drop(second);
+    let mut third = node.events().expect("two");
+    let revision = node.set("k", "v").expect("committed").revision;
+    assert_eq!(changes(&mut first, 1)[0].revision, revision);
+    assert_eq!(changes(&mut third, 1)[0].revision, revision);
+    until("it is counted", || node.metrics().watchers_refused == 1);
+    node.end();
+}
+
 pub(super) fn who_is_too_slow(town: &Town<'_>) {
     const WRITES: usize = 17_000;
     let node = town.alone(town.config("n1"));
-    let (mut slow, mut other) = (node.events(), node.events());
+    let (mut slow, mut other) =
+        (node.events().expect("room for a reader"), node.events().expect("room for a reader"));
     node.status().expect("it listens now");
     let mut revisions = Vec::new();
     while revisions.len() < WRITES {
@@ -107,7 +127,7 @@ pub(super) fn who_is_too_slow(town: &Town<'_>) {
 
 pub(super) fn what_else_is_told(town: &Town<'_>) {
     let nodes = town.found(&NAMES, |name| town.durable(name));
-    let mut events = nodes[0].events();
+    let mut events = nodes[0].events().expect("room for a reader");
     nodes[0].status().expect("it listens now");
     nodes[0].transfer_leadership(Some(id("n2")), AGES).expect("it leads");
     nodes[0].transfer_leadership(Some(id("n1")), AGES).expect("it leads");
@@ -140,7 +160,7 @@ pub(super) fn what_else_is_told(town: &Town<'_>) {
     back.wait_ready(AGES).expect("in its seat");
 
     // The end ends them, once all was read.
-    let mut unread = nodes[0].events();
+    let mut unread = nodes[0].events().expect("room for a reader");
     nodes[0].status().expect("it listens now");
     let last = nodes[0].set("k", "v").expect("committed").revision;
     assert!(!unread.is_over());
@@ -150,7 +170,7 @@ pub(super) fn what_else_is_told(town: &Town<'_>) {
     assert_eq!(unread.by_ref().find(|notice| notice.change().is_some()), None);
     assert!(unread.is_over());
     assert_eq!((unread.next(), unread.try_next(), unread.next_timeout(AGES)), (None, None, None));
-    let mut late = nodes[0].events();
+    let mut late = nodes[0].events().expect("room for a reader");
     assert_eq!((late.next(), late.is_over()), (None, true));
     end_all(&[nodes[1].clone(), back]);
 }

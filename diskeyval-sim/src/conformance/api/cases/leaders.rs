@@ -117,7 +117,7 @@ pub(super) fn everything_after_the_end(town: &Town<'_>) {
     stopped(refused(node.update_address(id("n1"), Address::new("127.0.0.1", 1).expect("a good address"))));
     stopped(refused(node.submit_change(MemberChange::Remove { node: id("n2") }).wait()));
     stopped(refused(node.recover(AGES)));
-    assert_eq!(node.events().next(), None);
+    assert_eq!(node.events().expect("room for a reader").next(), None);
     assert_eq!((node.is_leader(), node.leader_id(), node.ready(), node.fault()), (false, None, false, None));
     assert_eq!((node.id(), node.local_addr(), node.peers()), (id("n1"), address, Vec::new()));
     assert!(node.metrics().commits_applied > 0, "what it counted stays");
@@ -127,7 +127,7 @@ pub(super) fn everything_after_the_end(town: &Town<'_>) {
 pub(super) fn the_last_handle(town: &Town<'_>) {
     let node = town.alone(town.config("n1"));
     let (other, soon, address) = (node.clone(), node.with_timeout(AGES), node.local_addr());
-    let mut events = node.events();
+    let mut events = node.events().expect("room for a reader");
     drop(node);
     other.set("k", "v").expect("it lives");
     drop(other);

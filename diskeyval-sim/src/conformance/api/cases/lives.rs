@@ -38,7 +38,7 @@ pub(super) fn restarted_as_a_whole(town: &Town<'_>) {
         town.start(config.listen("127.0.0.1", ports[which]))
     };
     let second = [0, 1, 2].map(again);
-    let mut streams = second.each_ref().map(Node::events);
+    let mut streams = second.each_ref().map(|node| node.events().expect("room for a reader"));
     for (node, life) in second.iter().zip(lives) {
         node.wait_ready(AGES).expect("it is in its seat");
         assert_eq!(node.status().expect("it runs").incarnation, life);
@@ -150,7 +150,7 @@ pub(super) fn another_life_in_its_seat(town: &Town<'_>) {
 
     anew.end();
     let former = town.start(told().persist(&town.dir("former")));
-    let mut events = former.events();
+    let mut events = former.events().expect("room for a reader");
     until("it halts", || former.fault() == Some(Fault::Superseded));
     let halted = Refusal::Halted(Fault::Superseded);
     assert_eq!(refused(former.set("k", "w")), halted);
@@ -185,7 +185,7 @@ pub(super) fn a_quorum_lost_for_good(town: &Town<'_>) {
     assert!(nothing_to_recover(&joiner).contains("holds nothing"));
     joiner.end();
 
-    let mut events = survivor.events();
+    let mut events = survivor.events().expect("room for a reader");
     survivor.status().expect("it listens now");
     end_all(&nodes[1..]);
     until("it knows no leader", || survivor.leader_id().is_none());

@@ -16,7 +16,7 @@ pub(super) fn one_joins_is_promoted_and_is_removed(town: &Town<'_>) {
     let nodes = town.three();
     nodes[0].set("k", "before").expect("committed");
     let n4 = town.start(town.joiner("n4", &nodes[0]));
-    let mut events = n4.events();
+    let mut events = n4.events().expect("room for a reader");
     assert_eq!(n4.members(), Ok(Vec::new()), "it belongs to nobody yet");
     let waiting = n4.wait_ready(Duration::ZERO);
     assert!(matches!(waiting, Err(Error::Refused(Refusal::NotAdmitted { .. }))), "{waiting:?}");
@@ -159,7 +159,7 @@ pub(super) fn who_joins_stands_for_no_election(town: &Town<'_>) {
     config.election_timeout = Duration::from_millis(30);
     config.heartbeat = Duration::from_millis(10);
     let n4 = town.start(config);
-    let mut events = n4.events();
+    let mut events = n4.events().expect("room for a reader");
     until("it was turned away", || nodes[0].metrics().links_refused >= 3);
     assert_eq!(n4.metrics().pre_votes_started, 0, "not before it is announced");
     nodes[0].add_learner(at(&n4)).expect("announced");

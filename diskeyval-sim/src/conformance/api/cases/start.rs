@@ -61,12 +61,15 @@ pub(super) fn what_is_wrong_with_a_configuration(town: &Town<'_>) {
         assert!(matches!(&error, ConfigError::BadTiming { option, .. } if *option == name), "{error:?}");
         assert!(error.to_string().contains(name), "{error}");
     }
-    let limits: [Wrong<'_>; 11] = [
+    let limits: [Wrong<'_>; 14] = [
         ("maxKey", &|config| config.limits.max_key = 0),
         ("maxValue", &|config| config.limits.max_value = 0),
         ("maxWrites", &|config| config.limits.max_writes = 0),
         ("maxReads", &|config| config.limits.max_reads = 0),
         ("maxStrangers", &|config| config.limits.max_strangers = 0),
+        ("maxConnections", &|config| config.limits.max_connections = 100),
+        ("maxPerIdentity", &|config| config.limits.max_per_identity = 1),
+        ("maxWatchers", &|config| config.limits.max_watchers = 0),
         ("logBytes", &|config| config.limits.log_bytes = 0),
         ("maxWriteBytes", &|config| config.limits.max_write_bytes = 0),
         ("maxUncommitted", &|config| config.limits.max_uncommitted = 0),
@@ -226,7 +229,7 @@ pub(super) fn certificates(town: &Town<'_>) {
             town.start_on(listener, config)
         })
         .collect();
-    let mut events = nodes[2].events();
+    let mut events = nodes[2].events().expect("room for a reader");
     for node in &nodes[..2] {
         node.set("k", "v").expect("two are a majority");
         let trouble = || known(node, "n3").and_then(|n3| n3.trouble).unwrap_or_default();
@@ -246,7 +249,7 @@ pub(super) fn certificates(town: &Town<'_>) {
 
 pub(super) fn certificates_are_renewed(town: &Town<'_>) {
     let nodes = town.three();
-    let mut events = nodes[0].events();
+    let mut events = nodes[0].events().expect("room for a reader");
     nodes[0].status().expect("it listens now");
     let own = |name: &str| town.config(name).tls.expect("it has some");
     let bad = |tls: Tls| nodes[0].reload_tls(tls).expect_err("it must not be taken");
