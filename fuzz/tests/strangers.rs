@@ -30,7 +30,7 @@ fn policy() -> Policy {
 fn held(region: &Region<'_, System>) -> isize {
     let change = region.change();
     let bytes = |count: usize| isize::try_from(count).expect("it fits");
-    bytes(change.bytes_allocated) - bytes(change.bytes_deallocated) + change.bytes_reallocated.min(0)
+    bytes(change.bytes_allocated) - bytes(change.bytes_deallocated)
 }
 
 /// A server that hears bytes in pieces as they come from a socket, and how much it held at the most.

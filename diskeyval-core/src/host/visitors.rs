@@ -29,7 +29,7 @@ pub struct Visitors {
     refused: u64,
     /// Who was refused last, and why: the log repeats nothing.
     last_refused: Option<(IpAddr, String)>,
-    /// Of those, who was refused otherwise than the one before.
+    /// Of those, who was refused otherwise than the one that was told last.
     refusals: Paced,
 }
 
@@ -61,6 +61,11 @@ impl Visitors {
     /// How many may be in their handshake. For one more, the oldest is cut: it has had its chance.
     pub fn max_strangers(&self) -> usize {
         self.max_strangers
+    }
+
+    /// How many there may be in all that others have made. For one more, the oldest is cut that is closing anyway.
+    pub fn max_connections(&self) -> usize {
+        self.max_connections
     }
 
     /// Whether another one is let in beside so many that others have made, in whatever state (`maxConnections`).
@@ -104,10 +109,13 @@ impl Visitors {
             return;
         }
         match self.refusals.count(self.clock.now()) {
-            Some(others) => warn!(%node, %from, why, others, "a connection was refused"),
+            Some(others) => {
+                warn!(%node, %from, why, others, "a connection was refused");
+                self.last_refused = Some((from, why));
+            }
+            // It is told by a warning when it comes again.
             None => debug!(%node, %from, why, "a connection was refused"),
         }
-        self.last_refused = Some((from, why));
     }
 
     /// Adds what was counted to the counters of the engine.

@@ -9,7 +9,7 @@ use mio::net::{TcpListener, TcpStream};
 use mio::{Interest, Registry, Token};
 use tracing::warn;
 
-use super::{Net, Socket};
+use super::{Net, Socket, Stage};
 
 /// The most connections that are accepted in one turn.
 const ACCEPT_BUDGET: usize = 16;
@@ -86,7 +86,10 @@ impl Net {
 
     fn let_in(&mut self, mut stream: TcpStream, remote: SocketAddr) {
         self.make_room(remote);
-        let present = self.sockets.values().filter(|socket| socket.origin == Origin::Accepted).count();
+        let mut present = self.sockets.values().filter(|socket| socket.origin == Origin::Accepted).count();
+        if present >= self.visitors.max_connections() && self.cut_oldest_goner() {
+            present -= 1;
+        }
         if !self.visitors.lets_in(remote, present) {
             return;
         }
@@ -109,6 +112,15 @@ impl Net {
         self.strangers.insert(id);
         self.enqueue(id);
         self.undated.push(id);
+    }
+
+    /// Who is on its way out must not keep others from coming in.
+    fn cut_oldest_goner(&mut self) -> bool {
+        let is_going = |socket: &Socket| {
+            socket.origin == Origin::Accepted && matches!(socket.stage, Stage::Closing { .. })
+        };
+        let oldest = self.sockets.iter().filter(|(_, socket)| is_going(socket)).map(|(id, _)| *id).min();
+        oldest.map(|id| self.remove(id)).is_some()
     }
 
     /// Strangers are few at a time. The oldest has had its chance.

@@ -281,7 +281,10 @@ impl Socket {
 
     fn write(&mut self) -> io::Result<()> {
         while self.writable {
-            self.seal()?;
+            // Not before all has left that was sealed before: else nothing could be reported while there is always more.
+            if !self.session.wants_write() {
+                self.seal()?;
+            }
             if !self.session.wants_write() {
                 break;
             }

@@ -157,7 +157,18 @@ impl Link {
 
     /// Writes until all has left or the socket would block.
     fn write(&mut self, context: &mut Context<'_>) -> io::Result<()> {
-        while !self.outgoing.is_empty() {
+        loop {
+            // What was sealed is reported before there is more, or nothing would be while there always is.
+            if self.sealed > 0 {
+                match Pin::new(&mut self.stream).poll_flush(context) {
+                    Poll::Ready(flushed) => flushed?,
+                    Poll::Pending => return Ok(()),
+                }
+                self.report();
+            }
+            if self.outgoing.is_empty() {
+                return Ok(());
+            }
             let mut pieces = [IoSlice::new(&[]); MAX_PIECES];
             let mut count = 0;
             for (piece, bytes) in pieces.iter_mut().zip(&self.outgoing) {
@@ -169,13 +180,6 @@ impl Link {
                 Poll::Pending => return Ok(()),
             }
         }
-        if self.sealed > 0
-            && let Poll::Ready(flushed) = Pin::new(&mut self.stream).poll_flush(context)
-        {
-            flushed?;
-            self.report();
-        }
-        Ok(())
     }
 
     /// So many bytes are in the session.

@@ -119,9 +119,6 @@ impl Net {
 
     /// What has arrived since the last time, in its order.
     pub(crate) fn collect(&mut self, inputs: &mut Vec<Input>, executor: &Executor<'static>) {
-        while let Some((stream, remote)) = self.door.next() {
-            self.let_in(stream, remote, executor);
-        }
         for news in self.common.mail.take() {
             match news {
                 News::Ended(id) => {
@@ -152,6 +149,10 @@ impl Net {
                     inputs.push(input);
                 }
             }
+        }
+        // Behind the mail: whoever has shown a certificate by now is no stranger who would have to make room.
+        while let Some((stream, remote)) = self.door.next() {
+            self.let_in(stream, remote, executor);
         }
     }
 
@@ -234,7 +235,10 @@ impl Net {
 
     fn let_in(&mut self, stream: TcpStream, remote: SocketAddr, executor: &Executor<'static>) {
         self.make_room(remote);
-        let present = self.connections.values().filter(|connection| connection.remote.is_some()).count();
+        let mut present = self.connections.values().filter(|connection| connection.remote.is_some()).count();
+        if present >= lock(&self.common.visitors).max_connections() && self.cut_oldest_goner() {
+            present -= 1;
+        }
         if !lock(&self.common.visitors).lets_in(remote, present) {
             return;
         }
@@ -243,6 +247,14 @@ impl Net {
         let connection = Connection::new(desk, Some(remote), None, task);
         self.connections.insert(id, connection);
         self.strangers.insert(id);
+    }
+
+    /// Who is on its way out must not keep others from coming in.
+    fn cut_oldest_goner(&mut self) -> bool {
+        let is_going =
+            |connection: &Connection| connection.remote.is_some() && connection.stage == Stage::Going;
+        let oldest = self.connections.iter().find(|(_, connection)| is_going(connection)).map(|(id, _)| *id);
+        oldest.and_then(|id| self.connections.remove(&id)).is_some()
     }
 
     /// Strangers are few at a time. The oldest has had its chance.

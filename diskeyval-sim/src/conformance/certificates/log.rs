@@ -45,7 +45,10 @@ impl Subscriber for Ear {
     fn event(&self, event: &Event<'_>) {
         let mut said = Said::default();
         event.record(&mut said);
-        lock(&SAID).push((said.node, said.why));
+        // What it says of those whom it has dialled itself is read in its status.
+        if said.is_of_a_visitor {
+            lock(&SAID).push((said.node, said.why));
+        }
     }
 
     fn enter(&self, _: &Id) {}
@@ -57,6 +60,7 @@ impl Subscriber for Ear {
 struct Said {
     node: String,
     why: String,
+    is_of_a_visitor: bool,
 }
 
 impl Visit for Said {
@@ -64,6 +68,7 @@ impl Visit for Said {
         match field.name() {
             "node" => self.node = value.to_owned(),
             "why" => self.why = value.to_owned(),
+            "from" => self.is_of_a_visitor = true,
             _ => {}
         }
     }

@@ -1,8 +1,8 @@
 //! By whom certificates are signed, for when, for what, and in what shape.
 
 use rcgen::{
-    BasicConstraints, CustomExtension, ExtendedKeyUsagePurpose, GeneralSubtree, IsCa, KeyUsagePurpose,
-    NameConstraints, PKCS_ECDSA_P384_SHA384, PKCS_ED25519, date_time_ymd,
+    BasicConstraints, CustomExtension, ExtendedKeyUsagePurpose, GeneralSubtree, IsCa, NameConstraints,
+    PKCS_ECDSA_P384_SHA384, PKCS_ED25519, date_time_ymd,
 };
 use rustls::pki_types::CertificateDer;
 
@@ -112,11 +112,10 @@ pub(super) const CASES: &[Case] = &[
     bad(
         "signed-without-the-right",
         RCGEN,
-        "signed by a CA whose key may not sign certificates",
+        "signed by a CA whose extended key usage is another",
         USAGE,
         |mint| {
             let ca = intermediate("intermediate", &mint.ours, |params| {
-                params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
                 params.extended_key_usages = vec![ExtendedKeyUsagePurpose::CodeSigning];
             });
             by(&ca, |_| {}).with(&[ca.der()])
